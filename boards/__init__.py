@@ -1,0 +1,1 @@
+"""Targets, builds and the host's side of the serial link."""

@@ -1,0 +1,1 @@
+"""The hardware: one Amaranth component per kind of stage, the planner and the whole accelerator."""

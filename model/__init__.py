@@ -1,0 +1,1 @@
+"""Training in NumPy, quantisation, and the integer golden model."""

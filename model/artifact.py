@@ -1,0 +1,140 @@
+"""Trained integer nets as files: an ``.npz`` of integer arrays and one JSON text; never a pickle.
+
+The member ``net.json`` (bytes as a uint8 array) holds ``{"format": 1, "name", "input_format", "layers",
+"metadata"}``. A layer is ``{"kind", <scalar fields>}``; its array fields are members named
+``<layer>/<field>``, where ``<layer>`` is the position in the net.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from model.files import replacing
+from model.layers import SPECS
+from model.qformat import QFormat
+from model.qnetwork import QNetwork
+
+FORMAT = 1
+ZOO = Path(__file__).parent / "zoo"
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+"""Names of nets and layers: they end up in Verilog, paths and reports."""
+
+
+def names() -> list[str]:
+    """Names of the nets that ship trained."""
+    return sorted(path.stem for path in ZOO.glob("*.npz"))
+
+
+def find(net: str) -> Path:
+    """The artifact that a user means: a shipped net's name, or the path of a file.
+
+    Raises
+    ------
+    ValueError
+        If there is neither.
+    """
+    shipped = ZOO / f"{net}.npz"
+    if NAME.fullmatch(net) and shipped.is_file():
+        return shipped
+    if Path(net).is_file():
+        return Path(net)
+    raise ValueError(f"no net {net!r}: neither a file nor one of the shipped nets {', '.join(names())}")
+
+
+def save(path, net: QNetwork) -> None:
+    """Write a net's artifact; `path` is replaced whole or left alone."""
+    arrays, layers = {}, []
+    for index, spec in enumerate(net.specs):
+        layer = {"kind": spec.kind}
+        for field in dataclasses.fields(spec):
+            value = getattr(spec, field.name)
+            if isinstance(value, np.ndarray):
+                arrays[f"{index}/{field.name}"] = narrow(value)
+            else:
+                layer[field.name] = dataclasses.asdict(value) if isinstance(value, QFormat) else value
+        layers.append(layer)
+    text = json.dumps(
+        {
+            "format": FORMAT,
+            "name": net.name,
+            "input_format": dataclasses.asdict(net.input_format),
+            "layers": layers,
+            "metadata": net.metadata,
+        },
+        allow_nan=False,
+    )
+    arrays["net.json"] = np.frombuffer(text.encode(), np.uint8)
+    with replacing(path) as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def load(net) -> QNetwork:
+    """Read a net from a shipped net's name or a file.
+
+    Raises
+    ------
+    ValueError
+        If it does not exist, is no artifact, has another format version, or describes a net that does
+        not fit together. The message names the file.
+    """
+    path = find(str(net))
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return decode(json.loads(bytes(arrays["net.json"])), arrays)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, MemoryError,
+            RecursionError, NotImplementedError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error) if isinstance(error, ValueError) else "it is damaged or no convgate artifact"
+        raise ValueError(f"cannot read net {path}: {reason.splitlines()[0] if reason else 'damaged'}") from None
+
+
+def decode(description: dict, arrays) -> QNetwork:
+    """A net from its JSON description and its arrays."""
+    if description["format"] != FORMAT:
+        raise ValueError(
+            f"artifact format {description['format']!r}, but this version reads format {FORMAT};"
+            " train the net again or use the matching version"
+        )
+    specs = []
+    for index, layer in enumerate(description["layers"]):
+        if layer["kind"] not in SPECS:
+            raise ValueError(f"layer {index} is of the unknown kind {layer['kind']!r}")
+        spec, fields = SPECS[layer["kind"]], {}
+        for field in dataclasses.fields(spec):
+            if f"{index}/{field.name}" in arrays:
+                fields[field.name] = arrays[f"{index}/{field.name}"]
+            elif field.name in layer:
+                value = layer[field.name]
+                fields[field.name] = QFormat(**value) if isinstance(value, dict) else frozen(value)
+        check_name(fields["name"])
+        specs.append(spec(**fields))
+    return QNetwork(
+        check_name(description["name"]),
+        QFormat(**description["input_format"]),
+        tuple(specs),
+        dict(description["metadata"]),
+    )
+
+
+def check_name(name: str) -> str:
+    """The name itself, or a ValueError if it could not name a file or a signal."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(f"the name {name!r} is not a letter followed by up to 31 letters, digits or _")
+    return name
+
+
+def frozen(value):
+    """JSON lists as tuples, all the way down."""
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
+def narrow(array: np.ndarray) -> np.ndarray:
+    """The same integers in the smallest dtype that holds them."""
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+    return array.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))

@@ -1,0 +1,119 @@
+"""Where a sliding window stands on an image: kernel, stride and padding, shared by convolution and pooling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Shape = tuple[int, int, int]
+"""(height, width, channels)"""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A window of ``kernel`` pixels that steps over an image by ``stride``.
+
+    Parameters
+    ----------
+    kernel : (int, int)
+        Height and width of the window, pixels.
+    stride : (int, int)
+        Steps down and to the right, pixels.
+    padding : ((int, int), (int, int))
+        Pixels added at (top, bottom) and (left, right).
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+
+    def __post_init__(self):
+        if min(self.kernel) < 1:
+            raise ValueError(f"a kernel has at least 1 x 1 pixels, not {self.kernel[0]} x {self.kernel[1]}")
+        if min(self.stride) < 1:
+            raise ValueError(f"a stride is at least 1 pixel, not {self.stride}")
+        for before_after, size in zip(self.padding, self.kernel):
+            if min(before_after) < 0 or max(before_after) >= size:
+                raise ValueError(
+                    f"padding {before_after} of a kernel {size} wide must lie between 0 and {size - 1}"
+                )
+
+    @classmethod
+    def resolve(cls, in_shape: Shape, kernel, stride, padding) -> Geometry:
+        """A geometry from what a user writes.
+
+        Parameters
+        ----------
+        in_shape : (int, int, int)
+        kernel, stride : int or (int, int)
+        padding : {"valid", "same"}, int, (int, int) or ((int, int), (int, int))
+            ``same`` keeps ceil(size / stride) pixels; an odd pixel goes to the bottom or right. One
+            number pads all four sides, two pad (top and bottom, left and right).
+
+        Raises
+        ------
+        ValueError
+            For a padding of another form, or an impossible geometry.
+        """
+
+        def pair(value):
+            return (int(value),) * 2 if np.isscalar(value) else tuple(int(v) for v in value)
+
+        kernel, stride = pair(kernel), pair(stride)
+        if padding == "valid":
+            padding = 0
+        if padding == "same":
+            sides = []
+            for size, k, s in zip(in_shape, kernel, stride):
+                total = max((-(-size // s) - 1) * s + k - size, 0)
+                sides.append((total // 2, total - total // 2))
+        elif isinstance(padding, str):
+            raise ValueError(f"padding is 'valid', 'same' or numbers, not {padding!r}")
+        else:
+            sides = [pair(side) for side in pair_of(padding)]
+        return cls(kernel, stride, tuple(sides))
+
+    def padded(self, in_shape: Shape) -> tuple[int, int]:
+        """Height and width of the padded image."""
+        (top, bottom), (left, right) = self.padding
+        return in_shape[0] + top + bottom, in_shape[1] + left + right
+
+    def positions(self, in_shape: Shape) -> tuple[int, int]:
+        """Number of window positions (down, to the right).
+
+        Raises
+        ------
+        ValueError
+            If the window is larger than the padded image.
+        """
+        height, width = self.padded(in_shape)
+        if height < self.kernel[0] or width < self.kernel[1]:
+            raise ValueError(
+                f"a window of {self.kernel[0]} x {self.kernel[1]} does not fit"
+                f" an image of {height} x {width} (padding included)"
+            )
+        return tuple(1 + (n - k) // s for n, k, s in zip((height, width), self.kernel, self.stride))
+
+    def windows(self, x: np.ndarray, fill) -> np.ndarray:
+        """All windows of images as a view.
+
+        Parameters
+        ----------
+        x : ndarray, (N, H, W, C)
+        fill : scalar
+            Value of the padding.
+
+        Returns
+        -------
+        ndarray, (N, H_out, W_out, r_h, r_w, C)
+        """
+        if any(max(side) for side in self.padding):
+            x = np.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
+        view = np.lib.stride_tricks.sliding_window_view(x, self.kernel, axis=(1, 2))
+        return view[:, :: self.stride[0], :: self.stride[1]].transpose(0, 1, 2, 4, 5, 3)
+
+
+def pair_of(padding):
+    """One number or a pair, as a pair."""
+    return (padding, padding) if np.isscalar(padding) else tuple(padding)

@@ -1,0 +1,99 @@
+"""Pooling: the maximum, average or sum of r_h x r_w pixels, channel by channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.geometry import Geometry, Shape
+from model.qformat import QFormat, Requant
+from model.spec import Spec
+
+MODES = ("max", "avg", "sum")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PoolSpec(Spec):
+    """A quantised pooling.
+
+    Padding never wins a maximum; in sums and averages it counts as zeros (the divisor of an average is
+    always r_h * r_w). An average is rounded half up, exactly, whatever the divisor.
+
+    Parameters
+    ----------
+    mode : {"max", "avg", "sum"}
+    kernel, stride : (int, int)
+    padding : ((int, int), (int, int))
+        (top, bottom), (left, right).
+    """
+
+    kind = "pool"
+    mode: str
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+
+    def __post_init__(self):
+        if self.mode not in MODES:
+            self.fail(f"pooling is one of {', '.join(MODES)}, not {self.mode!r}")
+        try:
+            self.geometry.positions(self.in_shape)
+        except ValueError as error:
+            self.fail(str(error))
+        if self.mode == "max" and self.src != self.dst:
+            self.fail(f"max pooling keeps its format, {self.src}, and cannot make {self.dst}")
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where the window stands."""
+        return Geometry(self.kernel, self.stride, self.padding)
+
+    @property
+    def out_shape(self) -> Shape:
+        return (*self.geometry.positions(self.in_shape), self.in_shape[2])
+
+    @property
+    def fill(self) -> int:
+        """The integer that stands in the padding."""
+        return self.src.min if self.mode == "max" else 0
+
+    @property
+    def sum_format(self) -> QFormat:
+        """Format of the exact sum of a window."""
+        area = self.kernel[0] * self.kernel[1]
+        return QFormat.spanning(area * self.src.min, area * self.src.max, self.src.frac)
+
+    @property
+    def reciprocal(self) -> tuple[int, int, int]:
+        """Integers (m, c, k): ``(sum * m + c) >> k`` is the average in steps of `dst`, rounded half up.
+
+        The division by an invariant integer of Granlund and Montgomery, "Division by Invariant Integers
+        using Multiplication" (PLDI 1994), moved up so that negative sums divide exactly as well.
+        """
+        up = self.dst.frac - self.src.frac
+        numerator, divisor = 2 << max(up, 0), (2 * self.kernel[0] * self.kernel[1]) << max(-up, 0)
+        half = divisor // 2
+        # n = sum * numerator + half, lifted by a multiple of the divisor to be no less than zero
+        low = self.sum_format.min * numerator + half
+        high = self.sum_format.max * numerator + half
+        lift = max(-(low // divisor), 0)
+        largest = high + lift * divisor
+        k = 0
+        while True:
+            m = -(-(1 << k) // divisor)
+            excess = m * divisor - (1 << k)
+            if excess * largest < 1 << k:
+                break
+            k += 1
+        return numerator * m, half * m + lift * excess, k
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        windows = self.geometry.windows(x.astype(np.int64), self.fill)
+        if self.mode == "max":
+            return windows.max(axis=(3, 4))
+        sums = windows.sum(axis=(3, 4))
+        if self.mode == "sum":
+            return Requant(self.sum_format, self.dst)(sums)
+        m, c, k = self.reciprocal
+        return np.clip((sums * m + c) >> k, self.dst.min, self.dst.max)

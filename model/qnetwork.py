@@ -1,0 +1,132 @@
+"""The golden model: a quantised net in integers, which every simulation and netlist is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from model.geometry import Shape
+from model.qformat import QFormat
+from model.spec import Spec
+
+BATCH = 256
+"""Images that go through the layers together: the intermediate arrays stay in the cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class QNetwork:
+    """A chain of quantised layers.
+
+    Parameters
+    ----------
+    name : str
+    input_format : QFormat
+        Format of the pixels.
+    specs : tuple of Spec
+        In order; each layer's input is the output of the one before.
+    metadata : dict
+        Whatever JSON holds: how the net was trained, its accuracy, its classes' names.
+
+    Raises
+    ------
+    ValueError
+        If shapes or formats of neighbours differ, or a name stands twice.
+    """
+
+    name: str
+    input_format: QFormat
+    specs: tuple[Spec, ...]
+    metadata: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if not self.specs:
+            raise ValueError(f"net {self.name!r} has no layers")
+        names = [spec.name for spec in self.specs]
+        shape, src = self.specs[0].in_shape, self.input_format
+        for spec in self.specs:
+            if names.count(spec.name) > 1:
+                spec.fail("another layer has the same name")
+            if spec.in_shape != shape:
+                spec.fail(f"takes {spec.in_shape}, but is given {shape}")
+            if spec.src != src:
+                spec.fail(f"takes {spec.src} values, but is given {src}")
+            shape, src = spec.out_shape, spec.dst
+
+    @property
+    def in_shape(self) -> Shape:
+        """Height, width and channels of an image."""
+        return self.specs[0].in_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        """Height, width and channels of the last layer's output."""
+        return self.specs[-1].out_shape
+
+    @property
+    def output_format(self) -> QFormat:
+        """Format of the logits."""
+        return self.specs[-1].dst
+
+    @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return int(np.prod(self.out_shape))
+
+    @property
+    def macs(self) -> int:
+        """Multiplications a frame."""
+        return sum(spec.macs for spec in self.specs)
+
+    @property
+    def params(self) -> int:
+        """Trained numbers."""
+        return sum(spec.params for spec in self.specs)
+
+    def trace(self, images: np.ndarray) -> list[np.ndarray]:
+        """Output of every layer.
+
+        Parameters
+        ----------
+        images : ndarray of int, (N, H, W, C)
+            In `input_format`; the grey levels 0..255 of an image for the unsigned 8-bit one.
+
+        Returns
+        -------
+        list of ndarray of int64
+            For each layer (N, *out_shape).
+        """
+        x, outputs = self.checked(images), []
+        for spec in self.specs:
+            x = spec.run(x)
+            outputs.append(x)
+        return outputs
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """The last layer's integers, (N, classes) int64, in raster order, channels last."""
+        images = self.checked(images)
+        out = np.empty((len(images), self.classes), np.int64)
+        for start in range(0, len(images), BATCH):
+            part = slice(start, start + BATCH)
+            out[part] = self.trace(images[part])[-1].reshape(-1, self.classes)
+        return out
+
+    def classify(self, images: np.ndarray) -> np.ndarray:
+        """Index of the largest logit, the first of equals: (N,) int64."""
+        return self.logits(images).argmax(axis=1)
+
+    def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
+        """Share of images whose class is their label."""
+        return float(np.mean(self.classify(images) == np.asarray(labels)))
+
+    def checked(self, images: np.ndarray) -> np.ndarray:
+        """The images, or a ValueError if their shape or values are not the net's."""
+        images = np.asarray(images)
+        if images.ndim != 4 or images.shape[1:] != self.in_shape:
+            raise ValueError(
+                f"net {self.name!r} takes images of {'x'.join(map(str, self.in_shape))} (height, width,"
+                f" channels), not {'x'.join(map(str, images.shape[1:]))}"
+            )
+        if images.dtype.kind not in "iu" or not self.input_format.contains(images):
+            raise ValueError(f"net {self.name!r} takes integers of {self.input_format}")
+        return images

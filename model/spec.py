@@ -1,0 +1,140 @@
+"""What every quantised layer has in common: the frozen description that hardware is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from model.geometry import Shape
+from model.qformat import QFormat
+
+FLOAT32_EXACT = 1 << 24
+"""Integers below this are exact in float32, sums and products of them included."""
+FLOAT64_EXACT = 1 << 53
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Spec:
+    """A quantised layer.
+
+    Parameters
+    ----------
+    name : str
+        Unique in its net; errors and reports name the layer by it.
+    in_shape : (int, int, int)
+        Height, width and channels of the input.
+    src, dst : QFormat
+        Formats of the input and output values.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    in_shape: Shape
+    src: QFormat
+    dst: QFormat
+
+    @property
+    def out_shape(self) -> Shape:
+        """Height, width and channels of the output."""
+        return self.in_shape
+
+    @property
+    def macs(self) -> int:
+        """Multiplications a frame."""
+        return 0
+
+    @property
+    def params(self) -> int:
+        """Trained numbers, biases included."""
+        return 0
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """The layer in integers: (N, *in_shape) of `src` to (N, *out_shape) of `dst`."""
+        raise TypeError(f"{type(self).__name__} has no integer model")
+
+    def fail(self, problem: str):
+        """Raise a ValueError that names the layer."""
+        raise ValueError(f"layer {self.name!r}: {problem}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WeightedSpec(Spec):
+    """A quantised layer of products with weights and a bias per output channel.
+
+    Parameters
+    ----------
+    weights : ndarray of int
+        The last axis is the output channel.
+    weight_format : QFormat
+    bias : ndarray of int, (C_out,)
+        On the accumulator's grid: ``src.frac + weight_format.frac`` fraction bits.
+    """
+
+    weights: np.ndarray
+    weight_format: QFormat
+    bias: np.ndarray
+
+    def __post_init__(self):
+        weights, bias = np.asarray(self.weights), np.asarray(self.bias)
+        if weights.dtype.kind not in "iu" or bias.dtype.kind not in "iu":
+            self.fail("weights and bias must be integers")
+        weights, bias = weights.astype(np.int64), bias.astype(np.int64)
+        if not self.weight_format.contains(weights):
+            self.fail(f"a weight lies outside its format {self.weight_format}")
+        if bias.shape != weights.shape[-1:]:
+            self.fail(f"{bias.shape} biases for {weights.shape[-1]} output channels")
+        weights.flags.writeable = bias.flags.writeable = False
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "bias", bias)
+        if max(-self.accumulator_range[0], self.accumulator_range[1]) >= FLOAT64_EXACT:
+            self.fail(
+                f"accumulator of {self.accumulator.width} bits is too wide for exact arithmetic;"
+                " use narrower weights or activations"
+            )
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The weights as (K, C_out): K products make one output."""
+        return self.weights.reshape(-1, self.weights.shape[-1])
+
+    @property
+    def accumulator_range(self) -> tuple[int, int]:
+        """Smallest and largest sum that inputs of `src` can drive, over all outputs and all partial sums."""
+        up = np.maximum(self.matrix, 0).sum(axis=0)
+        down = np.minimum(self.matrix, 0).sum(axis=0)
+        low = up * self.src.min + down * self.src.max + self.bias
+        high = up * self.src.max + down * self.src.min + self.bias
+        return int(low.min()), int(high.max())
+
+    @property
+    def accumulator(self) -> QFormat:
+        """Format of the sum, as wide as the weights can drive it and not wider."""
+        return QFormat.spanning(*self.accumulator_range, self.src.frac + self.weight_format.frac)
+
+    @property
+    def params(self) -> int:
+        return self.weights.size + self.bias.size
+
+    @property
+    def exact_dtype(self) -> type:
+        """The fastest float type in which every partial sum is exact."""
+        low, high = self.accumulator_range
+        magnitude = np.abs(self.matrix).sum(axis=0) * max(-self.src.min, self.src.max) + np.abs(self.bias)
+        return np.float32 if max(-low, high, int(magnitude.max())) < FLOAT32_EXACT else np.float64
+
+    def products(self, x: np.ndarray) -> np.ndarray:
+        """Exact integer ``x @ matrix + bias`` by float BLAS.
+
+        Parameters
+        ----------
+        x : ndarray, (M, K)
+
+        Returns
+        -------
+        ndarray of int64, (M, C_out)
+        """
+        dtype = self.exact_dtype
+        sums = x.astype(dtype) @ self.matrix.astype(dtype)
+        return sums.astype(np.int64) + self.bias
