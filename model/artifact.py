@@ -72,7 +72,7 @@ def save(path, net: QNetwork) -> None:
     )
     arrays["net.json"] = np.frombuffer(text.encode(), np.uint8)
     with replacing(path) as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)
 
 
 def load(net) -> QNetwork:
@@ -88,10 +88,25 @@ def load(net) -> QNetwork:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return decode(json.loads(bytes(arrays["net.json"])), arrays)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, MemoryError,
-            RecursionError, NotImplementedError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        MemoryError,
+        RecursionError,
+        NotImplementedError,
+        EOFError,
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         reason = str(error) if isinstance(error, ValueError) else "it is damaged or no convgate artifact"
-        raise ValueError(f"cannot read net {path}: {reason.splitlines()[0] if reason else 'damaged'}") from None
+        raise ValueError(
+            f"cannot read net {path}: {reason.splitlines()[0] if reason else 'damaged'}"
+        ) from None
 
 
 def decode(description: dict, arrays) -> QNetwork:

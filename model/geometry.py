@@ -1,4 +1,4 @@
-"""Where a sliding window stands on an image: kernel, stride and padding, shared by convolution and pooling."""
+"""Where a window stands on an image: kernel, stride and padding, shared by convolution and pooling."""
 
 from __future__ import annotations
 

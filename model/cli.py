@@ -1,0 +1,91 @@
+"""What every ``python -m`` command shares: one-line errors, exit statuses, progress, JSON results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from model.files import replacing
+
+
+class Failure(Exception):
+    """The work itself failed (a mismatch, a missed clock): exit status 1, with one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def __init__(self, **kwargs):
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: error: {message} (--help shows how)\n")
+
+
+def run(command: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
+    """Run a command and turn its exceptions into exit statuses.
+
+    Parameters
+    ----------
+    command : callable
+        Takes the arguments. Raises ValueError or OSError for bad input and `Failure` for failed work.
+    argv : list of str, optional
+        In place of ``sys.argv[1:]``.
+
+    Returns
+    -------
+    int
+        0 done, 1 the work failed, 2 bad input, 130 interrupted.
+    """
+    try:
+        command(sys.argv[1:] if argv is None else argv)
+    except Failure as error:
+        return complain(error, 1)
+    except (ValueError, OSError) as error:
+        return complain(error, 2)
+    except KeyboardInterrupt:
+        return complain("interrupted", 130)
+    return 0
+
+
+def complain(error, status: int) -> int:
+    """Print an error as one line; returns the status."""
+    print("error:", " ".join(str(error).split()) or type(error).__name__, file=sys.stderr)
+    return status
+
+
+def progress() -> Progress:
+    """A progress bar on stderr that is silent where stderr is no terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+def write_json(path, result: dict) -> None:
+    """Write a machine-readable result, whole or not at all; nothing if `path` is None."""
+    if path is not None:
+        with replacing(path, "w") as file:
+            json.dump(result, file, indent=2)
+            file.write("\n")
