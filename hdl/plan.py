@@ -1,34 +1,217 @@
-"""How parallel each layer is built: the plan, apart from the net; its cost and the search for it."""
+"""How parallel each layer is built: the plan, apart from the net, its cost and the search for it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
+from hdl.folding import Folding, StagePlan
+from model.files import replacing
 from model.qnetwork import QNetwork
+from model.spec import Spec, WeightedSpec
+
+DEFAULT_MULTIPLIERS = 64
+"""Multipliers of a plan where nobody says how many: half of a large board's, quick to place."""
 
 
 @dataclass(frozen=True)
-class StagePlan:
-    """Parallelism of one layer.
+class StageCost:
+    """What a layer takes.
 
-    Parameters
+    Attributes
     ----------
-    input_lanes : int
-        Products of one output that are summed each cycle: a divisor of r_h * r_w * C_in (convolution) or
-        of the number of inputs (dense). Ignored by layers without weights.
-    output_lanes : int
-        Output channels worked on side by side, a divisor of C_out; also the values in one beat of the
-        output stream.
+    name, kind : str
+    macs : int
+        Products a frame.
+    multipliers : int
+    cycles : int
+        Initiation interval of the stage alone, cycles a frame.
+    bound_cycles : int
+        The least that so many multipliers could take; of a stage without multipliers, its beats.
     """
 
-    input_lanes: int = 1
-    output_lanes: int = 1
+    name: str
+    kind: str
+    macs: int
+    multipliers: int
+    cycles: int
+    bound_cycles: int
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One `StagePlan` a layer, by the layer's name."""
+    """One `StagePlan` for each layer with weights, by the layer's name."""
 
     stages: dict[str, StagePlan]
+
+    def check(self, net: QNetwork) -> None:
+        """Raise a ValueError, naming the layer, if the plan does not fit the net."""
+        planned = {spec.name for spec in weighted(net)}
+        if missing := planned - self.stages.keys():
+            raise ValueError(f"the plan has no lanes for layer {min(missing)!r}")
+        if surplus := self.stages.keys() - planned:
+            raise ValueError(
+                f"the plan names {min(surplus)!r}, which is no layer with weights of {net.name!r}"
+            )
+        for spec in weighted(net):
+            Folding(spec, self.stages[spec.name])
+
+    def lanes_after(self, spec: Spec, lanes: int) -> int:
+        """Values in a beat behind a layer that is fed with beats of `lanes`."""
+        return self.stages[spec.name].output_lanes if isinstance(spec, WeightedSpec) else lanes
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers of all layers."""
+        return sum(stage.input_lanes * stage.output_lanes for stage in self.stages.values())
+
+    @classmethod
+    def serial(cls, net: QNetwork) -> Plan:
+        """One multiplier a layer."""
+        return cls({spec.name: StagePlan() for spec in weighted(net)})
+
+    def save(self, path) -> None:
+        """Write the plan as JSON, whole or not at all."""
+        with replacing(path, "w") as file:
+            json.dump(
+                {"stages": {name: asdict(stage) for name, stage in self.stages.items()}}, file, indent=2
+            )
+            file.write("\n")
+
+    @classmethod
+    def load(cls, path, net: QNetwork) -> Plan:
+        """Read a plan and check it against a net.
+
+        Raises
+        ------
+        ValueError
+            If the file is no plan, or not one of this net; names the file.
+        OSError
+            If it cannot be read.
+        """
+        with open(path, encoding="utf-8") as file:
+            text = file.read(1 << 20)
+        try:
+            stages = {
+                name: StagePlan(**{key: whole(key, value) for key, value in lanes.items()})
+                for name, lanes in json.loads(text)["stages"].items()
+            }
+            plan = cls(stages)
+            plan.check(net)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            reason = str(error) if isinstance(error, ValueError) else "it is no plan"
+            raise ValueError(f"cannot use plan {path}: {reason}") from None
+        return plan
+
+
+def whole(key: str, value) -> int:
+    """A number of lanes from JSON."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{key} must be a whole number from 1, not {value!r}")
+    return value
+
+
+def weighted(net: QNetwork) -> list[WeightedSpec]:
+    """The layers that a plan speaks of."""
+    return [spec for spec in net.specs if isinstance(spec, WeightedSpec)]
+
+
+def cycles_of(spec: Spec, stage: StagePlan | None, lanes: int) -> int:
+    """Initiation interval of one layer alone, fed with beats of `lanes` values, cycles a frame."""
+    height, width, channels = spec.in_shape
+    if hasattr(spec, "geometry"):
+        height, width = spec.geometry.padded(spec.in_shape)
+    if stage is None:
+        return height * width * channels // lanes
+    folding = Folding(spec, stage)
+    positions = spec.out_shape[0] * spec.out_shape[1]
+    # A convolution takes whole pixels, a dense layer its own input lanes.
+    beats = height * width if hasattr(spec, "geometry") else folding.input_folds
+    return max(beats, positions * folding.steps, height * width * channels // lanes if lanes else 0)
+
+
+def cost(net: QNetwork, plan: Plan) -> list[StageCost]:
+    """Cycles of every layer under a plan."""
+    plan.check(net)
+    costs, lanes = [], net.in_shape[2]
+    for spec in net.specs:
+        stage = plan.stages.get(spec.name)
+        cycles = cycles_of(spec, stage, lanes)
+        multipliers = stage.input_lanes * stage.output_lanes if stage else 0
+        bound = -(-spec.macs // multipliers) if multipliers else cycles
+        costs.append(StageCost(spec.name, spec.kind, spec.macs, multipliers, cycles, bound))
+        lanes = plan.lanes_after(spec, lanes)
+    return costs
+
+
+def bound_cycles(net: QNetwork, plan: Plan) -> int:
+    """Fewest cycles a frame that the input's width and the plan's multipliers allow."""
+    beats = net.in_shape[0] * net.in_shape[1]
+    return max(beats, -(-net.macs // max(plan.multipliers, 1)))
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors, ascending."""
+    return [n for n in range(1, number + 1) if number % n == 0]
+
+
+def choices(spec: WeightedSpec) -> Iterator[StagePlan]:
+    """Every legal `StagePlan` of a layer."""
+    inputs, outputs = spec.matrix.shape
+    for output_lanes in divisors(outputs):
+        for input_lanes in divisors(inputs):
+            yield StagePlan(input_lanes, output_lanes)
+
+
+def search(net: QNetwork, multipliers: int = DEFAULT_MULTIPLIERS) -> Plan:
+    """The plan with the fewest cycles a frame, then the fewest multipliers.
+
+    Parameters
+    ----------
+    net : QNetwork
+    multipliers : int
+        Not to be exceeded.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer multipliers than layers with weights.
+    """
+    layers = weighted(net)
+    if multipliers < len(layers):
+        raise ValueError(
+            f"net {net.name!r} has {len(layers)} layers with weights and needs at least as many multipliers,"
+            f" not {multipliers}"
+        )
+    table = {}
+    for spec in layers:
+        best = {}
+        for stage in choices(spec):
+            count = stage.input_lanes * stage.output_lanes
+            # Wide sums before many of them: a sum costs an accumulator.
+            key = (cycles_of(spec, stage, 0), -stage.input_lanes)
+            if count <= multipliers and key < best.get(count, ((1 << 62,), None))[0]:
+                best[count] = (key, stage)
+        table[spec.name] = [(count, key[0], stage) for count, (key, stage) in sorted(best.items())]
+
+    def cheapest(target: int) -> dict | None:
+        picks = {}
+        for name, options in table.items():
+            fit = next((option for option in options if option[1] <= target), None)
+            if fit is None:
+                return None
+            picks[name] = fit
+        return picks
+
+    targets = sorted({cycles for options in table.values() for _, cycles, _ in options})
+    for target in targets:
+        picks = cheapest(target)
+        if picks and sum(count for count, _, _ in picks.values()) <= multipliers:
+            return Plan({name: stage for name, (_, _, stage) in picks.items()})
+    return Plan.serial(net)
+
+
+def default(net: QNetwork) -> Plan:
+    """The plan that simulation and boards take if the user names none."""
+    return search(net, max(DEFAULT_MULTIPLIERS, len(weighted(net))))

@@ -99,11 +99,16 @@ class Requant:
         """Bits to the right; negative to the left."""
         return self.src.frac - self.dst.frac
 
+    @property
+    def half(self) -> int:
+        """What rounding adds before the shift; a sum may be seeded with it in place of zero."""
+        return 1 << (self.shift - 1) if self.shift > 0 else 0
+
     def __call__(self, x) -> np.ndarray:
         """Integers of `src` to integers (int64) of `dst`, any shape."""
         x = np.asarray(x, dtype=np.int64)
         if self.shift > 0:
-            x = (x + (1 << (self.shift - 1))) >> self.shift if self.shift < 63 else np.zeros_like(x)
+            x = (x + self.half) >> self.shift if self.shift < 63 else np.zeros_like(x)
         elif self.src.width - self.shift > 63:
             raise ValueError(f"a left shift by {-self.shift} of {self.src} does not fit 64 bits")
         else:

@@ -1,0 +1,27 @@
+"""Convolution: whole pixels through a window, handed out in slices to the multiply-accumulate array."""
+
+from __future__ import annotations
+
+from amaranth.lib import wiring
+
+from hdl.device import Device
+from hdl.folding import StagePlan
+from hdl.mac import mac_parts
+from hdl.repack import Narrow, repack
+from hdl.window import Window
+from model.layers.conv import ConvSpec
+
+
+def conv_parts(spec: ConvSpec, plan: StagePlan, lanes: int, device: Device) -> list[wiring.Component]:
+    """Stage of a `ConvSpec`: beats of `lanes` channels in, of `plan.output_lanes` kernels out.
+
+    ``input_lanes = r_h * r_w * C_in`` takes the whole window in a cycle, ``output_lanes = C_out`` works on
+    all kernels at once; with both a pixel enters and a pixel leaves every cycle.
+    """
+    channels = spec.in_shape[2]
+    window = Window(spec.in_shape, spec.geometry, spec.src, channels, 0, device)
+    taps = spec.matrix.shape[0]
+    # The slices come out of a register of their own, so that the window moves on meanwhile.
+    slices = [Narrow(spec.src, plan.input_lanes, taps // plan.input_lanes)]
+    mac = mac_parts(spec, plan, device)
+    return [*repack(spec.src, lanes, channels), window, *slices, *mac]

@@ -1,0 +1,17 @@
+"""Dense layers: the values of a frame stream through the multiply-accumulate array as they come."""
+
+from __future__ import annotations
+
+from amaranth.lib import wiring
+
+from hdl.device import Device
+from hdl.folding import StagePlan
+from hdl.mac import mac_parts
+from hdl.repack import repack
+from model.layers.dense import DenseSpec
+
+
+def dense_parts(spec: DenseSpec, plan: StagePlan, lanes: int, device: Device) -> list[wiring.Component]:
+    """Stage of a `DenseSpec`: beats of `lanes` values in, of `plan.output_lanes` outputs out."""
+    mac = mac_parts(spec, plan, device)
+    return [*repack(spec.src, lanes, plan.input_lanes), *mac]

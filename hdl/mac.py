@@ -1,0 +1,172 @@
+"""The multiply-accumulate array behind convolution and dense layers.
+
+An output vector of C_out sums over K products is folded onto ``input_lanes * output_lanes`` multipliers:
+beats of `input_lanes` values arrive in the order of K, and each stays for ``C_out / output_lanes`` cycles
+while the output channels pass by. So one array serves a convolution, whose windows are handed out in
+slices, and a dense layer, whose inputs come as they are.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.device import Device
+from hdl.folding import Folding, StagePlan
+from hdl.memory import Rom
+from hdl.pipe import Pipe, delayed, lanes_of, shape_of, tree, tree_latency
+from hdl.requant import RequantPipe
+from model.spec import WeightedSpec
+
+
+class Steps(wiring.Component):
+    """Holds each input beat while the output channels pass by, and numbers the steps.
+
+    Throughput: one step a cycle.
+
+    Members
+    -------
+    i : stream of `input_lanes` values
+    o : stream of steps, the layout of `step_layout`
+    """
+
+    def __init__(self, folding: Folding):
+        self.folding = folding
+        super().__init__(
+            {
+                "i": In(stream.Signature(lanes_of(folding.spec.src, folding.plan.input_lanes))),
+                "o": Out(stream.Signature(step_layout(folding))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        folding = self.folding
+        output, index = Signal(range(folding.output_folds)), Signal(range(folding.steps))
+        starts, ends = Signal(init=1), Signal(init=folding.input_folds == 1)
+        last_output = output == folding.output_folds - 1
+        m.d.comb += [
+            self.o.valid.eq(self.i.valid),
+            self.i.ready.eq(self.o.ready & last_output),
+            self.o.payload.x.eq(self.i.payload),
+            self.o.payload.index.eq(index),
+            self.o.payload.output.eq(output),
+            self.o.payload.starts.eq(starts),
+            self.o.payload.ends.eq(ends),
+        ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += [
+                output.eq(Mux(last_output, 0, output + 1)),
+                index.eq(Mux(index == folding.steps - 1, 0, index + 1)),
+            ]
+            if folding.input_folds > 1:
+                for flag, at in ((starts, folding.steps), (ends, folding.steps - folding.output_folds)):
+                    with m.If(index == at - 1):
+                        m.d.sync += flag.eq(1)
+                    with m.Elif(last_output):
+                        m.d.sync += flag.eq(0)
+        return m
+
+
+def step_layout(folding: Folding) -> data.StructLayout:
+    """Payload of a step: the inputs, which weights and biases meet them, and where a sum starts and ends."""
+    return data.StructLayout(
+        {
+            "x": lanes_of(folding.spec.src, folding.plan.input_lanes),
+            "index": range(folding.steps),
+            "output": range(folding.output_folds),
+            "starts": 1,
+            "ends": 1,
+        }
+    )
+
+
+class MacPipe(Pipe):
+    """``input_lanes * output_lanes`` multipliers, an adder tree for each output lane, and the sums.
+
+    Latency: 4 + ceil(log2(input_lanes)) cycles (inputs, weights; products; tree; sum).
+    Throughput: one step a cycle.
+
+    Parameters
+    ----------
+    folding : Folding
+    device : Device
+    """
+
+    def __init__(self, folding: Folding, device: Device):
+        self.folding, self.device = folding, device
+        super().__init__(
+            step_layout(folding),
+            lanes_of(folding.accumulator, folding.plan.output_lanes),
+            4 + tree_latency(folding.plan.input_lanes),
+        )
+
+    def yields(self, payload):
+        return payload.ends
+
+    def elaborate(self, platform):
+        m = Module()
+        folding, spec, plan = self.folding, self.folding.spec, self.folding.plan
+        step = self.i.payload
+        width = spec.weight_format.width
+        weight_shape = shape_of(spec.weight_format)
+
+        # Read the weights; hold the inputs and the weights once more, in the multipliers' own registers.
+        m.submodules.weights = weights = Rom(
+            width * plan.input_lanes * plan.output_lanes, folding.weight_words(), self.device
+        )
+        m.d.comb += weights.addr.eq(step.index)
+        inputs = delayed(m, step.x, 2, "x")
+        factors = delayed(m, weights.data, 1, "w")
+        valid = delayed(m, self.i.valid, self.latency - 1, "valid", reset_less=False)
+        starts = delayed(m, step.starts, self.latency - 1, "starts")
+        ends = delayed(m, step.ends, self.latency - 1, "ends")
+        output = delayed(m, step.output, self.latency - 2, "output")
+
+        m.submodules.bias = bias = Rom(
+            folding.accumulator.width * plan.output_lanes, folding.bias_words(), self.device
+        )
+        m.d.comb += bias.addr.eq(output)
+
+        for lane in range(plan.output_lanes):
+            products = []
+            for tap in range(plan.input_lanes):
+                factor = Value.cast(factors).word_select(lane * plan.input_lanes + tap, width)
+                factor = factor.as_signed() if weight_shape.signed else factor
+                product = Signal(
+                    (inputs[tap] * factor).shape(), name=f"product_{lane}_{tap}", reset_less=True
+                )
+                m.d.sync += product.eq(inputs[tap] * factor)
+                products.append(product)
+            dot, _ = tree(m, products, lambda a, b: a + b, f"tree{lane}")
+
+            seed = bias.data.word_select(lane, folding.accumulator.width).as_signed()
+            total = Signal(signed(folding.accumulator.width), name=f"total{lane}")
+            # As many sums are under way as there are output folds: they circulate.
+            ring = [
+                Signal.like(total, name=f"sum_{lane}_{n}", reset_less=True)
+                for n in range(folding.output_folds)
+            ]
+            base = seed if folding.input_folds == 1 else Mux(starts, seed, ring[-1])
+            m.d.comb += [total.eq(base + dot), self.o.payload[lane].eq(ring[0])]
+            with m.If(valid):
+                m.d.sync += Cat(ring).eq(Cat(total, *ring[:-1]))
+        result = Signal()
+        m.d.sync += result.eq(valid & ends)
+        m.d.comb += self.o.valid.eq(result)
+        return m
+
+
+def mac_parts(spec: WeightedSpec, plan: StagePlan, device: Device) -> list[wiring.Component]:
+    """From beats of `input_lanes` values to beats of `output_lanes` outputs."""
+    folding = Folding(spec, plan)
+    return [
+        Steps(folding),
+        MacPipe(folding, device),
+        *(
+            [RequantPipe(folding.accumulator, spec.dst, plan.output_lanes, rounded=True)]
+            if folding.accumulator != spec.dst
+            else []
+        ),
+    ]

@@ -1,0 +1,94 @@
+"""Memories: ROMs of weights and tables, and the RAM behind a line buffer."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.device import Device
+
+
+class Rom(wiring.Component):
+    """A table of constants, read in one cycle.
+
+    Parameters
+    ----------
+    width : int
+        Bits of a word.
+    words : sequence of int
+        Contents, each 0 .. 2**width - 1. A single word becomes a constant.
+    device : Device
+
+    Members
+    -------
+    addr : in
+    data : out, one cycle after `addr`
+    """
+
+    latency = 1
+
+    def __init__(self, width: int, words, device: Device):
+        self.width, self.words, self.device = width, [int(word) for word in words], device
+        super().__init__({"addr": In(range(len(self.words))), "data": Out(width)})
+
+    def elaborate(self, platform):
+        m = Module()
+        if len(self.words) == 1:
+            m.d.comb += self.data.eq(self.words[0])
+            return m
+        style = self.device.rom_style(self.width, len(self.words))
+        m.submodules.memory = storage = memory.Memory(
+            shape=self.width, depth=len(self.words), init=self.words, attrs={"rom_style": style}
+        )
+        port = storage.read_port()
+        m.d.comb += [port.addr.eq(self.addr), self.data.eq(port.data)]
+        return m
+
+
+class Ram(wiring.Component):
+    """One write and one read port; the read takes one cycle and must not meet a write to its address.
+
+    Members
+    -------
+    write_addr, write_data, write_en : in
+    read_addr, read_en : in
+    read_data : out
+        The word of the last cycle with `read_en`, held until the next.
+    """
+
+    def __init__(self, width: int, depth: int, device: Device):
+        self.width, self.depth, self.device = width, depth, device
+        super().__init__(
+            {
+                "write_addr": In(range(depth)),
+                "write_data": In(width),
+                "write_en": In(1),
+                "read_addr": In(range(depth)),
+                "read_en": In(1),
+                "read_data": Out(width),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        # An asynchronous port and a register of our own: yosys merges both into a block RAM's synchronous
+        # port, and the attribute spares the bypass logic for a read that meets a write.
+        m.submodules.memory = storage = memory.Memory(
+            shape=self.width,
+            depth=self.depth,
+            init=[],
+            attrs={"ram_style": self.device.ram_style(self.width, self.depth), "no_rw_check": 1},
+        )
+        write, read = storage.write_port(), storage.read_port(domain="comb")
+        word = Signal(self.width, reset_less=True)
+        m.d.comb += [
+            write.addr.eq(self.write_addr),
+            write.data.eq(self.write_data),
+            write.en.eq(self.write_en),
+            read.addr.eq(self.read_addr),
+            self.read_data.eq(word),
+        ]
+        with m.If(self.read_en):
+            m.d.sync += word.eq(read.data)
+        return m

@@ -1,0 +1,105 @@
+"""The whole accelerator: a quantised net and a plan, as one stream component."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.chain import Chain
+from hdl.classify import Argmax, answer_layout
+from hdl.conv import conv_parts
+from hdl.dense import dense_parts
+from hdl.device import PORTABLE, Device
+from hdl.gate import Gate, Verdict, frame_layout
+from hdl.plan import Plan
+from hdl.pool import pool_parts
+from hdl.repack import repack
+from hdl.requant import requant_parts
+from hdl.table import table_parts
+from model.qnetwork import QNetwork
+from model.spec import Spec
+
+PLANNED = {"conv": conv_parts, "dense": dense_parts}
+FOLLOWING = {"pool": pool_parts, "table": table_parts, "requant": requant_parts}
+
+
+def stage_parts(spec: Spec, plan: Plan, lanes: int, device: Device) -> list[wiring.Component]:
+    """The parts of one layer, fed with beats of `lanes` values.
+
+    Raises
+    ------
+    ValueError
+        If the plan does not fit the layer.
+    """
+    if spec.kind in PLANNED:
+        return PLANNED[spec.kind](spec, plan.stages[spec.name], lanes, device)
+    return FOLLOWING[spec.kind](spec, lanes, device)
+
+
+class Accelerator(wiring.Component):
+    """Classifies frames.
+
+    Parameters
+    ----------
+    net : QNetwork
+    plan : Plan
+    device : Device
+
+    Members
+    -------
+    i : stream, in
+        ``frame_layout``: `lanes` values of pixels in raster order, channels last, with marks on the first
+        and last beat of a frame. A frame whose marks are wrong is dropped whole and counted.
+    o : stream, out
+        ``answer_layout``: one beat a frame, the class (the first of the largest logits) and all logits.
+    dropped : out, 16 bits
+        Broken frames since reset, saturating.
+
+    Attributes
+    ----------
+    lanes : int
+        Values of an input beat: the channels of a pixel.
+    beats : int
+        Input beats of a frame.
+    """
+
+    def __init__(self, net: QNetwork, plan: Plan, device: Device = PORTABLE):
+        plan.check(net)
+        self.net, self.plan, self.device = net, plan, device
+        self.lanes = net.in_shape[2]
+        self.beats = net.in_shape[0] * net.in_shape[1]
+        super().__init__(
+            {
+                "i": In(stream.Signature(frame_layout(net.input_format, self.lanes))),
+                "o": Out(stream.Signature(answer_layout(net.output_format, net.classes))),
+                "dropped": Out(16),
+            }
+        )
+
+    def parts(self) -> list[tuple[str, wiring.Component]]:
+        """Every part between the gate and the verdict, with the name of its layer."""
+        parts, lanes = [], self.lanes
+        for spec in self.net.specs:
+            made = stage_parts(spec, self.plan, lanes, self.device)
+            parts += [(spec.name, part) for part in made]
+            lanes = self.plan.lanes_after(spec, lanes)
+        fmt, classes = self.net.output_format, self.net.classes
+        return [
+            *parts,
+            *(("logits", part) for part in repack(fmt, lanes, classes)),
+            ("argmax", Argmax(fmt, classes)),
+        ]
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.gate = gate = Gate(self.net.input_format, self.lanes, self.beats)
+        m.submodules.stages = stages = Chain(self.parts())
+        m.submodules.verdict = verdict = Verdict(self.o.payload.shape())
+        wiring.connect(m, wiring.flipped(self.i), gate.i)
+        wiring.connect(m, gate.o, stages.i)
+        wiring.connect(m, stages.o, verdict.i)
+        wiring.connect(m, gate.verdict, verdict.verdict)
+        wiring.connect(m, verdict.o, wiring.flipped(self.o))
+        m.d.comb += self.dropped.eq(gate.dropped)
+        return m

@@ -1,0 +1,83 @@
+"""Pooling: a window of each channel, reduced to its maximum, average or sum."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+
+from hdl.device import Device
+from hdl.pipe import Pipe, delayed, lanes_of, tree, tree_latency
+from hdl.requant import RequantPipe, saturated
+from hdl.window import Window
+from model.layers.pool import PoolSpec
+
+
+class ReducePipe(Pipe):
+    """Maximum or sum of the pixels of a window, lane by lane.
+
+    Latency: ceil(log2(r_h * r_w)) cycles.
+
+    Parameters
+    ----------
+    spec : PoolSpec
+    lanes : int
+        Channels of a beat.
+    """
+
+    def __init__(self, spec: PoolSpec, lanes: int):
+        self.spec, self.lanes, self.taps = spec, lanes, spec.kernel[0] * spec.kernel[1]
+        out = spec.dst if spec.mode == "max" else spec.sum_format
+        super().__init__(lanes_of(spec.src, self.taps * lanes), lanes_of(out, lanes), tree_latency(self.taps))
+
+    def elaborate(self, platform):
+        m = Module()
+
+        def larger(a, b):
+            return Mux(a > b, a, b)
+
+        combine = larger if self.spec.mode == "max" else lambda a, b: a + b
+        for lane in range(self.lanes):
+            values = [self.i.payload[tap * self.lanes + lane] for tap in range(self.taps)]
+            result, _ = tree(m, values, combine, f"lane{lane}")
+            m.d.comb += self.o.payload[lane].eq(result)
+        m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
+        return m
+
+
+class AveragePipe(Pipe):
+    """Divides sums by the window's area: the multiplication of `PoolSpec.reciprocal`, then saturation.
+
+    Latency: 4 cycles.
+    """
+
+    def __init__(self, spec: PoolSpec, lanes: int):
+        self.spec, self.lanes = spec, lanes
+        super().__init__(lanes_of(spec.sum_format, lanes), lanes_of(spec.dst, lanes), 4)
+
+    def elaborate(self, platform):
+        m = Module()
+        factor, addend, shift = self.spec.reciprocal
+        for lane in range(self.lanes):
+            value = self.i.payload[lane] * factor
+            product = Signal(value.shape(), name=f"product{lane}", reset_less=True)
+            moved = Signal((product + addend).shape(), name=f"moved{lane}", reset_less=True)
+            m.d.sync += [
+                product.eq(value),
+                moved.eq(product + addend),
+                self.o.payload[lane].eq(saturated(m, moved >> shift, self.spec.dst, f"lane{lane}")),
+            ]
+        m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
+        return m
+
+
+def pool_parts(spec: PoolSpec, lanes: int, device: Device) -> list[wiring.Component]:
+    """Stage of a `PoolSpec`; its output has as many lanes as its input."""
+    parts = [
+        Window(spec.in_shape, spec.geometry, spec.src, lanes, spec.fill, device),
+        ReducePipe(spec, lanes),
+    ]
+    if spec.mode == "avg":
+        parts.append(AveragePipe(spec, lanes))
+    elif spec.mode == "sum" and spec.sum_format != spec.dst:
+        parts.append(RequantPipe(spec.sum_format, spec.dst, lanes))
+    return parts
