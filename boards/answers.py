@@ -1,0 +1,149 @@
+"""Answers: what the shell found out, as frames on the serial line."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Shape, Signal
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from boards.frames import FrameWriter
+from boards.protocol import FAILED, REPLY, Command, Identity, logit_bytes, result_bytes
+from hdl.device import PORTABLE, Device
+from hdl.memory import Rom
+
+NOTES = 8
+"""Answers without a result that can wait for their turn; what a sender asks for beyond them is lost."""
+
+NOTE = data.StructLayout({"tag": 8, "kind": 8, "code": 8})
+"""An answer without a result: the request's tag and kind, and an error's code or 0 (identify)."""
+
+
+class Answerer(wiring.Component):
+    """Writes the answers' frames.
+
+    Parameters
+    ----------
+    identity : Identity
+    answer : StructLayout
+        Of the accelerator's output: `cls`, and `logits`, an array.
+    device : Device
+
+    Members
+    -------
+    note : in, stream of `NOTE`
+        Lost while `NOTES` of them wait.
+    result : in, stream of `answer`
+        With it come `tag`, the image's, and `cycles`, what it took.
+    o : out, stream of bytes
+    """
+
+    def __init__(self, identity: Identity, answer: data.StructLayout, device: Device = PORTABLE):
+        self.description, self.answer, self.device = identity.encode(), answer, device
+        super().__init__(
+            {
+                "note": In(stream.Signature(NOTE)),
+                "result": In(stream.Signature(answer)),
+                "tag": In(8),
+                "cycles": In(32),
+                "o": Out(stream.Signature(8)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.writer = writer = FrameWriter()
+        m.submodules.notes = notes = fifo.SyncFIFOBuffered(width=NOTE.size, depth=NOTES)
+        wiring.connect(m, writer.o, wiring.flipped(self.o))
+        m.d.comb += [
+            notes.w_data.eq(self.note.payload),
+            notes.w_en.eq(self.note.valid),
+            self.note.ready.eq(notes.w_rdy),
+        ]
+        note = data.View(NOTE, notes.r_data)
+
+        # the result in wait
+        elements = self.answer["logits"].shape
+        width, classes = Signal(elements.elem_shape).shape().width, elements.length
+        size = logit_bytes(width)
+        waiting, tag, numbers = Signal(), Signal(8), Signal(48)
+        logits = Signal(width * classes)
+        m.d.comb += self.result.ready.eq(~waiting)
+        with m.If(self.result.valid & ~waiting):
+            m.d.sync += [
+                waiting.eq(1),
+                tag.eq(self.tag),
+                numbers.eq(self.result.payload.cls | (self.cycles << 16)),
+                logits.eq(self.result.payload.logits),
+            ]
+
+        # the answer in work
+        begin, byte = writer.header.payload, writer.i.payload
+        short = Signal(48)  # class (16 bits) and cycles (32 bits), or an error's code and kind
+        left = Signal(range(max(6, size)))
+        index = Signal(range(max(classes, len(self.description))))
+        sent = Signal()
+        m.d.comb += sent.eq(writer.i.valid & writer.i.ready)
+        m.submodules.identity = rom = Rom(8, self.description, self.device)
+        settled = Signal()
+        m.d.comb += rom.addr.eq(index)
+        m.d.sync += settled.eq(~sent)
+        logit = Signal(Shape(8 * size, signed=Signal(elements.elem_shape).shape().signed))
+        first = Signal(elements.elem_shape)
+        m.d.comb += [first.eq(logits), logit.eq(first)]
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += writer.header.valid.eq(waiting | notes.r_rdy)
+                m.d.sync += index.eq(0)
+                with m.If(waiting):
+                    m.d.comb += [
+                        begin.tag.eq(tag),
+                        begin.kind.eq(REPLY | Command.CLASSIFY),
+                        begin.length.eq(result_bytes(classes, width)),
+                    ]
+                    m.d.sync += [short.eq(numbers), left.eq(5)]
+                    with m.If(writer.header.ready):
+                        m.next = "RESULT"
+                with m.Elif(note.code != 0):
+                    m.d.comb += [begin.tag.eq(note.tag), begin.kind.eq(FAILED), begin.length.eq(2)]
+                    m.d.sync += [short.eq(Cat(note.code, note.kind)), left.eq(1)]
+                    with m.If(notes.r_rdy & writer.header.ready):
+                        m.d.comb += notes.r_en.eq(1)
+                        m.next = "ERROR"
+                with m.Else():
+                    m.d.comb += [
+                        begin.tag.eq(note.tag),
+                        begin.kind.eq(REPLY | Command.IDENTIFY),
+                        begin.length.eq(len(self.description)),
+                    ]
+                    with m.If(notes.r_rdy & writer.header.ready):
+                        m.d.comb += notes.r_en.eq(1)
+                        m.next = "IDENTITY"
+            for state, following in ("ERROR", "IDLE"), ("RESULT", "LOGITS"):
+                with m.State(state):
+                    m.d.comb += [writer.i.valid.eq(1), byte.eq(short[:8])]
+                    with m.If(sent):
+                        m.d.sync += [short.eq(short[8:]), left.eq(left - 1)]
+                        with m.If(left == 0):
+                            m.d.sync += left.eq(size - 1)
+                            m.next = following
+            with m.State("LOGITS"):
+                m.d.comb += [
+                    writer.i.valid.eq(1),
+                    byte.eq(logit.word_select((size - 1 - left)[: exact_log2(size)], 8)),
+                ]
+                with m.If(sent):
+                    m.d.sync += left.eq(left - 1)
+                    with m.If(left == 0):
+                        m.d.sync += [left.eq(size - 1), logits.eq(logits >> width), index.eq(index + 1)]
+                        with m.If(index == classes - 1):
+                            m.d.sync += waiting.eq(0)
+                            m.next = "IDLE"
+            with m.State("IDENTITY"):
+                m.d.comb += [writer.i.valid.eq(settled), byte.eq(rom.data)]
+                with m.If(sent):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == len(self.description) - 1):
+                        m.next = "IDLE"
+        return m

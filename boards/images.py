@@ -1,0 +1,134 @@
+"""Images between the serial line and the accelerator: received whole, then played at full rate."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from boards.protocol import QUEUE, value_bytes
+from hdl.device import PORTABLE, Device
+from hdl.memory import Ram
+
+
+class ImageBuffer(wiring.Component):
+    """Two images in block RAM: one is received while the other is played into the accelerator.
+
+    An image is played only after `keep`, and at one beat a cycle if the accelerator takes it.
+
+    Parameters
+    ----------
+    payload : StructLayout
+        Of the accelerator's input: `data` (an array of lanes), `first`, `last`.
+    beats : int
+        Beats an image.
+    device : Device
+
+    Members
+    -------
+    byte, byte_valid : in
+        The image as `protocol.image_payload` writes it, one byte a cycle at most.
+    restart : in
+        The next byte is an image's first.
+    keep : in
+        The image that came in is right; `tag` is its name.
+    full : out
+        No room for another image: none may be restarted.
+    o : out, stream
+        Beats of images that were kept, in order.
+    play : in
+        Lets the next image begin.
+    began : out
+        For one cycle: it does.
+    playing_tag : out
+        Tag of the image that `o` plays or has played last.
+    """
+
+    def __init__(self, payload: data.StructLayout, beats: int, device: Device = PORTABLE):
+        self.beats, self.device = beats, device
+        lanes = payload["data"].shape
+        self.lanes, self.width = lanes.length, len(Signal(lanes.elem_shape))
+        self.bytes_per_beat = self.lanes * value_bytes(self.width)
+        super().__init__(
+            {
+                "byte": In(8),
+                "byte_valid": In(1),
+                "restart": In(1),
+                "keep": In(1),
+                "tag": In(8),
+                "full": Out(1),
+                "o": Out(stream.Signature(payload)),
+                "play": In(1),
+                "began": Out(1),
+                "playing_tag": Out(8),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.ram = ram = Ram(self.lanes * self.width, QUEUE * self.beats, self.device)
+        writing, reading = Signal(), Signal()  # which half
+        kept = Signal(range(QUEUE + 1))
+        tags = [Signal(8, name=f"tag{half}") for half in range(QUEUE)]
+        freed = Signal()
+        m.d.comb += self.full.eq(kept == QUEUE)
+        m.d.sync += kept.eq(kept + self.keep - freed)
+
+        # bytes are gathered to beats before they are written, so that a beat is read in one cycle
+        value = 8 * value_bytes(self.width)
+        gathered = Signal(8 * self.bytes_per_beat)
+        place = Signal(range(self.bytes_per_beat))
+        complete = Signal()
+        address = Signal(range(self.beats))
+        m.d.comb += [
+            ram.write_addr.eq(Mux(writing, self.beats, 0) + address),
+            ram.write_data.eq(Cat(gathered[lane * value :][: self.width] for lane in range(self.lanes))),
+            ram.write_en.eq(complete),
+        ]
+        m.d.sync += complete.eq(0)
+        with m.If(complete):
+            m.d.sync += address.eq(address + 1)
+        with m.If(self.restart):
+            m.d.sync += [place.eq(0), address.eq(0)]
+        with m.Elif(self.byte_valid):
+            m.d.sync += [gathered.eq(Cat(gathered[8:], self.byte)), place.eq(place + 1)]
+            with m.If(place == self.bytes_per_beat - 1):
+                m.d.sync += [place.eq(0), complete.eq(1)]
+        with m.If(self.keep):
+            m.d.sync += [writing.eq(~writing), address.eq(0)]
+            for half, tag in enumerate(tags):
+                with m.If(writing == half):
+                    m.d.sync += tag.eq(self.tag)
+
+        # the RAM's output is one stage of the stream, a register in front of the accelerator the next
+        active, index = Signal(), Signal(range(self.beats))
+        fetched, fetched_first, fetched_last = Signal(), Signal(), Signal()
+        advance, taken = Signal(), Signal()
+        m.d.comb += [
+            taken.eq(~self.o.valid | self.o.ready),
+            advance.eq(~fetched | taken),
+            ram.read_addr.eq(Mux(reading, self.beats, 0) + index),
+            ram.read_en.eq(active & advance),
+        ]
+        with m.If(advance):
+            m.d.sync += [
+                fetched.eq(active),
+                fetched_first.eq(index == 0),
+                fetched_last.eq(index == self.beats - 1),
+            ]
+        with m.If(taken):
+            m.d.sync += [
+                self.o.valid.eq(fetched),
+                self.o.payload.data.as_value().eq(ram.read_data),
+                self.o.payload.first.eq(fetched_first),
+                self.o.payload.last.eq(fetched_last),
+            ]
+        with m.If(ram.read_en):
+            m.d.sync += index.eq(index + 1)
+            with m.If(index == self.beats - 1):
+                m.d.comb += freed.eq(1)
+                m.d.sync += [index.eq(0), active.eq(0), reading.eq(~reading)]
+        m.d.comb += self.began.eq(self.play & ~active & (kept != 0))
+        with m.If(self.began):
+            m.d.sync += [active.eq(1), self.playing_tag.eq(Mux(reading, tags[1], tags[0]))]
+        return m

@@ -1,0 +1,289 @@
+"""The serial protocol: frames with a length and CRCs, as ``docs/protocol.md`` describes them.
+
+Plain Python: the tests, the simulated board and the host's side share it.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from model.geometry import Shape
+from model.qformat import QFormat
+
+VERSION = 1
+"""Of the protocol; the identify answer begins with it."""
+SYNC = b"\xa5\xc3"
+HEADER_BYTES = 8
+CRC_BYTES = 4
+MAX_LENGTH = (1 << 24) - 1
+"""Longest payload, bytes."""
+REPLY = 0x80
+"""Added to a command's number in its answer."""
+FAILED = 0xFF
+"""Kind of the answer that reports an error."""
+QUEUE = 2
+"""Images that a board holds beside the one it works on."""
+
+
+class Command(IntEnum):
+    """What a request asks for."""
+
+    IDENTIFY = 1
+    CLASSIFY = 2
+
+
+class Error(IntEnum):
+    """Why a request was refused; the value is the code on the wire."""
+
+    BAD_CRC = 1
+    BAD_LENGTH = 2
+    UNKNOWN_COMMAND = 3
+    TIMEOUT = 4
+    BUSY = 5
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A request or an answer.
+
+    Parameters
+    ----------
+    kind : int
+        A `Command`, `REPLY` + a command, or `FAILED`.
+    tag : int
+        0..255, chosen by the sender of a request and repeated in the answer.
+    payload : bytes
+    """
+
+    kind: int
+    tag: int = 0
+    payload: bytes = b""
+
+    def encode(self) -> bytes:
+        """The bytes on the wire."""
+        if len(self.payload) > MAX_LENGTH:
+            raise ValueError(f"a payload has at most {MAX_LENGTH} bytes, not {len(self.payload)}")
+        header = struct.pack("<BBI", self.tag, self.kind, len(self.payload))[:-1]
+        body = header + bytes([crc8(header)]) + self.payload
+        return SYNC + body + struct.pack("<I", zlib.crc32(body))
+
+
+class Decoder:
+    """Finds the frames in a stream of bytes.
+
+    What is no frame is skipped, byte by byte, so that the next good frame is always found once it has come in
+    whole.
+
+    Attributes
+    ----------
+    skipped : int
+        Bytes that belonged to no frame.
+    """
+
+    def __init__(self):
+        self.buffer = bytearray()
+        self.skipped = 0
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take more bytes; returns the frames that they complete."""
+        self.buffer += data
+        frames = []
+        while len(self.buffer) >= HEADER_BYTES:
+            length = int.from_bytes(self.buffer[4:7], "little")
+            if self.buffer[:2] != SYNC or self.buffer[7] != crc8(self.buffer[2:7]):
+                self.skip()
+                continue
+            end = HEADER_BYTES + length
+            if len(self.buffer) < end + CRC_BYTES:
+                break
+            if zlib.crc32(self.buffer[2:end]) != int.from_bytes(self.buffer[end : end + CRC_BYTES], "little"):
+                self.skip()
+                continue
+            frames.append(Frame(self.buffer[3], self.buffer[2], bytes(self.buffer[HEADER_BYTES:end])))
+            del self.buffer[: end + CRC_BYTES]
+        return frames
+
+    def skip(self) -> None:
+        """Drop bytes up to the next that could begin a frame."""
+        start = self.buffer.find(SYNC[0], 1)
+        start = len(self.buffer) if start < 0 else start
+        self.skipped += start
+        del self.buffer[:start]
+
+    def reset(self) -> None:
+        """Forget a frame that has come in part, after a timeout."""
+        self.skipped += len(self.buffer)
+        self.buffer.clear()
+
+
+def crc8(data: bytes) -> int:
+    """CRC-8/SMBUS (polynomial x^8 + x^2 + x + 1, initially 0) of the header."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc << 1) ^ (0x107 if crc & 0x80 else 0)
+    return crc
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The identify answer: what a board runs.
+
+    Parameters
+    ----------
+    net : str
+        At most 32 ASCII characters.
+    board : str
+        At most 16 ASCII characters.
+    shape : (int, int, int)
+        Height, width, channels of an image.
+    classes : int
+    pixel, logit : QFormat
+    clock_hz : int
+        Of the core.
+    build : bytes
+        8 bytes that differ between builds.
+    queue : int
+        Images that may be sent ahead of the answer to the one in work.
+    version : int
+        Of the protocol.
+    """
+
+    net: str
+    board: str
+    shape: Shape
+    classes: int
+    pixel: QFormat
+    logit: QFormat
+    clock_hz: int
+    build: bytes
+    queue: int = QUEUE
+    version: int = VERSION
+
+    LAYOUT = struct.Struct("<BB4H BbB BbB I 8s 32s 16s")
+
+    @property
+    def image_bytes(self) -> int:
+        """Length of a classify request's payload."""
+        return int(np.prod(self.shape)) * value_bytes(self.pixel.width)
+
+    @property
+    def logit_bytes(self) -> int:
+        """Bytes of one logit in a classify answer: 4 or 8."""
+        return logit_bytes(self.logit.width)
+
+    def encode(self) -> bytes:
+        """The answer's payload."""
+        try:
+            return self.LAYOUT.pack(
+                self.version,
+                self.queue,
+                *self.shape,
+                self.classes,
+                *(self.pixel.width, self.pixel.frac, self.pixel.signed),
+                *(self.logit.width, self.logit.frac, self.logit.signed),
+                self.clock_hz,
+                self.build,
+                self.net.encode("ascii"),
+                self.board.encode("ascii"),
+            )
+        except struct.error as error:
+            raise ValueError(
+                f"net {self.net!r} of {'x'.join(map(str, self.shape))} and {self.classes} classes"
+                f" does not fit the identify answer: {error}"
+            ) from None
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Identity:
+        """From a payload; what a later version appends is ignored."""
+        if len(payload) < cls.LAYOUT.size:
+            raise ValueError(f"an identify answer has {cls.LAYOUT.size} bytes or more, not {len(payload)}")
+        version, queue, h, w, c, classes, *rest = cls.LAYOUT.unpack(payload[: cls.LAYOUT.size])
+        pixel, logit, (clock, build, net, board) = rest[:3], rest[3:6], rest[6:]
+        return cls(
+            net=net.rstrip(b"\0").decode("ascii"),
+            board=board.rstrip(b"\0").decode("ascii"),
+            shape=(h, w, c),
+            classes=classes,
+            pixel=QFormat(pixel[0], pixel[1], bool(pixel[2])),
+            logit=QFormat(logit[0], logit[1], bool(logit[2])),
+            clock_hz=clock,
+            build=build,
+            queue=queue,
+            version=version,
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """A classify answer.
+
+    Parameters
+    ----------
+    cls : int
+        Index of the largest logit, the first of equals.
+    cycles : int
+        Core clock cycles from the first beat of pixels taken to the result.
+    logits : tuple of int
+    """
+
+    cls: int
+    cycles: int
+    logits: tuple[int, ...]
+
+    @classmethod
+    def decode(cls, payload: bytes, identity: Identity) -> Result:
+        """From the payload of an answer of the board that has identified itself so."""
+        if len(payload) != result_bytes(identity.classes, identity.logit.width):
+            raise ValueError(f"a classify answer of {len(payload)} bytes does not fit {identity.net!r}")
+        number, cycles = struct.unpack_from("<HI", payload)
+        logits = np.frombuffer(payload[6:], f"<i{identity.logit_bytes}")
+        return cls(number, cycles, tuple(int(value) for value in logits))
+
+
+def value_bytes(width: int) -> int:
+    """Bytes of one pixel value of `width` bits on the wire."""
+    return -(-width // 8)
+
+
+def logit_bytes(width: int) -> int:
+    """Bytes of one logit of `width` bits on the wire: 4 or 8."""
+    return 4 if width <= 32 else 8
+
+
+def result_bytes(classes: int, width: int) -> int:
+    """Length of a classify answer's payload."""
+    return 6 + classes * logit_bytes(width)
+
+
+def image_payload(image: np.ndarray, identity: Identity) -> bytes:
+    """An image as the payload of a classify request.
+
+    Parameters
+    ----------
+    image : ndarray of int, (H, W, C)
+        In the net's pixel format.
+    identity : Identity
+
+    Raises
+    ------
+    ValueError
+        If the shape or the values are not the net's.
+    """
+    image = np.asarray(image)
+    if image.shape != tuple(identity.shape):
+        raise ValueError(
+            f"net {identity.net!r} takes an image of {'x'.join(map(str, identity.shape))} (height, width,"
+            f" channels), not {'x'.join(map(str, image.shape))}"
+        )
+    if image.dtype.kind not in "iu" or not identity.pixel.contains(image):
+        raise ValueError(f"net {identity.net!r} takes integers of {identity.pixel}")
+    size = value_bytes(identity.pixel.width)
+    values = image.astype("<i8").reshape(-1, 1).view(np.uint8)
+    return values[:, :size].tobytes()

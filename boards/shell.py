@@ -1,0 +1,139 @@
+"""The shell round an accelerator: requests by a serial line, answers, the class on LEDs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from boards.answers import Answerer
+from boards.frames import FrameParser
+from boards.images import ImageBuffer
+from boards.protocol import Command, Error, Identity
+from boards.uart import Baud, Receiver, Transmitter
+from hdl.device import PORTABLE, Device
+
+
+@dataclass(frozen=True)
+class Link:
+    """The serial link.
+
+    Parameters
+    ----------
+    baud : Baud
+    timeout : float
+        Longest pause inside a frame, seconds.
+    """
+
+    baud: Baud
+    timeout: float = 0.05
+
+    @property
+    def timeout_cycles(self) -> int:
+        """The timeout in clock cycles, never less than three bytes' time."""
+        return max(round(self.timeout * self.baud.clock_hz), self.baud.cycles(30))
+
+
+class Shell(wiring.Component):
+    """An accelerator that answers requests.
+
+    One image is in the accelerator at a time, so that the cycles it takes can be told.
+
+    Parameters
+    ----------
+    core : Component
+        With the accelerator's interface: streams `i` (data, first, last) and `o` (cls, logits), and `beats`,
+        the input beats of an image. It becomes a submodule.
+    identity : Identity
+    link : Link
+    leds : int
+    device : Device
+
+    Members
+    -------
+    rx : in
+        Serial line towards the board, asynchronous.
+    tx : out
+    leds : out
+        The class that was found last, in binary, 0 after a reset.
+    """
+
+    def __init__(self, core, identity: Identity, link: Link, leds: int = 8, device: Device = PORTABLE):
+        self.core, self.identity, self.link, self.device = core, identity, link, device
+        self.result = core.o.payload.shape()
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "leds": Out(leds)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.core = core = self.core
+        m.submodules.receiver = receiver = Receiver(self.link.baud)
+        m.submodules.parser = parser = FrameParser(self.link.timeout_cycles)
+        m.submodules.images = images = ImageBuffer(core.i.payload.shape(), core.beats, self.device)
+        m.submodules.answerer = answerer = Answerer(self.identity, self.result, self.device)
+        m.submodules.transmitter = transmitter = Transmitter(self.link.baud)
+        wiring.connect(m, receiver.o, parser.i)
+        wiring.connect(m, images.o, core.i)
+        wiring.connect(m, answerer.o, transmitter.i)
+        m.d.comb += [receiver.line.eq(self.rx), self.tx.eq(transmitter.line)]
+
+        # a request is refused as soon as its header tells, and its payload then skipped
+        header = parser.header
+        refusal, refused = Signal(8), Signal()
+        expected, no_room, unknown = Signal(24), Signal(), Signal()
+        with m.Switch(header.kind):
+            with m.Case(Command.IDENTIFY):
+                m.d.comb += expected.eq(0)
+            with m.Case(Command.CLASSIFY):
+                m.d.comb += [expected.eq(self.identity.image_bytes), no_room.eq(images.full)]
+            with m.Default():
+                m.d.comb += unknown.eq(1)
+        with m.If(unknown):
+            m.d.comb += refusal.eq(Error.UNKNOWN_COMMAND)
+        with m.Elif(header.length != expected):
+            m.d.comb += refusal.eq(Error.BAD_LENGTH)
+        with m.Elif(no_room):
+            m.d.comb += refusal.eq(Error.BUSY)
+        note, noted = answerer.note.payload, answerer.note.valid
+        m.d.comb += [note.tag.eq(header.tag), note.kind.eq(header.kind)]
+        with m.If(parser.begin):
+            m.d.sync += refused.eq(refusal != 0)
+            m.d.comb += [noted.eq(refusal != 0), note.code.eq(refusal)]
+        with m.If(parser.done & ~refused):
+            with m.If(parser.timed_out):
+                m.d.comb += [noted.eq(1), note.code.eq(Error.TIMEOUT)]
+            with m.Elif(~parser.good):
+                m.d.comb += [noted.eq(1), note.code.eq(Error.BAD_CRC)]
+            with m.Elif(header.kind == Command.IDENTIFY):
+                m.d.comb += noted.eq(1)
+            with m.Else():
+                m.d.comb += images.keep.eq(1)
+        m.d.comb += [
+            images.restart.eq(parser.begin),
+            images.byte.eq(parser.byte),
+            images.byte_valid.eq(parser.byte_valid & ~refused),
+            images.tag.eq(header.tag),
+        ]
+
+        # one image at a time through the core, timed from its first beat to its result
+        busy, running, cycles = Signal(), Signal(), Signal(32)
+        m.d.comb += images.play.eq(~busy)
+        with m.If(images.o.valid & images.o.ready & images.o.payload.first):
+            m.d.sync += [running.eq(1), cycles.eq(1)]
+        with m.Elif(core.o.valid):
+            m.d.sync += running.eq(0)
+        with m.Elif(running):
+            m.d.sync += cycles.eq(cycles + 1)
+        with m.If(images.began):
+            m.d.sync += busy.eq(1)
+        m.d.comb += [
+            answerer.result.valid.eq(core.o.valid),
+            core.o.ready.eq(answerer.result.ready),
+            answerer.result.payload.eq(core.o.payload),
+            answerer.tag.eq(images.playing_tag),
+            answerer.cycles.eq(cycles),
+        ]
+        with m.If(core.o.valid & core.o.ready):
+            m.d.sync += [busy.eq(0), self.leds.eq(core.o.payload.cls)]
+        return m
