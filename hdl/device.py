@@ -1,31 +1,55 @@
-"""What differs between chip families: where memories go, and what a block RAM or a LUT holds."""
+"""What differs between chip families: multipliers, and where memories go."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from amaranth.hdl import Module, Signal, Value
+
 
 @dataclass(frozen=True)
 class Device:
-    """A chip family.
+    """A chip family; this base is the portable form, which leaves every primitive to synthesis.
 
-    The portable form leaves every choice to synthesis, apart from the style of memories: those are
-    decided here, so that the estimate and the netlist agree.
+    The style of memories is decided here all the same, so that the estimate and the netlist agree.
 
     Parameters
     ----------
     name : str
     bram_shapes : tuple of (int, int)
-        (words, bits) that one block RAM can take with one read and one write port, narrowest word first.
+        (words, bits) that one block RAM can take with one read and one write port.
     lutram_words : int
         Depth of the smallest LUT RAM; 0 where LUTs cannot be written.
     lut_inputs : int
+    multiplier_width : int
+        Widest factor of a hard multiplier, bits, as a signed number.
     """
 
     name: str = "portable"
     bram_shapes: tuple[tuple[int, int], ...] = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18))
     lutram_words: int = 16
     lut_inputs: int = 4
+    multiplier_width: int = 18
+
+    def multiply(self, m: Module, a: Value, b: Value, name: str) -> Value:
+        """The product of two values, two cycles later: registers before and behind the multiplier.
+
+        Parameters
+        ----------
+        m : Module
+        a, b : Value
+            Signed or unsigned.
+        name : str
+            Unique in the module.
+        """
+        factors = []
+        for factor, side in ((a, "a"), (b, "b")):
+            register = Signal(factor.shape(), name=f"{name}_{side}", reset_less=True)
+            m.d.sync += register.eq(factor)
+            factors.append(register)
+        product = Signal((factors[0] * factors[1]).shape(), name=name, reset_less=True)
+        m.d.sync += product.eq(factors[0] * factors[1])
+        return product
 
     def brams(self, width: int, depth: int) -> int:
         """Block RAMs of a memory, in the best of the shapes."""
@@ -46,4 +70,3 @@ class Device:
 
 
 PORTABLE = Device()
-ECP5 = Device("ecp5", ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36)))

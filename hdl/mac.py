@@ -8,14 +8,14 @@ slices, and a dense layer, whose inputs come as they are.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.device import Device
 from hdl.folding import Folding, StagePlan
 from hdl.memory import Rom
-from hdl.pipe import Pipe, delayed, lanes_of, shape_of, tree, tree_latency
+from hdl.pipe import Pipe, delayed, lanes_of, tree, tree_latency
 from hdl.requant import RequantPipe
 from model.spec import WeightedSpec
 
@@ -110,15 +110,12 @@ class MacPipe(Pipe):
         folding, spec, plan = self.folding, self.folding.spec, self.folding.plan
         step = self.i.payload
         width = spec.weight_format.width
-        weight_shape = shape_of(spec.weight_format)
 
-        # Read the weights; hold the inputs and the weights once more, in the multipliers' own registers.
         m.submodules.weights = weights = Rom(
             width * plan.input_lanes * plan.output_lanes, folding.weight_words(), self.device
         )
         m.d.comb += weights.addr.eq(step.index)
-        inputs = delayed(m, step.x, 2, "x")
-        factors = delayed(m, weights.data, 1, "w")
+        inputs = delayed(m, step.x, 1, "x")
         valid = delayed(m, self.i.valid, self.latency - 1, "valid", reset_less=False)
         starts = delayed(m, step.starts, self.latency - 1, "starts")
         ends = delayed(m, step.ends, self.latency - 1, "ends")
@@ -132,12 +129,9 @@ class MacPipe(Pipe):
         for lane in range(plan.output_lanes):
             products = []
             for tap in range(plan.input_lanes):
-                factor = Value.cast(factors).word_select(lane * plan.input_lanes + tap, width)
-                factor = factor.as_signed() if weight_shape.signed else factor
-                product = Signal(
-                    (inputs[tap] * factor).shape(), name=f"product_{lane}_{tap}", reset_less=True
-                )
-                m.d.sync += product.eq(inputs[tap] * factor)
+                factor = weights.data.word_select(lane * plan.input_lanes + tap, width)
+                factor = factor.as_signed() if spec.weight_format.signed else factor
+                product = self.device.multiply(m, inputs[tap], factor, f"product_{lane}_{tap}")
                 products.append(product)
             dot, _ = tree(m, products, lambda a, b: a + b, f"tree{lane}")
 

@@ -1,0 +1,107 @@
+"""Nets of random shapes, formats and integers, for tests that compare hardware with the golden model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hdl.folding import StagePlan
+from hdl.plan import Plan, divisors, weighted
+from model.geometry import Geometry
+from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec, TableSpec
+from model.qformat import QFormat
+from model.qnetwork import QNetwork
+
+
+class NetDrawer:
+    """Draws quantised nets from a seeded generator.
+
+    Every accumulator is requantised so that its values spread over the output format and saturate now
+    and then: rounding and clamping both get their share.
+    """
+
+    def __init__(self, seed: int):
+        self.rng = np.random.default_rng(seed)
+
+    def integer(self, low: int, high: int) -> int:
+        return int(self.rng.integers(low, high + 1))
+
+    def format(self, low: int = 1, high: int = 9, signed: bool | None = None) -> QFormat:
+        signed = bool(self.rng.integers(2)) if signed is None else signed
+        return QFormat(self.integer(low + signed, high), self.integer(-1, 9), signed)
+
+    def values(self, fmt: QFormat, shape) -> np.ndarray:
+        return self.rng.integers(fmt.min, fmt.max + 1, shape)
+
+    def geometry(self, shape, largest: int = 4) -> Geometry:
+        kernel = tuple(self.integer(1, min(largest, size)) for size in shape[:2])
+        padding = tuple((self.integer(0, k - 1), self.integer(0, k - 1)) for k in kernel)
+        return Geometry(kernel, (self.integer(1, 3), self.integer(1, 3)), padding)
+
+    def destination(self, accumulator: QFormat, signed: bool | None = None) -> QFormat:
+        fmt = self.format(2, 9, signed)
+        spread = accumulator.width - fmt.width - self.integer(0, 3)
+        return QFormat(fmt.width, accumulator.frac - spread, fmt.signed)
+
+    def weighted(self, make, name, shape, src, weights_shape, last: bool, **fields):
+        weight_format = self.format(1, 8)
+        weights = self.values(weight_format, weights_shape)
+        bias = self.values(QFormat(self.integer(2, 12), 0), weights_shape[-1])
+        fields.update(
+            name=name, in_shape=shape, src=src, weights=weights, weight_format=weight_format, bias=bias
+        )
+        accumulator = make(**fields, dst=src).accumulator
+        return make(**fields, dst=accumulator if last else self.destination(accumulator))
+
+    def layer(self, kind: str, name: str, shape, src: QFormat, last: bool = False):
+        if kind == "conv":
+            geometry = self.geometry(shape)
+            shape_of_weights = (*geometry.kernel, shape[2], self.integer(1, 6))
+            return self.weighted(
+                ConvSpec, name, shape, src, shape_of_weights, last,
+                stride=geometry.stride, padding=geometry.padding,
+            )  # fmt: skip
+        if kind == "dense":
+            shape_of_weights = (int(np.prod(shape)), self.integer(1, 6))
+            return self.weighted(DenseSpec, name, shape, src, shape_of_weights, last)
+        if kind == "pool":
+            geometry = self.geometry(shape, 3)
+            mode = ("max", "avg", "sum")[self.integer(0, 2)]
+            fields = dict(name=name, in_shape=shape, src=src, mode=mode, kernel=geometry.kernel,
+                          stride=geometry.stride, padding=geometry.padding)  # fmt: skip
+            if mode == "max":
+                return PoolSpec(**fields, dst=src)
+            wide = PoolSpec(**fields, dst=src).sum_format
+            return PoolSpec(**fields, dst=src if self.integer(0, 2) == 0 else self.destination(wide))
+        if kind == "table":
+            dst = self.format()
+            return TableSpec(
+                name=name, in_shape=shape, src=src, dst=dst, function="random",
+                table=self.values(dst, 1 << src.width),
+            )  # fmt: skip
+        return RequantSpec(name=name, in_shape=shape, src=src, dst=self.destination(src))
+
+    def net(self, layers: int, largest: int = 8) -> QNetwork:
+        """A net of `layers` layers on images up to `largest` pixels wide, ending in a dense layer or not."""
+        shape = (self.integer(1, largest), self.integer(1, largest), self.integer(1, 3))
+        src = input_format = self.format(1, 8)
+        specs = []
+        for index in range(layers):
+            last = index == layers - 1
+            kinds = ["conv", "dense"] if last else ["conv", "conv", "pool", "table", "requant"]
+            spec = self.layer(kinds[self.integer(0, len(kinds) - 1)], f"layer{index}", shape, src, last)
+            specs.append(spec)
+            shape, src = spec.out_shape, spec.dst
+        return QNetwork("random", input_format, tuple(specs))
+
+    def plan(self, net: QNetwork) -> Plan:
+        """A legal plan, any lanes."""
+        stages = {}
+        for spec in weighted(net):
+            inputs, outputs = (divisors(n) for n in spec.matrix.shape)
+            stages[spec.name] = StagePlan(
+                inputs[self.integer(0, len(inputs) - 1)], outputs[self.integer(0, len(outputs) - 1)]
+            )
+        return Plan(stages)
+
+    def images(self, net: QNetwork, count: int) -> np.ndarray:
+        return self.values(net.input_format, (count, *net.in_shape))
