@@ -70,10 +70,10 @@ class FrameParser(wiring.Component):
         left = Signal(24)
         spoilt = Signal()
         idle = Signal(range(self.timeout + 1))
-        expired = Signal()
+        late, expired = Signal(), Signal()
         inside = Signal()
         m.d.comb += [
-            expired.eq((idle == self.timeout) & ~valid),
+            expired.eq(late & ~valid),
             crc8.data.eq(byte),
             crc32.data.eq(byte),
             crc8.valid.eq(valid & inside),
@@ -82,9 +82,14 @@ class FrameParser(wiring.Component):
             crc32.start.eq(~inside),
             self.byte.eq(byte),
         ]
-        m.d.sync += [idle.eq(idle + 1), spoilt.eq(inside & (spoilt | (valid & error)))]
+        # the comparison has a cycle of its own: it is wide
+        m.d.sync += [
+            idle.eq(idle + 1),
+            late.eq(idle == self.timeout),
+            spoilt.eq(inside & (spoilt | (valid & error))),
+        ]
         with m.If(valid | expired):
-            m.d.sync += idle.eq(0)
+            m.d.sync += [idle.eq(0), late.eq(0)]
 
         with m.FSM() as fsm:
             m.d.comb += inside.eq(~fsm.ongoing("HUNT") & ~fsm.ongoing("SYNC"))

@@ -1,0 +1,131 @@
+"""A net on a board: clock, serial link, accelerator and shell put together, and what the tools are given."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from boards.pll import Pll
+from boards.protocol import Identity
+from boards.shell import Link, Shell
+from boards.targets import Target
+from boards.top import Top
+from boards.uart import Baud
+from hdl.network import Accelerator
+from hdl.plan import Plan
+from model.qnetwork import QNetwork
+from sim import tools
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """What a bitstream is made from.
+
+    Parameters
+    ----------
+    target : Target
+    net : QNetwork
+    plan : Plan
+    pll : Pll
+    link : Link
+    """
+
+    target: Target
+    net: QNetwork
+    plan: Plan
+    pll: Pll
+    link: Link
+
+    @classmethod
+    def of(
+        cls,
+        target: Target,
+        net: QNetwork,
+        plan: Plan,
+        *,
+        clock_mhz: float | None = None,
+        baud: int | None = None,
+        timeout: float = Link.timeout,
+    ) -> Design:
+        """A design with the target's clock and baud rate where no others are given.
+
+        Raises
+        ------
+        ValueError
+            For an impossible clock or baud rate, or a plan that does not fit the net.
+        """
+        plan.check(net)
+        pll = Pll.solve(target.oscillator_mhz, target.clock_mhz if clock_mhz is None else clock_mhz)
+        rate = target.baud if baud is None else baud
+        return cls(target, net, plan, pll, Link(Baud(pll.output_hz, rate), timeout))
+
+    @property
+    def identity(self) -> Identity:
+        """What the board answers when it is asked."""
+        return Identity(
+            net=self.net.name,
+            board=self.target.name,
+            shape=self.net.in_shape,
+            classes=self.net.classes,
+            pixel=self.net.input_format,
+            logit=self.net.output_format,
+            clock_hz=self.pll.output_hz,
+            build=self.build_hash,
+        )
+
+    @functools.cached_property
+    def build_hash(self) -> bytes:
+        """8 bytes that depend on the net's integers, the plan, the board, its clock and its serial link."""
+        layers = [
+            [spec.kind, {field.name: plain(getattr(spec, field.name)) for field in dataclasses.fields(spec)}]
+            for spec in self.net.specs
+        ]
+        stages = {name: dataclasses.asdict(stage) for name, stage in self.plan.stages.items()}
+        parts = [self.net.name, layers, stages, self.target.name, self.pll.output_hz, self.link.baud.rate]
+        text = json.dumps([*parts, self.link.timeout], sort_keys=True)
+        return hashlib.sha256(text.encode()).digest()[:8]
+
+    def accelerator(self) -> Accelerator:
+        """The core, as this board's chip has it."""
+        return Accelerator(self.net, self.plan, self.target.family)
+
+    def core(self):
+        """What the shell is put round."""
+        return self.accelerator()
+
+    def prepare(self, **options):
+        """The build plan of Amaranth: the files for the tools and the commands that run them.
+
+        Parameters
+        ----------
+        **options
+            Of the platform's tool flow, such as ``nextpnr_opts``.
+        """
+        shell = Shell(self.core(), self.identity, self.link, self.target.leds, self.target.family)
+        platform = self.target.platform()
+        return platform.prepare(Top(self.target, self.pll, shell), "top", emit_src=False, **options)
+
+    def verilog(self) -> str:
+        """The whole top as Verilog, with the chip's own cells as instances."""
+        tools.use_yosys()
+        return self.prepare(debug_verilog=True).files["top.debug.v"]
+
+    def pin(self, resource: str, part: str | None = None, number: int = 0) -> str:
+        """Name of the top's port for a resource of the platform."""
+        return "__".join([f"{resource}_{number}", *([part] if part else []), "io"])
+
+    def active_low(self, resource: str) -> bool:
+        """Whether a resource's pin is inverted."""
+        return self.target.platform().lookup(resource).ios[0].invert
+
+
+def plain(value):
+    """A field of a spec as JSON has it."""
+    if isinstance(value, np.ndarray):
+        return [list(value.shape), value.ravel().tolist()]
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value

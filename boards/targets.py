@@ -1,0 +1,122 @@
+"""The boards, as data."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from amaranth_boards import ulx3s
+
+from hdl.device import Device
+from hdl.ecp5 import ECP5
+from dataclasses import dataclass as _d
+
+
+@_d(frozen=True)
+class Budget:
+    lut: int
+    ff: int
+    dsp: int
+    bram: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """A board.
+
+    Parameters
+    ----------
+    name : str
+    platform : type
+        Of amaranth-boards.
+    budget : Budget
+        LUT4, flip-flops, multipliers (18 x 18) and block RAMs (18 kbit) of its chip.
+    oscillator : str
+        Resource of the clock that feeds the PLL.
+    oscillator_mhz : float
+    clock_mhz : float
+        Of the core, where nothing else is asked for.
+    baud : int
+        Of the serial port, likewise.
+    uart : str
+        Resource of the serial port.
+    leds : int
+        Number of resources ``led``.
+    reset : str or None
+        Resource of a button that resets the core.
+    family : Device
+    programmer : tuple of str
+        The command that loads a bitstream, which is named after it.
+    """
+
+    name: str
+    platform: type
+    budget: Budget
+    oscillator: str
+    oscillator_mhz: float
+    clock_mhz: float
+    baud: int
+    uart: str
+    leds: int
+    reset: str | None
+    family: Device
+    programmer: tuple[str, ...]
+
+    @property
+    def device(self) -> str:
+        """The chip's name."""
+        return self.platform.device
+
+
+def ecp5_budget(lut: int, dsp: int, bram: int) -> Budget:
+    """An ECP5's: each LUT has its flip-flop."""
+    return Budget(lut=lut, ff=lut, dsp=dsp, bram=bram)
+
+
+ECP5_BUDGETS = {
+    "12f": ecp5_budget(24288, 28, 56),  # sold as 12k LUTs; the die and the open tools have them all
+    "25f": ecp5_budget(24288, 28, 56),
+    "45f": ecp5_budget(43848, 72, 108),
+    "85f": ecp5_budget(83640, 156, 208),
+}
+
+TARGETS = {
+    f"ulx3s-{size}": Target(
+        name=f"ulx3s-{size}",
+        platform=getattr(ulx3s, f"ULX3S_{size.upper()}_Platform"),
+        budget=budget,
+        oscillator="clk25",
+        oscillator_mhz=25,
+        clock_mhz=100,
+        baud=1_000_000,
+        uart="uart",
+        leds=8,
+        reset="button_pwr",
+        family=ECP5,
+        programmer=("openFPGALoader", "--board", "ulx3s"),
+    )
+    for size, budget in ECP5_BUDGETS.items()
+}
+ALIASES = {"ulx3s": "ulx3s-85f"}
+
+
+def names() -> list[str]:
+    """What a user may call the boards."""
+    return [*ALIASES, *TARGETS]
+
+
+def find(name: str) -> Target:
+    """The board of a name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists the known ones.
+    """
+    name = str(name).lower()
+    target = TARGETS.get(ALIASES.get(name, name))
+    if target is None:
+        near = difflib.get_close_matches(name, names(), 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ValueError(f"unknown board {name!r}{hint}; the known ones are {', '.join(names())}")
+    return target
