@@ -28,6 +28,8 @@ PATIENCE = 1_000_000
 """Cycles without a transfer on either side after which a component counts as hung."""
 QUIET = 256
 """Cycles after the last transfer in which no further output may appear."""
+MODULE = "sim.frames"
+"""What cocotb runs."""
 FAULTS = {
     1: "o.valid fell before the payload was taken",
     2: "o.payload changed before it was taken",
@@ -205,7 +207,7 @@ class Bench:
                 f" {counters['given']} of {len(rows)} input beats and {counters['taken']} of {n_out}"
                 " output beats)"
             )
-        found = found.reshape(n_out, -1)
+        found = found.reshape(n_out, 8 + packing.row_bytes(self.out_shape))
         in_cycles = times.astype(np.int64)
         return Result(
             beats=packing.unpack(self.out_shape, found[:, 8:]),
@@ -274,7 +276,7 @@ def simulate(program: Path, folder: Path, settings: dict, row_chars: int, progre
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(
             get_runner("verilator").test,
-            "sim.frames",
+            MODULE,
             PROGRAM,
             hdl_toplevel_lang="verilog",
             build_dir=program,
@@ -291,7 +293,7 @@ def simulate(program: Path, folder: Path, settings: dict, row_chars: int, progre
     # a simulation that ran no test, or none that passed, must not count as one
     if isinstance(error, (RuntimeError, SystemExit)) or get_results(folder / "results.xml") != (1, 0):
         lines = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
-        raise RuntimeError(f"the simulator failed: {lines[-1] if lines else error}") from error
+        raise Failure(f"the simulator failed: {lines[-1].strip() if lines else error}") from error
     if error is not None:
         raise error
     return json.loads(result.read_text())

@@ -38,7 +38,7 @@ module bench #(
   );
 
   // the run, from plusargs
-  reg [1023:0] in_path, out_path, times_path;
+  string in_path, out_path, times_path;
   reg [63:0] n_in, n_out, frame, patience, quiet;
   reg [31:0] seed, p_in, p_out, log_in, log_out;
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import cocotb
 import cocotb_tools.config
 
+from model.cli import Failure
 from sim import tools
 
 FOLDER = Path("build/sim")
@@ -59,7 +60,7 @@ def build(sources: dict[str, str], parameters: dict[str, int], folder=FOLDER) ->
     ------
     ValueError
         If a tool is missing.
-    RuntimeError
+    Failure
         If Verilator or the compiler refuse the sources: a bug of what wrote them.
     """
     folder = Path(folder).resolve()
@@ -77,7 +78,12 @@ def build(sources: dict[str, str], parameters: dict[str, int], folder=FOLDER) ->
 
 def toolchain() -> list[str]:
     """Whatever decides what a compiler makes of the same text."""
-    return [str(tools.verilator()), tools.compiler(), tools.compiler_version(), str(cocotb_tools.config.libs_dir)]
+    return [
+        str(tools.verilator()),
+        tools.compiler(),
+        tools.compiler_version(),
+        str(cocotb_tools.config.libs_dir),
+    ]
 
 
 def digest(inputs) -> str:
@@ -147,7 +153,15 @@ def compile_units(target: Path) -> list[Path]:
 def compile_all(target: Path, units: list[tuple[str, list[Path], str]]) -> list[Path]:
     """Compile units (object file, sources, optimisation) side by side."""
     include = tools.verilator().root / "include"
-    flags = ["-std=c++20", "-w", "-pthread", "-I.", f"-I{include}", f"-I{include / 'vltstd'}", "-DVERILATOR=1"]
+    flags = [
+        "-std=c++20",
+        "-w",
+        "-pthread",
+        "-I.",
+        f"-I{include}",
+        f"-I{include / 'vltstd'}",
+        "-DVERILATOR=1",
+    ]
     flags += [f"-DVM_{feature}=0" for feature in FEATURES]
 
     def compile_one(unit) -> Path:
@@ -185,7 +199,7 @@ def processors() -> int:
 
 
 def execute(command: list, folder: Path, environment: dict[str, str] | None = None) -> None:
-    """Run a tool; RuntimeError with its first error if it fails."""
+    """Run a tool; Failure with its first error if it fails."""
     result = subprocess.run(
         [str(word) for word in command],
         cwd=folder,
@@ -197,4 +211,4 @@ def execute(command: list, folder: Path, environment: dict[str, str] | None = No
     )
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "rror" in line] or result.stderr.splitlines()
-        raise RuntimeError(f"{Path(command[0]).name} failed: {lines[0] if lines else result.returncode}")
+        raise Failure(f"{Path(command[0]).name} failed: {lines[0] if lines else result.returncode}")

@@ -3,6 +3,7 @@
 // Two units of time are one clock.
 
 #include <algorithm>
+#include <csignal>
 #include <memory>
 
 #include "Vtop.h"
@@ -28,6 +29,8 @@ int main(int argc, char** argv) {
     vlog_startup_routines_bootstrap();
     VerilatedVpi::callCbs(cbStartOfSimulation);
     changed();
+    // Python would only note an interrupt down, and not look before the end
+    std::signal(SIGINT, SIG_DFL);
     while (!Verilated::gotFinish()) {
         do {
             do {

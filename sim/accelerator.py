@@ -1,0 +1,174 @@
+"""The accelerator in simulation: images in, logits and figures out, compared with the golden model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdl.device import PORTABLE, Device
+from hdl.network import Accelerator
+from hdl.plan import Plan, bound_cycles, cost
+from model.cli import Failure
+from model.qnetwork import QNetwork
+from sim.bench import FOLDER, PATIENCE, Bench, Result, Stalls
+
+STEADY = 6
+"""Frames at least, sent back to back, before the interval between answers is believed."""
+LONGEST_IN = 16
+"""Longest stall of the source, cycles."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a run without stalls measured; all in cycles.
+
+    Attributes
+    ----------
+    ii_cycles : int
+        Between two answers, frames back to back.
+    latency_cycles : int
+        From the first pixel into an idle accelerator to its answer.
+    cycles_after_last_pixel : int
+        From the last pixel of that frame to its answer.
+    bound_cycles : int
+        What the input's width and the number of multipliers allow at best.
+    """
+
+    ii_cycles: int
+    latency_cycles: int
+    cycles_after_last_pixel: int
+    bound_cycles: int
+
+    @property
+    def efficiency(self) -> float:
+        """Share of the possible rate that is reached."""
+        return self.bound_cycles / self.ii_cycles
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """An answer that is not the golden model's.
+
+    Attributes
+    ----------
+    frame : int
+    logit : int or None
+        The first that differs; None if only the class does.
+    got, expected : int
+        The logit, or the class.
+    """
+
+    frame: int
+    logit: int | None
+    got: int
+    expected: int
+
+    def __str__(self) -> str:
+        what = "class" if self.logit is None else f"logit {self.logit}"
+        return f"frame {self.frame}: {what} is {self.got}, the golden model says {self.expected}"
+
+
+class AcceleratorBench:
+    """The accelerator of a net and a plan, compiled for simulation.
+
+    Parameters
+    ----------
+    net : QNetwork
+    plan : Plan
+    device : Device
+    folder : path
+        Where compiled simulators are kept.
+    """
+
+    def __init__(self, net: QNetwork, plan: Plan, device: Device = PORTABLE, folder=FOLDER):
+        self.net, self.plan = net, plan
+        accelerator = Accelerator(net, plan, device)
+        self.lanes, self.beats = accelerator.lanes, accelerator.beats
+        self.bench = Bench(accelerator, folder)
+        self.patience = PATIENCE + 4 * sum(stage.cycles for stage in cost(net, plan))
+
+    def run(
+        self,
+        images: np.ndarray,
+        stalls: float = 0.0,
+        seed: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> Result:
+        """All images back to back.
+
+        Parameters
+        ----------
+        images : ndarray of int, (N, H, W, C)
+        stalls : float
+            Probability that a stall begins in a cycle, of the source and of the sink. The sink's are as long
+            as two frames take, so that an answer that waits stops every stage up to the input.
+        seed : int
+        progress : callable, optional
+            Called with the number of answers so far.
+        """
+        longest = 2 * max(stage.cycles for stage in cost(self.net, self.plan))
+        return self.bench.run(
+            self.pack(images),
+            len(images),
+            stalls_in=Stalls(stalls, LONGEST_IN),
+            stalls_out=Stalls(stalls, min(max(longest, LONGEST_IN), 1 << 24)),
+            seed=seed,
+            frame=self.beats,
+            patience=self.patience,
+            quiet=2 * longest,
+            progress=progress,
+        )
+
+    def pack(self, images: np.ndarray) -> dict:
+        """Images as input beats."""
+        beats = self.net.checked(images).reshape(-1, self.lanes)
+        position = np.arange(len(beats)) % self.beats
+        return {"data": beats, "first": position == 0, "last": position == self.beats - 1}
+
+    def figures(self, result: Result) -> Figures:
+        """The figures of a run without stalls of `STEADY` frames or more."""
+        (first, last), answers = result.in_cycles[0], result.out_cycles
+        return Figures(
+            # the second half: the first fills the stages
+            ii_cycles=int(np.diff(answers[len(answers) // 2 - 1 :]).max()),
+            latency_cycles=int(answers[0] - first),
+            cycles_after_last_pixel=int(answers[0] - last),
+            bound_cycles=bound_cycles(self.net, self.plan),
+        )
+
+
+def mismatches(net: QNetwork, images: np.ndarray, result: Result) -> tuple[int, Mismatch | None]:
+    """How many frames are not answered as the golden model does, and the first of them."""
+    expected = net.logits(images)
+    classes = expected.argmax(axis=1)
+    wrong = result.beats["logits"] != expected
+    bad = wrong.any(axis=1) | (result.beats["cls"] != classes)
+    if not bad.any():
+        return 0, None
+    frame = int(bad.argmax())
+    if wrong[frame].any():
+        logit = int(wrong[frame].argmax())
+        got, right = result.beats["logits"][frame, logit], expected[frame, logit]
+    else:
+        logit, got, right = None, result.beats["cls"][frame], classes[frame]
+    return int(bad.sum()), Mismatch(frame, logit, int(got), int(right))
+
+
+def measure(net: QNetwork, plan: Plan, device: Device = PORTABLE, *, seed: int = 0, folder=FOLDER) -> Figures:
+    """The figures of an accelerator, measured with a few random frames.
+
+    Raises
+    ------
+    Failure
+        If an answer differs from the golden model's: a rate of wrong answers is no rate.
+    """
+    bench = AcceleratorBench(net, plan, device, folder)
+    fmt = net.input_format
+    images = np.random.default_rng(seed).integers(fmt.min, fmt.max + 1, (STEADY, *net.in_shape))
+    result = bench.run(images)
+    count, first = mismatches(net, images, result)
+    if count:
+        raise Failure(f"net {net.name!r} in simulation: {first}")
+    return bench.figures(result)
