@@ -139,21 +139,31 @@ class AcceleratorBench:
         )
 
 
-def mismatches(net: QNetwork, images: np.ndarray, result: Result) -> tuple[int, Mismatch | None]:
-    """How many frames are not answered as the golden model does, and the first of them."""
-    expected = net.logits(images)
+def wrong(expected: np.ndarray, result: Result) -> np.ndarray:
+    """Which frames are not answered as the golden model does, (N,) bool.
+
+    Parameters
+    ----------
+    expected : ndarray of int, (N, classes)
+        The golden model's logits.
+    result : Result
+    """
     classes = expected.argmax(axis=1)
-    wrong = result.beats["logits"] != expected
-    bad = wrong.any(axis=1) | (result.beats["cls"] != classes)
+    return (result.beats["logits"] != expected).any(axis=1) | (result.beats["cls"] != classes)
+
+
+def first_mismatch(expected: np.ndarray, result: Result) -> Mismatch | None:
+    """The first wrong answer, if there is one."""
+    bad = wrong(expected, result)
     if not bad.any():
-        return 0, None
+        return None
     frame = int(bad.argmax())
-    if wrong[frame].any():
-        logit = int(wrong[frame].argmax())
-        got, right = result.beats["logits"][frame, logit], expected[frame, logit]
-    else:
-        logit, got, right = None, result.beats["cls"][frame], classes[frame]
-    return int(bad.sum()), Mismatch(frame, logit, int(got), int(right))
+    logits, golden = result.beats["logits"][frame], expected[frame]
+    differ = logits != golden
+    if differ.any():
+        logit = int(differ.argmax())
+        return Mismatch(frame, logit, int(logits[logit]), int(golden[logit]))
+    return Mismatch(frame, None, int(result.beats["cls"][frame]), int(golden.argmax()))
 
 
 def measure(net: QNetwork, plan: Plan, device: Device = PORTABLE, *, seed: int = 0, folder=FOLDER) -> Figures:
@@ -168,7 +178,6 @@ def measure(net: QNetwork, plan: Plan, device: Device = PORTABLE, *, seed: int =
     fmt = net.input_format
     images = np.random.default_rng(seed).integers(fmt.min, fmt.max + 1, (STEADY, *net.in_shape))
     result = bench.run(images)
-    count, first = mismatches(net, images, result)
-    if count:
-        raise Failure(f"net {net.name!r} in simulation: {first}")
+    if mismatch := first_mismatch(net.logits(images), result):
+        raise Failure(f"net {net.name!r} in simulation: {mismatch}")
     return bench.figures(result)

@@ -115,6 +115,7 @@ class Bench:
     """
 
     def __init__(self, component: wiring.Component, folder=FOLDER):
+        self.name = type(component).__name__
         self.in_shape = component.i.payload.shape()
         self.out_shape = component.o.payload.shape()
         self.never_waits = isinstance(component.o.ready, Const)
@@ -131,6 +132,7 @@ class Bench:
             "bench.sv": Path(__file__).with_name("bench.sv").read_text(),
             "dut.sv": wrapper(component, verilog, self.others),
             "top.v": verilog,
+            **cells(verilog),
         }
         parameters = {
             "IW": Shape.cast(self.in_shape).width,
@@ -144,8 +146,8 @@ class Bench:
         beats,
         n_out: int,
         *,
-        stalls_in: Stalls = Stalls(),  # noqa: B008 (frozen)
-        stalls_out: Stalls = Stalls(),  # noqa: B008
+        stalls_in: Stalls = Stalls(),
+        stalls_out: Stalls = Stalls(),
         seed: int = 0,
         frame: int = 1,
         patience: int = PATIENCE,
@@ -203,8 +205,8 @@ class Bench:
             times = np.frombuffer(bytes.fromhex((folder / "times.hex").read_text()), ">u8")
         if counters["fault"]:
             raise Failure(
-                f"{FAULTS[counters['fault']].format(n_out=n_out)} (cycle {counters['cycle']}, after"
-                f" {counters['given']} of {len(rows)} input beats and {counters['taken']} of {n_out}"
+                f"{self.name}: {FAULTS[counters['fault']].format(n_out=n_out)} (cycle {counters['cycle']},"
+                f" after {counters['given']} of {len(rows)} input beats and {counters['taken']} of {n_out}"
                 " output beats)"
             )
         found = found.reshape(n_out, 8 + packing.row_bytes(self.out_shape))
@@ -233,6 +235,13 @@ class Bench:
 def run(component: wiring.Component, beats, n_out: int, *, folder=FOLDER, **options) -> Result:
     """One run of a component: `Bench` and `Bench.run` in one."""
     return Bench(component, folder).run(beats, n_out, **options)
+
+
+def cells(verilog: str) -> dict[str, str]:
+    """Models of the chip's own cells that a Verilog text names; cell ``ABC`` is in ``sim/abc.v``."""
+    words = set(re.findall(r"\w+", verilog))
+    paths = sorted(Path(__file__).parent.glob("*.v"))
+    return {path.name: path.read_text() for path in paths if path.stem.upper() in words}
 
 
 def wrapper(component: wiring.Component, verilog: str, others: dict[str, int]) -> str:

@@ -11,6 +11,9 @@ import numpy as np
 from amaranth.hdl import Shape
 from amaranth.lib import data
 
+BLOCK = 1 << 16
+"""Payloads that are packed together: one byte a bit stays in the cache."""
+
 
 def row_bytes(shape) -> int:
     """Bytes of one payload in a file."""
@@ -22,6 +25,13 @@ def count(values) -> int:
     while isinstance(values, dict):
         values = next(iter(values.values()))
     return len(values)
+
+
+def block(values, part: slice):
+    """Some of the payloads that nested values hold."""
+    if isinstance(values, dict):
+        return {name: block(inner, part) for name, inner in values.items()}
+    return values[part]
 
 
 def pack(shape, values) -> np.ndarray:
@@ -42,9 +52,13 @@ def pack(shape, values) -> np.ndarray:
     ValueError
         If a value does not fit its field, or a field is missing.
     """
-    bits = np.zeros((count(values), 8 * row_bytes(shape)), np.uint8)
-    write_bits(shape, values, bits, 0)
-    return np.ascontiguousarray(np.packbits(bits, axis=1, bitorder="little")[:, ::-1])
+    rows = np.empty((count(values), row_bytes(shape)), np.uint8)
+    for start in range(0, len(rows), BLOCK):
+        part = slice(start, start + BLOCK)
+        bits = np.zeros((len(rows[part]), 8 * rows.shape[1]), np.uint8)
+        write_bits(shape, block(values, part), bits, 0)
+        rows[part] = np.packbits(bits, axis=1, bitorder="little")[:, ::-1]
+    return rows
 
 
 def write_bits(shape, values, bits: np.ndarray, offset: int) -> None:

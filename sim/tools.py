@@ -1,4 +1,4 @@
-"""Finds the tools: PyPI's where they are installed, the system's otherwise. What is missing is one clear line."""
+"""Finds the tools: PyPI's if they are installed, else the system's. What is missing is one clear line."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def compiler() -> str:
     found = shutil.which(name)
     if found is None:
         raise ValueError(
-            f"the C++ compiler {name} is missing (Verilator needs it): install g++ with the system's packages,"
-            " for example apt install g++"
+            f"the C++ compiler {name} is missing (Verilator needs it): install g++ with the system's"
+            " packages, for example apt install g++"
         )
     return found
 
