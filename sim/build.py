@@ -6,7 +6,6 @@ Verilator's run-time sources anew for each design. Only Verilator and the C++ co
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -100,20 +99,13 @@ def kept(target: Path, make) -> Path:
         made = Path(temporary) / "made"
         made.mkdir()
         make(made)
-        # where another process was quicker, its folder has the same content
-        with contextlib.suppress(FileExistsError, NotADirectoryError):
-            rename(made, target)
+        try:
+            os.rename(made, target)
+        except OSError:
+            # another process was quicker: its folder has the same content
+            if not target.is_dir():
+                raise
     return target
-
-
-def rename(source: Path, target: Path) -> None:
-    """Rename a folder; FileExistsError if the target is there already."""
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        if target.is_dir():
-            raise FileExistsError(str(target)) from error
-        raise
 
 
 def verilate(target: Path, names: list[str], parameters: dict[str, int]) -> None:
