@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from boards.design import Design
-from sim.bench import simulate
+from sim.bench import cells, simulate
 from sim.build import FOLDER, build
 
 QUIET = 100
@@ -71,13 +71,12 @@ class SimulatedBoard:
     def __init__(self, design: Design, verilog: str | None = None, folder=FOLDER):
         self.design = design
         pll = design.pll
-        texts = resources.files("sim")
+        verilog = design.verilog() if verilog is None else verilog
         sources = {
-            "bench.sv": texts.joinpath("serial.sv").read_text(),
+            "bench.sv": resources.files("sim").joinpath("serial.sv").read_text(),
             "board.sv": wrapper(design),
-            "multiplier.v": texts.joinpath("mult18x18d.v").read_text(),
-            "cells.sv": texts.joinpath("ecp5_cells.sv").read_text(),
-            "top.v": design.verilog() if verilog is None else verilog,
+            "top.v": verilog,
+            **cells(verilog),
         }
         parameters = {
             "NUMERATOR": pll.feedback_div * pll.loop_div,

@@ -9,11 +9,12 @@ from amaranth_boards import ulx3s
 
 from hdl.device import Device
 from hdl.ecp5 import ECP5
-from dataclasses import dataclass as _d
 
 
-@_d(frozen=True)
+@dataclass(frozen=True)
 class Budget:
+    """Resources of a chip, or what a design takes of them: LUT4, flip-flops, multipliers, block RAMs."""
+
     lut: int
     ff: int
     dsp: int
@@ -45,6 +46,8 @@ class Target:
     reset : str or None
         Resource of a button that resets the core.
     family : Device
+    cells : dict of str
+        Name of each kind of resource in nextpnr's report.
     programmer : tuple of str
         The command that loads a bitstream, which is named after it.
     """
@@ -60,6 +63,7 @@ class Target:
     leds: int
     reset: str | None
     family: Device
+    cells: dict[str, str]
     programmer: tuple[str, ...]
 
     @property
@@ -80,6 +84,8 @@ ECP5_BUDGETS = {
     "85f": ecp5_budget(83640, 156, 208),
 }
 
+ECP5_CELLS = {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "bram": "DP16KD"}
+
 TARGETS = {
     f"ulx3s-{size}": Target(
         name=f"ulx3s-{size}",
@@ -93,6 +99,7 @@ TARGETS = {
         leds=8,
         reset="button_pwr",
         family=ECP5,
+        cells=ECP5_CELLS,
         programmer=("openFPGALoader", "--board", "ulx3s"),
     )
     for size, budget in ECP5_BUDGETS.items()

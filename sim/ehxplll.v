@@ -1,9 +1,8 @@
-// Models of the ECP5 cells that a board's top stands on: the PLL and the buffers of its pins.
+// The ECP5's PLL, as far as boards/pll.py uses it.
 //
-// One tick of bench.clk is one cycle of the PLL's oscillator. So the bench decides how fast that runs, and
-// the PLL locks only if its phase detector sees equal frequencies from the input and from the feedback wire: a
-// wrong divider, or a loop that is left open, keeps it from locking.
-
+// One tick of bench.clk (sim/serial.sv) is one cycle of the oscillator inside. So the bench decides how fast that
+// runs, and the PLL locks only if its phase detector sees equal frequencies from the input and from the feedback
+// wire: a wrong divider, or a loop that is left open, keeps it from locking.
 module EHXPLLL (
     input CLKI, CLKFB, RST, STDBY, PHASESEL0, PHASESEL1, PHASEDIR, PHASESTEP, PHASELOADREG, PLLWAKESYNC, ENCLKOP,
     output reg CLKOP, CLKOS, LOCK
@@ -50,12 +49,4 @@ module EHXPLLL (
       end
     end
   end
-endmodule
-
-module IB (input I, output O);
-  assign O = I;
-endmodule
-
-module OBZ (input I, T, output O);
-  assign O = T ? 1'bz : I;
 endmodule
