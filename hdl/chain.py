@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import groupby, pairwise
+from collections import Counter
+from itertools import pairwise
 
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.pipe import Elastic, Pipe
+from hdl.pipe import Elastic, Front, Pipe
 
 
 class Chain(wiring.Component):
@@ -45,11 +46,22 @@ class Chain(wiring.Component):
 
 
 def fused(parts):
-    """The parts, each run of pipes as one `Elastic`, with names that no two share."""
-    used = {}
-    for is_pipe, run in groupby(parts, lambda part: isinstance(part[1], Pipe)):
-        run = list(run)
-        stages = [(run[0][0], Elastic([pipe for _, pipe in run]))] if is_pipe else run
-        for name, stage in stages:
-            used[name] = used.get(name, 0) + 1
-            yield f"{name}_{type(stage).__name__.lower()}_{used[name]}", stage
+    """The parts, each run of pipes (and the front before it) as one `Elastic`, with names no two share."""
+    stages = []
+    for layer, part in parts:
+        if isinstance(part, Front):
+            stages.append((layer, "compute", part, []))
+        elif isinstance(part, Pipe):
+            if not stages or stages[-1][3] is None:
+                stages.append((layer, "compute", None, []))
+            stages[-1][3].append(part)
+        else:
+            stages.append((layer, type(part).__name__.lower(), part, None))
+    used = Counter()
+    for layer, what, part, pipes in stages:
+        name = f"{layer}_{what}"
+        used[name] += 1
+        yield (
+            name if used[name] == 1 else f"{name}_{used[name]}",
+            part if pipes is None else Elastic(pipes, part),
+        )

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from hdl.device import Device
 from hdl.folding import StagePlan
 from hdl.mac import mac_parts
-from hdl.repack import Narrow, repack
+from hdl.repack import repack
 from hdl.window import Window
 from model.layers.conv import ConvSpec
 
@@ -19,9 +19,8 @@ def conv_parts(spec: ConvSpec, plan: StagePlan, lanes: int, device: Device) -> l
     all kernels at once; with both a pixel enters and a pixel leaves every cycle.
     """
     channels = spec.in_shape[2]
-    window = Window(spec.in_shape, spec.geometry, spec.src, channels, 0, device)
-    taps = spec.matrix.shape[0]
-    # The slices come out of a register of their own, so that the window moves on meanwhile.
-    slices = [Narrow(spec.src, plan.input_lanes, taps // plan.input_lanes)]
-    mac = mac_parts(spec, plan, device)
-    return [*repack(spec.src, lanes, channels), window, *slices, *mac]
+    return [
+        *repack(spec.src, lanes, channels),
+        Window(spec.in_shape, spec.geometry, spec.src, channels, 0, device),
+        *mac_parts(spec, plan, device, whole=True),
+    ]

@@ -13,5 +13,4 @@ from model.layers.dense import DenseSpec
 
 def dense_parts(spec: DenseSpec, plan: StagePlan, lanes: int, device: Device) -> list[wiring.Component]:
     """Stage of a `DenseSpec`: beats of `lanes` values in, of `plan.output_lanes` outputs out."""
-    mac = mac_parts(spec, plan, device)
-    return [*repack(spec.src, lanes, plan.input_lanes), *mac]
+    return [*repack(spec.src, lanes, plan.input_lanes), *mac_parts(spec, plan, device, whole=False)]

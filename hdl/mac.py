@@ -8,54 +8,57 @@ slices, and a dense layer, whose inputs come as they are.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
 
 from hdl.device import Device
 from hdl.folding import Folding, StagePlan
 from hdl.memory import Rom
-from hdl.pipe import Pipe, delayed, lanes_of, tree, tree_latency
+from hdl.pipe import Front, Pipe, delayed, lanes_of, tree, tree_latency
 from hdl.requant import RequantPipe
 from model.spec import WeightedSpec
 
 
-class Steps(wiring.Component):
-    """Holds each input beat while the output channels pass by, and numbers the steps.
+class Sequencer(Front):
+    """Hands an input beat out in slices of `input_lanes` values, each for as long as the output channels
+    pass by, and numbers the steps.
 
-    Throughput: one step a cycle.
+    Once a beat is in, its steps follow each other without a stall: the output FIFO kept room for what they
+    yield. So the many registers that hold the beat hang on two flip-flops, and not on a chain of ready
+    signals. Throughput: one step a cycle, if the next beat waits two cycles before the last step of this
+    one.
 
-    Members
-    -------
-    i : stream of `input_lanes` values
-    o : stream of steps, the layout of `step_layout`
+    Parameters
+    ----------
+    folding : Folding
+    slices : int
+        Slices of an input beat: a window in one beat has `Folding.input_folds` of them.
     """
 
-    def __init__(self, folding: Folding):
-        self.folding = folding
+    def __init__(self, folding: Folding, slices: int):
+        self.folding, self.slices = folding, slices
         super().__init__(
-            {
-                "i": In(stream.Signature(lanes_of(folding.spec.src, folding.plan.input_lanes))),
-                "o": Out(stream.Signature(step_layout(folding))),
-            }
+            lanes_of(folding.spec.src, folding.plan.input_lanes * slices),
+            step_layout(folding),
+            burst=folding.output_folds,
+            steps=slices * folding.output_folds,
         )
 
     def elaborate(self, platform):
         m = Module()
-        folding = self.folding
+        folding, slices = self.folding, self.slices
+        step = self.o.payload
+        beats = folding.input_folds // slices
         output, index = Signal(range(folding.output_folds)), Signal(range(folding.steps))
         starts, ends = Signal(init=1), Signal(init=folding.input_folds == 1)
         last_output = output == folding.output_folds - 1
         m.d.comb += [
-            self.o.valid.eq(self.i.valid),
-            self.i.ready.eq(self.o.ready & last_output),
-            self.o.payload.x.eq(self.i.payload),
-            self.o.payload.index.eq(index),
-            self.o.payload.output.eq(output),
-            self.o.payload.starts.eq(starts),
-            self.o.payload.ends.eq(ends),
+            step.index.eq(index),
+            step.output.eq(output),
+            step.starts.eq(starts),
+            step.ends.eq(ends),
         ]
-        with m.If(self.o.valid & self.o.ready):
+        with m.If(self.o.valid):
             m.d.sync += [
                 output.eq(Mux(last_output, 0, output + 1)),
                 index.eq(Mux(index == folding.steps - 1, 0, index + 1)),
@@ -66,6 +69,38 @@ class Steps(wiring.Component):
                         m.d.sync += flag.eq(1)
                     with m.Elif(last_output):
                         m.d.sync += flag.eq(0)
+
+        accepted = self.i.valid & self.i.ready
+        beat = Signal(range(beats))
+        with m.If(accepted):
+            m.d.sync += beat.eq(Mux(beat == beats - 1, 0, beat + 1))
+        m.d.comb += self.spend.eq(accepted & (beat == beats - 1))
+
+        if self.steps == 1:
+            m.d.comb += [
+                self.i.ready.eq(self.room),
+                self.o.valid.eq(accepted),
+                step.x.eq(self.i.payload),
+            ]
+            return m
+
+        # `take` is high in the one cycle in which a beat, seen the cycle before, is copied.
+        take = Signal()
+        left = Signal(range(self.steps + 1))
+        held = Signal(len(Value.cast(self.i.payload)), reset_less=True)
+        m.d.sync += take.eq(self.i.valid & self.room & (left <= 2) & ~take)
+        m.d.comb += [
+            self.i.ready.eq(take),
+            self.o.valid.eq(left != 0),
+            Value.cast(step.x).eq(held),
+        ]
+        with m.If(take):
+            m.d.sync += [held.eq(Value.cast(self.i.payload)), left.eq(self.steps)]
+        with m.Else():
+            with m.If(last_output):
+                m.d.sync += held.eq(held >> len(Value.cast(step.x)))
+            with m.If(self.o.valid):
+                m.d.sync += left.eq(left - 1)
         return m
 
 
@@ -85,7 +120,7 @@ def step_layout(folding: Folding) -> data.StructLayout:
 class MacPipe(Pipe):
     """``input_lanes * output_lanes`` multipliers, an adder tree for each output lane, and the sums.
 
-    Latency: 4 + ceil(log2(input_lanes)) cycles (inputs, weights; products; tree; sum).
+    Latency: 5 + ceil(log2(input_lanes)) cycles: weights 2, products 2, tree, sum 1.
     Throughput: one step a cycle.
 
     Parameters
@@ -99,11 +134,8 @@ class MacPipe(Pipe):
         super().__init__(
             step_layout(folding),
             lanes_of(folding.accumulator, folding.plan.output_lanes),
-            4 + tree_latency(folding.plan.input_lanes),
+            Rom.latency + 3 + tree_latency(folding.plan.input_lanes),
         )
-
-    def yields(self, payload):
-        return payload.ends
 
     def elaborate(self, platform):
         m = Module()
@@ -115,11 +147,11 @@ class MacPipe(Pipe):
             width * plan.input_lanes * plan.output_lanes, folding.weight_words(), self.device
         )
         m.d.comb += weights.addr.eq(step.index)
-        inputs = delayed(m, step.x, 1, "x")
+        inputs = delayed(m, step.x, Rom.latency, "x")
         valid = delayed(m, self.i.valid, self.latency - 1, "valid", reset_less=False)
         starts = delayed(m, step.starts, self.latency - 1, "starts")
         ends = delayed(m, step.ends, self.latency - 1, "ends")
-        output = delayed(m, step.output, self.latency - 2, "output")
+        output = delayed(m, step.output, self.latency - 1 - Rom.latency, "output")
 
         m.submodules.bias = bias = Rom(
             folding.accumulator.width * plan.output_lanes, folding.bias_words(), self.device
@@ -152,15 +184,19 @@ class MacPipe(Pipe):
         return m
 
 
-def mac_parts(spec: WeightedSpec, plan: StagePlan, device: Device) -> list[wiring.Component]:
-    """From beats of `input_lanes` values to beats of `output_lanes` outputs."""
+def mac_parts(spec: WeightedSpec, plan: StagePlan, device: Device, *, whole: bool) -> list[wiring.Component]:
+    """From input vectors to beats of `output_lanes` outputs.
+
+    Parameters
+    ----------
+    spec : WeightedSpec
+    plan : StagePlan
+    device : Device
+    whole : bool
+        Whether a vector comes in one beat, or in beats of `input_lanes` values.
+    """
     folding = Folding(spec, plan)
-    return [
-        Steps(folding),
-        MacPipe(folding, device),
-        *(
-            [RequantPipe(folding.accumulator, spec.dst, plan.output_lanes, rounded=True)]
-            if folding.accumulator != spec.dst
-            else []
-        ),
-    ]
+    parts = [Sequencer(folding, folding.input_folds if whole else 1), MacPipe(folding, device)]
+    if folding.accumulator != spec.dst:
+        parts.append(RequantPipe(folding.accumulator, spec.dst, plan.output_lanes, rounded=True))
+    return parts

@@ -10,7 +10,7 @@ from hdl.device import Device
 
 
 class Rom(wiring.Component):
-    """A table of constants, read in one cycle.
+    """A table of constants, read in two cycles: a block RAM is slow, and its word gets a register at once.
 
     Parameters
     ----------
@@ -23,10 +23,10 @@ class Rom(wiring.Component):
     Members
     -------
     addr : in
-    data : out, one cycle after `addr`
+    data : out, two cycles after `addr`
     """
 
-    latency = 1
+    latency = 2
 
     def __init__(self, width: int, words, device: Device):
         self.width, self.words, self.device = width, [int(word) for word in words], device
@@ -42,7 +42,9 @@ class Rom(wiring.Component):
             shape=self.width, depth=len(self.words), init=self.words, attrs={"rom_style": style}
         )
         port = storage.read_port()
-        m.d.comb += [port.addr.eq(self.addr), self.data.eq(port.data)]
+        word = Signal(self.width, reset_less=True)
+        m.d.sync += word.eq(port.data)
+        m.d.comb += [port.addr.eq(self.addr), self.data.eq(word)]
         return m
 
 

@@ -8,6 +8,7 @@ the FIFO behind the pipes has room for what the beat yields.
 from __future__ import annotations
 
 from functools import reduce
+from itertools import pairwise
 
 from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value, signed, unsigned
 from amaranth.lib import data, fifo, stream, wiring
@@ -99,69 +100,116 @@ class Pipe(wiring.Component):
             }
         )
 
-    def yields(self, payload):
-        """Whether this input beat makes an output beat (1 bit); by default each does."""
-        return 1
+
+class Front(wiring.Component):
+    """Base of what stands before the pipes of an `Elastic` and decides when a beat may enter.
+
+    Parameters
+    ----------
+    in_shape, out_shape : ShapeLike
+        Payloads.
+    burst : int
+        Beats that one spending of credits will bring out of the pipes.
+    steps : int
+        Cycles that an input beat occupies the pipes.
+
+    Members
+    -------
+    i : stream, in
+    o : stream, out, always ready
+    room : in
+        The FIFO has room for a burst.
+    spend : out
+        The beat accepted in this cycle will bring a burst out.
+    """
+
+    def __init__(self, in_shape: ShapeLike, out_shape: ShapeLike, burst: int = 1, steps: int = 1):
+        self.in_shape, self.burst, self.steps = in_shape, burst, steps
+        super().__init__(
+            {
+                "i": In(stream.Signature(in_shape)),
+                "o": Out(stream.Signature(out_shape, always_ready=True)),
+                "room": In(1),
+                "spend": Out(1),
+            }
+        )
+
+
+class Door(Front):
+    """Lets a beat in whenever there is room; each brings one out."""
+
+    def __init__(self, shape: ShapeLike):
+        super().__init__(shape, shape)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += [
+            self.i.ready.eq(self.room),
+            self.o.valid.eq(self.i.valid & self.room),
+            self.o.payload.eq(self.i.payload),
+            self.spend.eq(self.o.valid),
+        ]
+        return m
 
 
 class Elastic(wiring.Component):
     """A run of pipes with backpressure.
 
-    Latency: the pipes' and two cycles of the FIFO. Throughput: one beat a cycle.
+    Latency: the pipes' and two cycles of the FIFO. Throughput: the front's.
 
     Parameters
     ----------
     pipes : list of Pipe
-        In order; only the first may yield fewer beats than it takes.
-    depth : int, optional
-        Entries of the FIFO behind the pipes; by default as many as keep one beat a cycle flowing.
+        In order.
+    front : Front, optional
+        By default a `Door`.
 
     Members
     -------
     i, o : streams, in and out
     """
 
-    def __init__(self, pipes: list[Pipe], depth: int | None = None):
-        self.pipes = pipes
+    def __init__(self, pipes: list[Pipe], front: Front | None = None):
+        self.pipes, self.front = pipes, front or Door(pipes[0].in_shape)
         self.latency = sum(pipe.latency for pipe in pipes) + 2
-        # One entry sits in the FIFO's output register, so that a power of two remains for its memory.
-        enough = 1 << (self.latency + 1).bit_length()
-        self.depth = (enough if depth is None else depth) + 1
+        # Bursts under way while the first one's credits come back; the FIFO's memory is a power of two, and
+        # one more entry sits in its output register.
+        bursts = 1 + -(-(self.latency + 3) // self.front.steps)
+        self.depth = (1 << (self.front.burst * bursts - 1).bit_length()) + 1
         super().__init__(
             {
-                "i": In(stream.Signature(pipes[0].in_shape)),
+                "i": In(stream.Signature(self.front.in_shape)),
                 "o": Out(stream.Signature(pipes[-1].out_shape)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
+        m.submodules.front = front = self.front
         for index, pipe in enumerate(self.pipes):
             m.submodules[f"pipe{index}"] = pipe
-        for before, after in zip(self.pipes, self.pipes[1:]):
+        for before, after in pairwise([front, *self.pipes]):
             wiring.connect(m, before.o, after.i)
-        first, last = self.pipes[0], self.pipes[-1]
+        last = self.pipes[-1]
         m.submodules.fifo = queue = fifo.SyncFIFOBuffered(
             width=len(Value.cast(last.o.payload)), depth=self.depth
         )
-
-        credits = Signal(range(self.depth + 1), init=self.depth)
-        room = Signal()
-        accepted, taken = Signal(), Signal()
-        spent = Signal()
+        wiring.connect(m, wiring.flipped(self.i), front.i)
         m.d.comb += [
-            room.eq(credits != 0),
-            self.i.ready.eq(room),
-            accepted.eq(self.i.valid & room),
-            first.i.valid.eq(accepted),
-            first.i.payload.eq(self.i.payload),
-            spent.eq(accepted & first.yields(self.i.payload)),
-            taken.eq(self.o.valid & self.o.ready),
             queue.w_en.eq(last.o.valid),
             queue.w_data.eq(Value.cast(last.o.payload)),
             self.o.valid.eq(queue.r_rdy),
             Value.cast(self.o.payload).eq(queue.r_data),
             queue.r_en.eq(self.o.ready),
         ]
-        m.d.sync += credits.eq(credits + Mux(spent == taken, 0, Mux(spent, -1, 1)))
+
+        # Room is a register of its own, so that no counter stands in the way of a ready signal.
+        credits, left = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 1))
+        taken = self.o.valid & self.o.ready
+        room = Signal(init=1)
+        m.d.comb += [
+            left.eq(credits - Mux(front.spend, front.burst, 0) + taken),
+            front.room.eq(room),
+        ]
+        m.d.sync += [credits.eq(left), room.eq(left >= front.burst)]
         return m

@@ -58,7 +58,7 @@ class Widen(wiring.Component):
 
 
 class Narrow(wiring.Component):
-    """Hands a beat out in `factor` pieces, the lowest lanes first; a register stage if `factor` is 1.
+    """Hands a beat out in `factor` pieces, the lowest lanes first.
 
     Latency: one cycle. Throughput: one output beat a cycle.
 

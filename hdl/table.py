@@ -11,7 +11,7 @@ from model.layers.table import TableSpec
 
 
 class TablePipe(Pipe):
-    """Looks every lane up in a ROM of its own. Latency: 2 cycles.
+    """Looks every lane up in a ROM of its own. Latency: `Rom.latency` cycles.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class TablePipe(Pipe):
 
     def __init__(self, spec: TableSpec, lanes: int, device: Device):
         self.spec, self.lanes, self.device = spec, lanes, device
-        super().__init__(lanes_of(spec.src, lanes), lanes_of(spec.dst, lanes), 2)
+        super().__init__(lanes_of(spec.src, lanes), lanes_of(spec.dst, lanes), Rom.latency)
 
     def elaborate(self, platform):
         m = Module()
@@ -31,7 +31,7 @@ class TablePipe(Pipe):
         for lane in range(self.lanes):
             m.submodules[f"rom{lane}"] = rom = Rom(self.spec.dst.width, words, self.device)
             m.d.comb += rom.addr.eq(Value.cast(self.i.payload[lane]))
-            m.d.sync += self.o.payload[lane].eq(rom.data)
+            m.d.comb += self.o.payload[lane].eq(rom.data)
         m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
         return m
 
