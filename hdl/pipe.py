@@ -174,7 +174,7 @@ class Elastic(wiring.Component):
         self.latency = sum(pipe.latency for pipe in pipes) + 2
         # Bursts under way while the first one's credits come back; the FIFO's memory is a power of two, and
         # one more entry sits in its output register.
-        bursts = 1 + -(-(self.latency + 3) // self.front.steps)
+        bursts = 1 + -(-(self.latency + 4) // self.front.steps)
         self.depth = (1 << (self.front.burst * bursts - 1).bit_length()) + 1
         super().__init__(
             {
@@ -203,13 +203,17 @@ class Elastic(wiring.Component):
             queue.r_en.eq(self.o.ready),
         ]
 
-        # Room is a register of its own, so that no counter stands in the way of a ready signal.
+        # Room is a register of its own, and credits come back a cycle late: no counter stands between two
+        # stages' ready signals.
         credits, left = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 1))
-        taken = self.o.valid & self.o.ready
-        room = Signal(init=1)
+        room, taken = Signal(init=1), Signal()
         m.d.comb += [
             left.eq(credits - Mux(front.spend, front.burst, 0) + taken),
             front.room.eq(room),
         ]
-        m.d.sync += [credits.eq(left), room.eq(left >= front.burst)]
+        m.d.sync += [
+            taken.eq(self.o.valid & self.o.ready),
+            credits.eq(left),
+            room.eq(left >= front.burst),
+        ]
         return m

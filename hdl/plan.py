@@ -11,7 +11,7 @@ from model.files import replacing
 from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
 
-DEFAULT_MULTIPLIERS = 64
+DEFAULT_MULTIPLIERS = 80
 """Multipliers of a plan where nobody says how many: half of a large board's, quick to place."""
 
 
