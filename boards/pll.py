@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from amaranth.hdl import ClockDomain, ClockSignal, Const, Elaboratable, Instance, Module, Signal
+from amaranth.hdl import ClockSignal, Const, Elaboratable, Instance, Module, Signal
 from amaranth.lib.cdc import ResetSynchronizer
 
 INPUT_MHZ = (8, 400)
@@ -103,30 +103,20 @@ class Pll:
             phase = source / input_div
             if not PHASE_MHZ[0] <= phase <= PHASE_MHZ[1]:
                 continue
-            # the oscillator runs at a multiple of the phase detector, however that is divided in the loop
+            # The oscillator runs at a multiple of the phase detector. The loop divider alone makes it: both
+            # feedback and phase detector are within their limits then, and the multiple is below 128.
             for multiple in range(-int(-VCO_MHZ[0] // phase), int(VCO_MHZ[1] // phase) + 1):
-                loop = split(multiple, phase)
                 output_div = -int(-phase * multiple // wanted)
-                if loop is None or output_div not in DIVIDERS:
-                    continue
                 output = phase * multiple / output_div
-                if output < OUTPUT_MHZ[0]:
+                if output_div not in DIVIDERS or output < OUTPUT_MHZ[0]:
                     continue
                 middle = abs(phase * multiple - sum(VCO_MHZ) / 2)
                 rank = (-output, -phase, middle)
                 if best is None or rank < best[0]:
-                    best = rank, cls(source, input_div, *loop, output_div)
+                    best = rank, cls(source, input_div, 1, multiple, output_div)
         if best is None:
-            raise ValueError(f"no PLL setting makes about {wanted_mhz:g} MHz from {input_mhz:g} MHz")
+            raise ValueError(f"no PLL setting makes about {float(wanted):g} MHz from {float(source):g} MHz")
         return best[1]
-
-
-def split(multiple: int, phase: Fraction) -> tuple[int, int] | None:
-    """The oscillator's multiple as (feedback_div, loop_div), the feedback as slow as it can be."""
-    for feedback_div in DIVIDERS:
-        if multiple % feedback_div == 0 and multiple // feedback_div in DIVIDERS:
-            return (feedback_div, multiple // feedback_div) if phase * feedback_div <= OUTPUT_MHZ[1] else None
-    return None
 
 
 def exact(mhz) -> Fraction:
@@ -138,9 +128,10 @@ def exact(mhz) -> Fraction:
 
 
 class ClockReset(Elaboratable):
-    """The domain ``sync`` from an oscillator, with a reset until the PLL has locked.
+    """Clock and reset of the domain ``sync``, which is the parent's: from an oscillator, by a PLL.
 
-    The reset begins at once when the lock is lost or `reset` rises, and ends with an edge of the new clock.
+    The reset lasts until the PLL has locked. It begins at once when the lock is lost or `reset` rises, and
+    ends with an edge of the new clock.
 
     Parameters
     ----------
@@ -202,7 +193,6 @@ class ClockReset(Elaboratable):
             o_CLKOS=core,
             o_LOCK=locked,
         )
-        m.domains.sync = ClockDomain()
         m.d.comb += ClockSignal("sync").eq(core)
         m.submodules.reset = ResetSynchronizer(~locked | self.reset, domain="sync")
         return m

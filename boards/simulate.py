@@ -12,7 +12,7 @@ from boards.design import Design
 from sim.bench import cells, simulate
 from sim.build import FOLDER, build
 
-QUIET = 100
+QUIET = 2000
 """Bits of silence after which nothing more is awaited."""
 
 

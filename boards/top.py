@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Elaboratable, Module
+from amaranth.hdl import Cat, ClockDomain, Elaboratable, Module
 from amaranth.lib import io
 
 from boards.pll import ClockReset, Pll
@@ -31,6 +31,7 @@ class Top(Elaboratable):
             m.submodules[name] = pin = io.Buffer(direction, port)
             return pin
 
+        m.domains.sync = ClockDomain()
         m.submodules.clocks = clocks = ClockReset(self.pll)
         m.submodules.shell = shell = self.shell
         oscillator = buffer("i", platform.request(target.oscillator, dir="-"), "oscillator")

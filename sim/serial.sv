@@ -87,7 +87,7 @@ module bench #(
       end
 
       // from the board
-      silence <= answer && bits_to_come == 0 ? silence + 256 : 0;
+      silence <= ended && answer && bits_to_come == 0 ? silence + 256 : 0;
       if (bits_to_come == 0) begin
         if (!answer) begin
           bits_to_come <= 9;

@@ -1,0 +1,128 @@
+"""A tiny core with the accelerator's interface, and a shell round it at the end of a serial line."""
+
+from __future__ import annotations
+
+import numpy as np
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.sim import Simulator
+
+from boards.protocol import Decoder, Frame, Identity
+from boards.shell import Link, Shell
+from boards.uart import Baud
+from model.qformat import QFormat
+
+CLOCK = 100e6
+LINK = Link(Baud(CLOCK, 12_500_000), timeout=4e-6)
+"""8 cycles a bit; 400 cycles of pause end a frame."""
+
+
+class FakeCore(wiring.Component):
+    """Logits that depend on every pixel and its place; each frame takes `delay` cycles more.
+
+    Logit k is the sum of (value + k) * (beat number + 1) over lane k modulo lanes, the class its last pixel.
+    """
+
+    def __init__(self, shape=(2, 3, 2), pixel=QFormat(8, 0, False), classes=3, width=24, delay=0):  # noqa: B008
+        self.shape, self.pixel, self.classes, self.width, self.delay = shape, pixel, classes, width, delay
+        self.beats, self.lanes = shape[0] * shape[1], shape[2]
+        value = signed(pixel.width) if pixel.signed else unsigned(pixel.width)
+        beat = data.StructLayout({"data": data.ArrayLayout(value, self.lanes), "first": 1, "last": 1})
+        answer = data.StructLayout({"cls": 8, "logits": data.ArrayLayout(signed(width), classes)})
+        super().__init__({"i": In(stream.Signature(beat)), "o": Out(stream.Signature(answer))})
+
+    def elaborate(self, platform):
+        m = Module()
+        beat, pause, full = Signal(16), Signal(range(self.delay + 2)), Signal()
+        place = Signal(16)
+        m.d.comb += [
+            self.i.ready.eq(~full),
+            self.o.valid.eq(full & (pause == 0)),
+            place.eq(Mux(self.i.payload.first, 1, beat)),
+        ]
+        sums = [Signal(signed(self.width), name=f"sum{k}") for k in range(self.classes)]
+        with m.If(pause != 0):
+            m.d.sync += pause.eq(pause - 1)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [beat.eq(place + 1), full.eq(self.i.payload.last), pause.eq(self.delay)]
+            for k, total in enumerate(sums):
+                value = self.i.payload.data[k % self.lanes] + k
+                m.d.sync += total.eq(Mux(self.i.payload.first, 0, total) + value * place)
+            m.d.sync += self.o.payload.cls.eq(self.i.payload.data[0])
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += full.eq(0)
+        m.d.comb += [logit.eq(total) for logit, total in zip(self.o.payload.logits, sums)]
+        return m
+
+    def golden(self, image: np.ndarray) -> tuple[int, tuple[int, ...]]:
+        """Class and logits of an image."""
+        beats = np.asarray(image).reshape(self.beats, self.lanes)
+        places = np.arange(1, self.beats + 1)
+        logits = [int(((beats[:, k % self.lanes] + k) * places).sum()) for k in range(self.classes)]
+        return int(beats[-1, 0]) & 255, tuple(logits)
+
+    @property
+    def identity(self) -> Identity:
+        """What a shell round this core answers."""
+        return Identity(
+            net="fake",
+            board="test",
+            shape=self.shape,
+            classes=self.classes,
+            pixel=self.pixel,
+            logit=QFormat(self.width, 0),
+            clock_hz=int(CLOCK),
+            build=bytes(8),
+        )
+
+
+def converse(core, items, cycles_after: int = 4000, link: Link = LINK) -> tuple[list[Frame], int, int]:
+    """Send bytes and pauses (whole numbers: clock cycles) to a shell.
+
+    Returns
+    -------
+    (list of Frame, int, int)
+        The answers, the bytes among them that were no frame, and the LEDs at the end.
+    """
+    shell = Shell(core, core.identity, link)
+    bit = CLOCK / link.baud.rate
+    decoder, frames = Decoder(), []
+
+    async def send(ctx):
+        await ctx.tick().repeat(10)
+        for item in items:
+            if isinstance(item, int):
+                await ctx.tick().repeat(item)
+                continue
+            for byte in item:
+                for level in (0, *((byte >> place) & 1 for place in range(8)), 1):
+                    ctx.set(shell.rx, level)
+                    await ctx.tick().repeat(round(bit))
+        await ctx.tick().repeat(cycles_after)
+
+    async def listen(ctx):
+        while True:
+            await ctx.changed(shell.tx)
+            await ctx.tick().repeat(round(1.5 * bit))
+            byte = 0
+            for place in range(8):
+                byte |= ctx.get(shell.tx) << place
+                await ctx.tick().repeat(round(bit))
+            assert ctx.get(shell.tx) == 1
+            frames.extend(decoder.feed(bytes([byte])))
+
+    simulator = Simulator(shell)
+    simulator.add_clock(1 / CLOCK)
+    simulator.add_testbench(send)
+    simulator.add_testbench(listen, background=True)
+    leds = []
+
+    async def look(ctx):
+        leds.append(ctx.get(shell.leds))
+        async for (value,) in ctx.changed(shell.leds):
+            leds.append(value)
+
+    simulator.add_testbench(look, background=True)
+    simulator.run()
+    return frames, decoder.skipped, leds[-1]

@@ -1,0 +1,210 @@
+"""The shell round a fake core, byte by byte over its serial line, in Amaranth's simulator."""
+
+import numpy as np
+import pytest
+from amaranth.lib.crc import catalog
+from serial_shell import FakeCore, converse
+
+from boards import frames as hardware
+from boards.protocol import FAILED, REPLY, Command, Error, Frame, Identity, Result, crc8, image_payload
+from model.qformat import QFormat
+
+RNG = np.random.default_rng(2)
+
+
+def draw(core) -> np.ndarray:
+    """A random image for a core."""
+    return RNG.integers(core.pixel.min, core.pixel.max + 1, core.shape)
+
+
+def request(core, image, tag=1) -> bytes:
+    """A classify request's bytes."""
+    return Frame(Command.CLASSIFY, tag, image_payload(image, core.identity)).encode()
+
+
+def check(core, answer: Frame, image, tag=1) -> Result:
+    """Asserts that a frame is the right answer for an image."""
+    assert (answer.kind, answer.tag) == (REPLY | Command.CLASSIFY, tag)
+    result = Result.decode(answer.payload, core.identity)
+    assert (result.cls, result.logits) == core.golden(image)
+    return result
+
+
+def error(code: Error, kind: int, tag: int) -> Frame:
+    """An error answer."""
+    return Frame(FAILED, tag, bytes([code, kind]))
+
+
+def test_identify():
+    core = FakeCore()
+    found, skipped, leds = converse(core, [Frame(Command.IDENTIFY, 77).encode()], 8000)
+    assert [(frame.kind, frame.tag) for frame in found] == [(REPLY | Command.IDENTIFY, 77)]
+    assert Identity.decode(found[0].payload) == core.identity
+    assert (skipped, leds) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "pixel", "width"),
+    [
+        ((2, 3, 2), QFormat(8, 0, False), 24),
+        ((1, 1, 1), QFormat(1, 0, False), 20),
+        ((3, 2, 1), QFormat(5, 0), 32),
+        ((2, 2, 3), QFormat(12, 0), 33),
+        ((1, 3, 1), QFormat(16, 0, False), 62),
+    ],
+    ids=str,
+)
+def test_classify(shape, pixel, width):
+    core = FakeCore(shape, pixel, width=width)
+    images = [draw(core) for _ in range(3)]
+    items = [item for tag, image in enumerate(images) for item in (request(core, image, tag), 4000)]
+    found, skipped, leds = converse(core, items)
+    for tag, (answer, image) in enumerate(zip(found, images, strict=True)):
+        result = check(core, answer, image, tag)
+        assert result.cycles == core.beats
+    assert (skipped, leds) == (0, result.cls & 255)
+
+
+def test_cycles_count_what_the_core_takes():
+    core = FakeCore(delay=123)
+    found, *_ = converse(core, [request(core, image := draw(core))])
+    assert check(core, found[0], image).cycles == core.beats + 123
+
+
+def test_back_to_back_requests_are_answered_in_order():
+    core = FakeCore(delay=50)
+    images = [draw(core) for _ in range(5)]
+    found, skipped, _ = converse(core, [request(core, image, tag) for tag, image in enumerate(images)], 9000)
+    for tag, (answer, image) in enumerate(zip(found, images, strict=True)):
+        check(core, answer, image, tag)
+    assert skipped == 0
+
+
+def test_busy_core_refuses_what_it_cannot_hold_and_keeps_the_rest():
+    core = FakeCore(delay=12_000)
+    images = [draw(core) for _ in range(5)]
+    found, *_ = converse(core, [request(core, image, tag) for tag, image in enumerate(images)], 45_000)
+    refused = [frame for frame in found if frame.kind == FAILED]
+    assert refused == [error(Error.BUSY, Command.CLASSIFY, tag) for tag in (3, 4)]
+    for tag, answer in enumerate(frame for frame in found if frame.kind != FAILED):
+        check(core, answer, images[tag], tag)
+    assert len(found) == 5
+
+
+def bad_crc(core, image):
+    wire = bytearray(request(core, image, 5))
+    wire[10] ^= 0x10
+    return [bytes(wire)], [error(Error.BAD_CRC, Command.CLASSIFY, 5)]
+
+
+def short(core, image):
+    return [request(core, image, 5)[:-3], 1000], [error(Error.TIMEOUT, Command.CLASSIFY, 5)]
+
+
+def short_header(core, image):
+    return [request(core, image, 5)[:6], 1000], []
+
+
+def only_sync(core, image):
+    return [b"\xa5", 1000, b"\xa5\xc3", 1000], []
+
+
+def swallowed(core, image):
+    """A frame that stops short takes the next with it; the one after is right again."""
+    wire = request(core, image, 5)
+    return [wire[:-6], wire, 1000], [error(Error.BAD_CRC, Command.CLASSIFY, 5)]
+
+
+def overlong(core, image):
+    payload = image_payload(image, core.identity) + b"\0"
+    return [Frame(Command.CLASSIFY, 5, payload).encode()], [error(Error.BAD_LENGTH, Command.CLASSIFY, 5)]
+
+
+def empty(core, image):
+    return [Frame(Command.CLASSIFY, 5).encode()], [error(Error.BAD_LENGTH, Command.CLASSIFY, 5)]
+
+
+def identify_with_payload(core, image):
+    wire = Frame(Command.IDENTIFY, 5, b"what").encode()
+    return [wire], [error(Error.BAD_LENGTH, Command.IDENTIFY, 5)]
+
+
+def unknown(core, image):
+    """Its payload looks like a request, and must not be taken for one."""
+    return [Frame(0x33, 5, request(core, image)).encode()], [error(Error.UNKNOWN_COMMAND, 0x33, 5)]
+
+
+def huge(core, image):
+    """A length that never comes ends with a pause."""
+    header = bytearray(Frame(Command.CLASSIFY, 5).encode()[:8])
+    header[4:7] = b"\xff\xff\xff"
+    header[7] = crc8(header[2:7])
+    return [bytes(header), 1000], [error(Error.BAD_LENGTH, Command.CLASSIFY, 5)]
+
+
+def bad_header_crc(core, image):
+    wire = bytearray(request(core, image, 5))
+    wire[7] ^= 1
+    return [bytes(wire)], []
+
+
+def noise(core, image):
+    found = np.random.default_rng(3).bytes(60)
+    assert b"\xa5\xc3" not in found
+    return [found, b"\xa5\xa5"], []
+
+
+BROKEN = [
+    bad_crc,
+    short,
+    short_header,
+    only_sync,
+    swallowed,
+    overlong,
+    empty,
+    identify_with_payload,
+    unknown,
+    huge,
+    bad_header_crc,
+    noise,
+]
+
+
+@pytest.mark.parametrize("make", BROKEN, ids=lambda make: make.__name__)
+def test_what_is_broken_is_refused_and_the_next_image_right(make):
+    core = FakeCore()
+    image = draw(core)
+    items, errors = make(core, image)
+    found, *_ = converse(core, [*items, request(core, image, 9)])
+    assert [frame for frame in found if frame.kind == FAILED] == errors
+    (answer,) = (frame for frame in found if frame.kind != FAILED)
+    check(core, answer, image, 9)
+
+
+def test_image_with_a_wrong_crc_never_reaches_the_core():
+    core = FakeCore(delay=2000)
+    image = draw(core)
+    (wire,), _ = bad_crc(core, image)
+    other = draw(core)
+    found, *_, leds = converse(core, [request(core, other, 1), wire, wire], 6000)
+    assert [frame.tag for frame in found if frame.kind == FAILED] == [5, 5]
+    (answer,) = (frame for frame in found if frame.kind != FAILED)
+    assert leds == check(core, answer, other).cls
+
+
+@pytest.mark.parametrize(
+    ("name", "mutant"),
+    [
+        ("FRAME_CRC", catalog.CRC32_BZIP2),
+        ("FRAME_CRC", catalog.CRC32_ISCSI),
+        ("FRAME_CRC", catalog.CRC32_JAMCRC),
+        ("HEADER_CRC", catalog.CRC8_CDMA2000),
+    ],
+    ids=["other order", "other polynomial", "not inverted", "other header"],
+)
+def test_mutants_of_the_crc_are_noticed(monkeypatch, name, mutant):
+    monkeypatch.setattr(hardware, name, mutant)
+    core = FakeCore()
+    found, skipped, _ = converse(core, [request(core, draw(core))])
+    assert found == []  # either no answer at all, or one whose CRC is wrong too
+    assert (skipped > 0) == (name == "FRAME_CRC")
