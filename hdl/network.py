@@ -11,8 +11,8 @@ from hdl.classify import Argmax, answer_layout
 from hdl.conv import conv_parts
 from hdl.dense import dense_parts
 from hdl.device import PORTABLE, Device
+from hdl.folding import Plan
 from hdl.gate import Gate, Verdict, frame_layout
-from hdl.plan import Plan
 from hdl.pool import pool_parts
 from hdl.repack import repack
 from hdl.requant import requant_parts

@@ -1,13 +1,11 @@
-"""How parallel each layer is built: the plan, apart from the net, its cost and the search for it."""
+"""What a plan costs in cycles, and the search for the best one."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from hdl.folding import Folding, StagePlan
-from model.files import replacing
+from hdl.folding import Folding, Plan, StagePlan, weighted
 from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
 
@@ -37,84 +35,6 @@ class StageCost:
     multipliers: int
     cycles: int
     bound_cycles: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One `StagePlan` for each layer with weights, by the layer's name."""
-
-    stages: dict[str, StagePlan]
-
-    def check(self, net: QNetwork) -> None:
-        """Raise a ValueError, naming the layer, if the plan does not fit the net."""
-        planned = {spec.name for spec in weighted(net)}
-        if missing := planned - self.stages.keys():
-            raise ValueError(f"the plan has no lanes for layer {min(missing)!r}")
-        if surplus := self.stages.keys() - planned:
-            raise ValueError(
-                f"the plan names {min(surplus)!r}, which is no layer with weights of {net.name!r}"
-            )
-        for spec in weighted(net):
-            Folding(spec, self.stages[spec.name])
-
-    def lanes_after(self, spec: Spec, lanes: int) -> int:
-        """Values in a beat behind a layer that is fed with beats of `lanes`."""
-        return self.stages[spec.name].output_lanes if isinstance(spec, WeightedSpec) else lanes
-
-    @property
-    def multipliers(self) -> int:
-        """Multipliers of all layers."""
-        return sum(stage.input_lanes * stage.output_lanes for stage in self.stages.values())
-
-    @classmethod
-    def serial(cls, net: QNetwork) -> Plan:
-        """One multiplier a layer."""
-        return cls({spec.name: StagePlan() for spec in weighted(net)})
-
-    def save(self, path) -> None:
-        """Write the plan as JSON, whole or not at all."""
-        with replacing(path, "w") as file:
-            json.dump(
-                {"stages": {name: asdict(stage) for name, stage in self.stages.items()}}, file, indent=2
-            )
-            file.write("\n")
-
-    @classmethod
-    def load(cls, path, net: QNetwork) -> Plan:
-        """Read a plan and check it against a net.
-
-        Raises
-        ------
-        ValueError
-            If the file is no plan, or not one of this net; names the file.
-        OSError
-            If it cannot be read.
-        """
-        with open(path, encoding="utf-8") as file:
-            text = file.read(1 << 20)
-        try:
-            stages = {
-                name: StagePlan(**{key: whole(key, value) for key, value in lanes.items()})
-                for name, lanes in json.loads(text)["stages"].items()
-            }
-            plan = cls(stages)
-            plan.check(net)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            reason = str(error) if isinstance(error, ValueError) else "it is no plan"
-            raise ValueError(f"cannot use plan {path}: {reason}") from None
-        return plan
-
-
-def whole(key: str, value) -> int:
-    """A number of lanes from JSON."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{key} must be a whole number from 1, not {value!r}")
-    return value
-
-
-def weighted(net: QNetwork) -> list[WeightedSpec]:
-    """The layers that a plan speaks of."""
-    return [spec for spec in net.specs if isinstance(spec, WeightedSpec)]
 
 
 def cycles_of(spec: Spec, stage: StagePlan | None, lanes: int) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hdl.folding import StagePlan
-from hdl.plan import Plan, divisors, weighted
+from hdl.folding import Plan, StagePlan, weighted
+from hdl.plan import divisors
 from model.geometry import Geometry
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec, TableSpec
 from model.qformat import QFormat

@@ -1,0 +1,243 @@
+"""What an accelerator will take of a chip, counted part by part before any tool runs.
+
+Multipliers and block RAMs follow from the structure. LUTs count adders by their carry chains, selections
+by the bits they choose, LUT RAMs by their words; flip-flops by the registers that the parts describe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import singledispatch
+
+from amaranth.hdl import Value
+from amaranth.lib import wiring
+
+from hdl.chain import Chain
+from hdl.classify import Argmax
+from hdl.device import Device
+from hdl.ecp5 import ECP5
+from hdl.folding import Plan
+from hdl.mac import MacPipe, Sequencer
+from hdl.memory import Rom
+from hdl.network import Accelerator
+from hdl.pipe import Door, Elastic
+from hdl.pool import AveragePipe, ReducePipe
+from hdl.repack import Narrow, Widen
+from hdl.requant import RequantPipe
+from hdl.table import TablePipe
+from hdl.window import Window
+from model.qnetwork import QNetwork
+
+CARRY = 2
+"""LUT places that a carry chain takes beside its bits."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Resources of a chip, or what a design takes of them.
+
+    Attributes
+    ----------
+    lut : int
+        Lookup tables of four inputs, those of carry chains and LUT RAMs included.
+    ff : int
+        Flip-flops.
+    dsp : int
+        Multipliers.
+    bram : int
+        Block RAMs.
+    """
+
+    lut: int = 0
+    ff: int = 0
+    dsp: int = 0
+    bram: int = 0
+
+    def __add__(self, other: Budget) -> Budget:
+        return Budget(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def times(self, count: int) -> Budget:
+        """That many of the same."""
+        return Budget(*(getattr(self, f.name) * count for f in fields(self)))
+
+
+def estimate(net: QNetwork, plan: Plan, device: Device = ECP5) -> Budget:
+    """Resources of the accelerator of a net under a plan.
+
+    Raises
+    ------
+    ValueError
+        If the plan does not fit the net.
+    """
+    accelerator = Accelerator(net, plan, device)
+    # The gate and the verdict.
+    total = Budget(lut=90, ff=60)
+    for _, stage in Chain(accelerator.parts()).stages:
+        total += resources(stage, device)
+    return total
+
+
+@singledispatch
+def resources(part: wiring.Component, device: Device) -> Budget:
+    """Resources of one part."""
+    raise TypeError(f"no estimate for {type(part).__name__}")
+
+
+def bits(payload) -> int:
+    """Bits of a payload."""
+    return len(Value.cast(payload))
+
+
+def counter(limit: int) -> Budget:
+    """A counter of `limit` states with its comparison."""
+    width = max(limit - 1, 0).bit_length()
+    return Budget(lut=2 * width + CARRY, ff=width) if width else Budget()
+
+
+def adder(width: int) -> Budget:
+    """An adder and the register behind it."""
+    return Budget(lut=width + CARRY, ff=width)
+
+
+def rom(width: int, depth: int, device: Device) -> Budget:
+    """A `Rom`."""
+    if depth == 1:
+        return Budget()
+    if device.rom_style(width, depth) == "block":
+        return Budget(ff=width, bram=device.brams(width, depth))
+    return Budget(lut=device.rom_luts(width, depth), ff=2 * width)
+
+
+def ram(width: int, depth: int, device: Device) -> Budget:
+    """A `Ram`, or the memory of a FIFO."""
+    if device.ram_style(width, depth) == "block":
+        return Budget(bram=device.brams(width, depth))
+    cells = -(-width // 4) * -(-depth // device.lutram_words)
+    select = width * (-(-depth // device.lutram_words) - 1)
+    return Budget(lut=4 * cells + select, ff=width)
+
+
+def tree(widths: int, count: int) -> Budget:
+    """A tree of adders over `count` values of `widths` bits."""
+    total = Budget()
+    while count > 1:
+        widths += 1
+        total += adder(widths).times(count // 2)
+        if count % 2:
+            total += Budget(ff=widths - 1)
+        count = -(-count // 2)
+    return total
+
+
+@resources.register
+def _(part: Widen, device: Device) -> Budget:
+    return Budget(lut=4, ff=bits(part.o.payload)) + counter(part.factor + 1)
+
+
+@resources.register
+def _(part: Narrow, device: Device) -> Budget:
+    word = bits(part.i.payload)
+    return Budget(lut=word, ff=word) + counter(part.factor + 1)
+
+
+@resources.register
+def _(part: Window, device: Device) -> Budget:
+    rows, columns = part.geometry.kernel
+    height, width = part.geometry.padded(part.shape)
+    word, depth = part.fmt.width * part.lanes, width * part.groups
+    total = Budget(lut=20 + word, ff=word + 4)
+    total += Budget(ff=(part.groups * (columns - 1) + 1) * word * rows)
+    total += counter(height) + counter(width) + counter(part.groups) + counter(depth)
+    total += Budget(lut=12, ff=depth.bit_length())
+    if rows > 1:
+        total += ram(word * (rows - 1), depth, device) if depth > 1 else Budget(ff=word * (rows - 1))
+    return total
+
+
+@resources.register
+def _(part: Door, device: Device) -> Budget:
+    return Budget()
+
+
+@resources.register
+def _(part: Sequencer, device: Device) -> Budget:
+    folding = part.folding
+    total = Budget(lut=8, ff=4) + counter(folding.steps) + counter(folding.output_folds)
+    if part.steps > 1:
+        word = bits(part.i.payload)
+        total += Budget(lut=word if part.slices > 1 else 0, ff=word) + counter(part.steps + 1)
+    return total
+
+
+@resources.register
+def _(part: MacPipe, device: Device) -> Budget:
+    folding, spec, plan = part.folding, part.folding.spec, part.folding.plan
+    source, factor = spec.src, spec.weight_format
+    lanes = plan.input_lanes * plan.output_lanes
+    product = source.width + factor.width
+    total = Budget(ff=Rom.latency * plan.input_lanes * source.width + 4 * part.latency)
+    total += rom(factor.width * lanes, folding.steps, device)
+    total += rom(folding.accumulator.width * plan.output_lanes, folding.output_folds, device)
+    if max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width:
+        total += Budget(dsp=lanes)
+    else:
+        total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
+    total += tree(product, plan.input_lanes).times(plan.output_lanes)
+    width = folding.accumulator.width
+    total += adder(width).times(plan.output_lanes)
+    total += Budget(ff=width).times((folding.output_folds - 1) * plan.output_lanes)
+    if folding.input_folds > 1:
+        total += Budget(lut=width).times(plan.output_lanes)
+    return total
+
+
+@resources.register
+def _(part: RequantPipe, device: Device) -> Budget:
+    source, target = part.requant.src, part.requant.dst
+    kept = max(source.width - max(part.requant.shift, 0), 1)
+    lane = Budget(lut=kept + 2 * target.width, ff=kept + 2 + target.width)
+    if part.half:
+        lane += adder(source.width + 1)
+    return lane.times(part.lanes)
+
+
+@resources.register
+def _(part: TablePipe, device: Device) -> Budget:
+    return rom(part.spec.dst.width, 1 << part.spec.src.width, device).times(part.lanes)
+
+
+@resources.register
+def _(part: ReducePipe, device: Device) -> Budget:
+    width = part.spec.src.width
+    if part.spec.mode == "max":
+        lane = Budget(lut=2 * width + CARRY, ff=width).times(part.taps - 1)
+    else:
+        lane = tree(width, part.taps)
+    return lane.times(part.lanes) + Budget(ff=part.latency)
+
+
+@resources.register
+def _(part: AveragePipe, device: Device) -> Budget:
+    factor, _, _ = part.spec.reciprocal
+    target = part.spec.dst.width
+    product = part.spec.sum_format.width + factor.bit_length()
+    lane = adder(product) + Budget(lut=3 * target, ff=product + 2 * target + 2)
+    if factor & (factor - 1):
+        lane += Budget(dsp=1)
+    return lane.times(part.lanes) + Budget(ff=4)
+
+
+@resources.register
+def _(part: Argmax, device: Device) -> Budget:
+    word = bits(part.i.payload)
+    value = part.fmt.width
+    return Budget(lut=word + 2 * value + 12, ff=word + value + 4) + counter(part.count).times(2)
+
+
+@resources.register
+def _(part: Elastic, device: Device) -> Budget:
+    total = resources(part.front, device)
+    for pipe in part.pipes:
+        total += resources(pipe, device)
+    word, depth = bits(part.o.payload), part.depth - 1
+    return total + ram(word, depth, device) + counter(depth).times(3) + counter(part.depth).times(2)
