@@ -66,14 +66,6 @@ class Flow:
             (self.folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
         return json.loads(plan.files["build_top.json"])["commands"]
 
-    @staticmethod
-    def check(commands: list[list[str]]) -> None:
-        """Raise a ValueError if a tool of these command lines, or of the simulation, is missing."""
-        for tool, *_ in commands:
-            program(tool)
-        tools.verilator()
-        tools.compiler()
-
     def execute(self, command: list[str]) -> None:
         """Run one tool.
 
@@ -101,6 +93,14 @@ class Flow:
                 file.write(path.read_bytes())
         if result.returncode:
             raise Failure(f"{STEPS[tool]} failed: {first_error(log)} (all that {tool} said: {log})")
+
+
+def check_tools() -> None:
+    """Raise a ValueError if a tool of the build, or of the simulation that measures, is missing."""
+    for tool in STEPS:
+        program(tool)
+    tools.verilator()
+    tools.compiler()
 
 
 def program(tool: str) -> str:

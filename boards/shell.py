@@ -11,9 +11,23 @@ from amaranth.lib.wiring import In, Out
 from boards.answers import Answerer
 from boards.frames import FrameParser
 from boards.images import ImageBuffer
-from boards.protocol import Command, Error, Identity
+from boards.protocol import QUEUE, Command, Error, Identity
 from boards.uart import Baud, Receiver, Transmitter
 from hdl.device import PORTABLE, Device
+from hdl.estimate import Budget
+from model.qnetwork import QNetwork
+
+
+def estimate(net: QNetwork, device: Device) -> Budget:
+    """What the shell takes beside the accelerator, the image buffer included.
+
+    The shell's logic hardly depends on the net: its constants were counted after synthesis.
+    """
+    height, width, channels = net.in_shape
+    word, logits = channels * net.input_format.width, net.classes * net.output_format.width
+    fixed = Budget(lut=1100, ff=620, bram=device.brams(8, 128))
+    lanes = Budget(lut=2 * logits, ff=2 * logits + 3 * word)
+    return fixed + lanes + Budget(bram=device.brams(word, QUEUE * height * width))
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,7 @@ from amaranth_boards import ulx3s
 
 from hdl.device import Device
 from hdl.ecp5 import ECP5
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Resources of a chip, or what a design takes of them: LUT4, flip-flops, multipliers, block RAMs."""
-
-    lut: int
-    ff: int
-    dsp: int
-    bram: int
+from hdl.estimate import Budget
 
 
 @dataclass(frozen=True)

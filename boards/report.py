@@ -1,0 +1,194 @@
+"""What a build was and is: ``report.json`` and the same to read, ``report.md``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from boards.design import Design
+from hdl.estimate import Budget
+from hdl.plan import cost
+from model.cli import Failure
+from sim.accelerator import Figures
+
+UNITS = {"lut": "LUT", "ff": "flip-flops", "dsp": "multipliers", "bram": "block RAMs"}
+
+
+def report(
+    design: Design,
+    estimate: Budget,
+    routed: dict,
+    figures: Figures,
+    seconds: dict[str, float],
+    sha256: str | None,
+) -> dict:
+    """The build report, with DESIGN.md's keys.
+
+    Parameters
+    ----------
+    design : Design
+    estimate : Budget
+    routed : dict
+        What nextpnr's ``--report`` wrote.
+    figures : Figures
+        Measured in RTL simulation.
+    seconds : dict of float
+        Of each step.
+    sha256 : str or None
+        Of the bitstream; None if the clock was missed and there is none.
+    """
+    target, net = design.target, design.net
+    hertz = design.pll.output_hz
+    accuracy = net.metadata.get("accuracy", {})
+    return {
+        "board": target.name,
+        "device": target.device,
+        "net": net.name,
+        "accuracy": {key: accuracy.get(key) for key in ("float", "quantised", "images")},
+        "clock": clock(routed, hertz / 1e6),
+        "resources": {
+            name: {"used": used, "available": getattr(target.budget, name)}
+            for name, used in used_cells(routed, target.cells).items()
+        },
+        "stages": [asdict(stage) for stage in cost(net, design.plan)],
+        "throughput": {
+            "ii_cycles": figures.ii_cycles,
+            "bound_cycles": figures.bound_cycles,
+            "efficiency": round(figures.efficiency, 4),
+            "frames_per_second": round(hertz / figures.ii_cycles, 1),
+            "latency_cycles": figures.latency_cycles,
+            "cycles_after_last_pixel": figures.cycles_after_last_pixel,
+        },
+        "estimate": asdict(estimate),
+        "seconds": seconds,
+        "bitstream": {"path": "top.bit" if sha256 else None, "sha256": sha256},
+        "critical_path": critical_path(routed),
+        "build": design.build_hash.hex(),
+        "serial": {"baud": design.link.baud.rate, "timeout_seconds": design.link.timeout},
+        "multipliers": design.plan.multipliers,
+    }
+
+
+def clock(routed: dict, target_mhz: float) -> dict:
+    """The worst clock of nextpnr's report against the core's.
+
+    Raises
+    ------
+    Failure
+        If it reports none: nothing was timed.
+    """
+    if not routed["fmax"]:
+        raise Failure("nextpnr timed no clock: the design has no registers")
+    achieved = min(row["achieved"] for row in routed["fmax"].values())
+    return {
+        "target_mhz": target_mhz,
+        "fmax_mhz": round(achieved, 2),
+        "met": achieved >= target_mhz,
+    }
+
+
+def critical_path(routed: dict) -> dict | None:
+    """The slowest path between two registers: where it begins and ends, and where its time goes."""
+    for path in routed["critical_paths"]:
+        if path["from"] == path["to"]:
+            steps = path["path"]
+            routing = sum(step["delay"] for step in steps if step["type"] == "routing")
+            return {
+                "from": steps[0]["from"]["cell"],
+                "to": steps[-1]["to"]["cell"],
+                "levels": sum(step["type"] == "logic" for step in steps),
+                "logic_ns": round(sum(step["delay"] for step in steps) - routing, 2),
+                "routing_ns": round(routing, 2),
+            }
+    return None
+
+
+def used_cells(routed: dict, cells: dict[str, str]) -> dict[str, int]:
+    """Cells of each kind of resource that nextpnr placed."""
+    return {name: routed["utilization"][cell]["used"] for name, cell in cells.items()}
+
+
+def markdown(result: dict) -> str:
+    """The report as a page."""
+    clock, rate, accuracy = result["clock"], result["throughput"], result["accuracy"]
+    bits = result["bitstream"]
+    lines = [
+        f"# {result['net']} on {result['board']}",
+        "",
+        f"- chip: {result['device']}",
+        f"- core clock: {clock['target_mhz']:g} MHz asked for, {clock['fmax_mhz']:g} MHz possible:"
+        f" **{'met' if clock['met'] else 'MISSED'}**",
+        *slowest(result["critical_path"]),
+        f"- rate: {rate['frames_per_second']:,.0f} frames/s, one each {rate['ii_cycles']:,} cycles"
+        f" ({rate['efficiency']:.0%} of what {result['multipliers']} multipliers could do)",
+        f"- latency: {rate['latency_cycles']:,} cycles from the first pixel to the result,"
+        f" {rate['cycles_after_last_pixel']:,} of them after the last pixel",
+    ]
+    if accuracy["quantised"] is not None:
+        lines.append(
+            f"- accuracy: {accuracy['quantised']:.2%} in integers, {accuracy['float']:.2%} in floats,"
+            f" {accuracy['images']:,} images"
+        )
+    lines += [
+        f"- serial port: {result['serial']['baud']:,} baud",
+        f"- bitstream: {bits['path']}, SHA-256 {bits['sha256']}"
+        if bits["path"]
+        else "- bitstream: none, the clock was missed",
+        f"- build: {result['build']}",
+        "",
+        *table(
+            ["resource", "used", "available", "share", "estimated"],
+            [
+                [
+                    UNITS[name],
+                    f"{row['used']:,}",
+                    f"{row['available']:,}",
+                    f"{row['used'] / row['available']:.1%}",
+                    f"{result['estimate'][name]:,}",
+                ]
+                for name, row in result["resources"].items()
+            ],
+        ),
+        "",
+        *table(
+            ["stage", "kind", "products a frame", "multipliers", "cycles a frame", "at best"],
+            [
+                [
+                    row["name"],
+                    row["kind"],
+                    *(f"{row[key]:,}" for key in ("macs", "multipliers", "cycles", "bound_cycles")),
+                ]
+                for row in result["stages"]
+            ],
+        ),
+        "",
+        *table(
+            ["step", "seconds"],
+            [[name.replace("_", " "), f"{took:.1f}"] for name, took in result["seconds"].items()],
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def slowest(path: dict | None) -> list[str]:
+    """The line on the critical path."""
+    if path is None:
+        return []
+    return [
+        f"- slowest path: `{path['from']}` to `{path['to']}`, {path['levels']} levels of logic,"
+        f" {path['logic_ns']:g} ns in cells and {path['routing_ns']:g} ns in wires"
+    ]
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table, its columns aligned in the text too."""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+
+    def line(row):
+        cells = [
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths))
+        ]
+        return f"| {' | '.join(cells)} |"
+
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    return [line(head), f"| {' | '.join(rule)} |", *map(line, rows)]

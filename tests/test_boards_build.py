@@ -1,0 +1,269 @@
+"""The build command: bad input, failures half-way, reports; with fake tools, and once with the true ones."""
+
+import hashlib
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_boards_top import tiny_net
+
+from boards import build, flow
+from model import artifact, cli
+from model.layers import DenseSpec
+from model.qformat import QFormat
+from model.qnetwork import QNetwork
+from sim.accelerator import Figures
+
+TOOL = """#!{python}
+import json, os, sys
+from pathlib import Path
+tool, arguments = Path(sys.argv[0]).name, sys.argv[1:]
+print(tool, "was here")
+if os.environ.get("FAILING") == tool:
+    print("Info: nothing yet\\nERROR: no such luck", file=sys.stderr)
+    sys.exit(1)
+if tool == "nextpnr-ecp5":
+    cells = ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD")
+    step = {{"delay": 1.5, "type": "clk-to-q", "from": {{"cell": "here"}}, "to": {{"cell": "there"}}}}
+    Path(arguments[arguments.index("--report") + 1]).write_text(json.dumps({{
+        "fmax": {{"clk": {{"achieved": float(os.environ.get("FMAX", "120.5")), "constraint": 100}}}},
+        "utilization": {{cell: {{"used": n, "available": 99}} for n, cell in enumerate(cells)}},
+        "critical_paths": [{{"from": "posedge clk", "to": "posedge clk", "path": [step]}}],
+    }}))
+if tool == "ecppack":
+    Path("top.bit").write_bytes(b"bits"), Path("top.svf").write_text("svf")
+"""
+FIGURES = Figures(ii_cycles=40, latency_cycles=90, cycles_after_last_pixel=12, bound_cycles=30)
+
+
+@pytest.fixture
+def net(tmp_path, monkeypatch) -> str:
+    """The file of a tiny net; the working folder is the test's own."""
+    monkeypatch.chdir(tmp_path)
+    artifact.save("tiny.npz", tiny_net())
+    return "tiny.npz"
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Tools that do nothing but leave their files."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    for tool in flow.STEPS:
+        path = folder / tool
+        path.write_text(TOOL.format(python=sys.executable))
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(flow, "program", lambda tool: str(folder / tool))
+    monkeypatch.setattr(build, "measure", lambda *arguments, **options: FIGURES)
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of the command."""
+    try:
+        status = cli.run(build.main, list(arguments))
+    except SystemExit as error:
+        status = error.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def refused(capsys, *arguments) -> str:
+    """The one line with which bad input is refused; nothing must have been written."""
+    before = tree()
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert tree() == before
+    return err
+
+
+def tree() -> dict:
+    """Every file of the working folder with its content."""
+    paths = [os.path.join(folder, name) for folder, _, names in os.walk(".") for name in names]
+    folders = [folder for folder, *_ in os.walk(".")]
+    return {**dict.fromkeys(folders), **{path: Path(path).read_bytes() for path in paths}}
+
+
+def big_net() -> QNetwork:
+    """3.3 Mbit of weights: more than a 12F's block RAM holds, though not an 85F's."""
+    weights = np.random.default_rng(0).integers(-128, 128, (4096, 100))
+    fields = dict(
+        name="dense",
+        in_shape=(64, 64, 1),
+        src=QFormat(8, 8, False),
+        weights=weights,
+        weight_format=QFormat(8, 6),
+        bias=np.zeros(100, int),
+    )
+    spec = DenseSpec(**fields, dst=QFormat(8, 0))
+    return QNetwork("big", spec.src, (DenseSpec(**fields, dst=spec.accumulator),))
+
+
+def test_unknown_board_lists_the_known(capsys, net):
+    line = refused(capsys, "ulx4s", "--net", net)
+    assert "unknown board 'ulx4s'" in line
+    assert "ulx3s, ulx3s-12f, ulx3s-25f, ulx3s-45f, ulx3s-85f" in line
+
+
+def test_net_too_large_names_resource_need_and_budget(capsys, net):
+    artifact.save("big.npz", big_net())
+    line = refused(capsys, "ulx3s-12f", "--net", "big.npz")
+    assert "'big' is too large for ulx3s-12f" in line
+    assert "block RAMs of 56" in line
+
+
+@pytest.mark.parametrize("clock", ["1000", "1", "nan", "-100", "0"])
+def test_impossible_clock(capsys, net, clock):
+    assert "clock of" in refused(capsys, "ulx3s", "--net", net, "--clock", clock)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--baud", "50000000"], "too slow for 50000000 baud"),
+        (["--baud", "-1"], "positive baud rate"),
+        (["--net", "none.npz"], "none.npz"),
+        (["--net", "plan.json"], "plan.json"),
+        (["--plan", "plan.json"], "plan.json"),
+        (["--plan", "none.json"], "none.json"),
+        (["--clock", "fast"], "--clock"),
+        (["--seed", "-1"], "--seed"),
+        (["--out", "plan.json"], "plan.json"),
+        (["--program", "--verilog-only"], "--program"),
+        (["--colour"], "--colour"),
+    ],
+)
+def test_bad_options(capsys, net, options, what):
+    Path("plan.json").write_text('{"stages": {"conv": {"input_lanes": 7}}}')
+    assert what in refused(capsys, "ulx3s", "--net", net, *options)
+
+
+def test_programmer_missing_is_told_first(capsys, net, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    line = refused(capsys, "ulx3s", "--net", net, "--program")
+    assert "openFPGALoader" in line
+
+
+def test_tool_missing_is_told_first(capsys, net, monkeypatch):
+    monkeypatch.setenv("NEXTPNR_ECP5", "nowhere")
+    assert "NEXTPNR_ECP5" in refused(capsys, "ulx3s", "--net", net)
+
+
+def test_products_and_report(capsys, net, fake):
+    status, out, err = run(capsys, "ulx3s", "--net", net, "--json", "copy.json")
+    assert (status, err) == (0, "")
+    assert "tiny on ulx3s-85f: 100 MHz met (120.5 possible)" in out
+    assert sorted(os.listdir("build")) == ["ulx3s"]
+    names = ["logs", "plan.json", "report.json", "report.md", "top.bit", "top.svf"]
+    assert sorted(os.listdir("build/ulx3s")) == names
+    report = json.loads(Path("build/ulx3s/report.json").read_text())
+    assert report == json.loads(Path("copy.json").read_text())
+    assert (report["board"], report["device"], report["net"]) == ("ulx3s-85f", "LFE5U-85F", "tiny")
+    assert report["clock"] == {"target_mhz": 100.0, "fmax_mhz": 120.5, "met": True}
+    assert report["resources"] == {
+        "lut": {"used": 0, "available": 83640},
+        "ff": {"used": 1, "available": 83640},
+        "dsp": {"used": 2, "available": 156},
+        "bram": {"used": 3, "available": 208},
+    }
+    assert [stage["name"] for stage in report["stages"]] == ["conv", "dense"]
+    assert set(report["stages"][0]) >= {"name", "kind", "macs", "multipliers", "cycles", "bound_cycles"}
+    assert report["throughput"] == {
+        "ii_cycles": 40,
+        "bound_cycles": 30,
+        "efficiency": 0.75,
+        "frames_per_second": 2_500_000,
+        "latency_cycles": 90,
+        "cycles_after_last_pixel": 12,
+    }
+    assert set(report["estimate"]) == {"lut", "ff", "dsp", "bram"}
+    assert set(report["seconds"]) >= {"elaborate", "synthesis", "place_and_route", "pack"}
+    digest = hashlib.sha256(b"bits").hexdigest()
+    assert report["bitstream"] == {"path": "top.bit", "sha256": digest}
+    assert digest in Path("build/ulx3s/report.md").read_text()
+
+
+def test_missed_clock_fails_with_a_report_and_without_a_bitstream(capsys, net, fake, monkeypatch):
+    run(capsys, "ulx3s", "--net", net)
+    monkeypatch.setenv("FMAX", "99.9")
+    status, out, err = run(capsys, "ulx3s", "--net", net)
+    assert (status, out) == (1, "")
+    assert "reaches 99.9 MHz, not 100: try --clock 99" in err
+    assert err.count("\n") == 1
+    report = json.loads(Path("build/ulx3s/report.json").read_text())
+    assert report["clock"] == {"target_mhz": 100.0, "fmax_mhz": 99.9, "met": False}
+    assert report["bitstream"] == {"path": None, "sha256": None}
+    assert "MISSED" in Path("build/ulx3s/report.md").read_text()
+    # the bitstream of the build before would belie the report
+    assert not os.path.exists("build/ulx3s/top.bit")
+
+
+@pytest.mark.parametrize(("tool", "step"), flow.STEPS.items())
+def test_failing_tool_leaves_the_old_output_and_its_log(capsys, net, fake, monkeypatch, tool, step):
+    run(capsys, "ulx3s", "--net", net, "--out", "out")
+    before = {name: content for name, content in tree().items() if "logs" not in name}
+    monkeypatch.setenv("FAILING", tool)
+    status, _, err = run(capsys, "ulx3s", "--net", net, "--out", "out", "--clock", "50")
+    assert status == 1
+    assert f"{step} failed: ERROR: no such luck" in err
+    assert os.path.join("out", "logs", f"{step}.log") in err
+    assert "was here" in Path(f"out/logs/{step}.log").read_text()
+    assert {name: content for name, content in tree().items() if "logs" not in name} == before
+
+
+def test_interrupted_build_leaves_the_old_output(capsys, net, fake, monkeypatch):
+    run(capsys, "ulx3s", "--net", net)
+    before = tree()
+
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "measure", interrupt)
+    status, _, err = run(capsys, "ulx3s", "--net", net, "--clock", "50")
+    assert (status, err) == (130, "error: interrupted\n")
+    assert tree() == before
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_programming(capsys, net, fake, monkeypatch, works):
+    Path("loader").write_text(
+        f'#!/bin/sh\necho "$@" > called\n{"" if works else "echo no board >&2; exit 3"}\n'
+    )
+    os.chmod("loader", 0o755)
+    monkeypatch.setenv("OPENFPGALOADER", os.path.abspath("loader"))
+    status, _, err = run(capsys, "ulx3s", "--net", net, "--program")
+    assert Path("called").read_text().split() == ["--board", "ulx3s", "build/ulx3s/top.bit"]
+    assert (status, err) == ((0, "") if works else (1, "error: loader failed: no board\n"))
+
+
+def test_verilog_only(capsys, net):
+    status, *_ = run(capsys, "ulx3s", "--net", net, "--verilog-only", "--out", "v")
+    assert (status, os.listdir("v")) == (0, ["top.v"])
+    text = Path("v/top.v").read_text()
+    assert "module top(" in text
+    assert "EHXPLLL" in text
+
+
+def test_default_plan_fits_the_chip():
+    for name, target in build.targets.TARGETS.items():
+        assert build.default_plan(tiny_net(), target).multipliers <= target.budget.dsp, name
+
+
+def test_true_tools(capsys, net):
+    """A tiny net with yosys, nextpnr and ecppack."""
+    status, _, err = run(capsys, "ulx3s-12f", "--net", net, "--clock", "60", "--baud", "3000000")
+    assert (status, err) == (0, "")
+    report = json.loads(Path("build/ulx3s-12f/report.json").read_text())
+    assert report["device"] == "LFE5U-12F"
+    assert report["clock"]["target_mhz"] == 60
+    assert report["clock"]["fmax_mhz"] > 60
+    assert 0 < report["resources"]["lut"]["used"] < report["resources"]["lut"]["available"]
+    assert report["resources"]["dsp"]["used"] <= report["multipliers"]
+    bits = Path("build/ulx3s-12f/top.bit").read_bytes()
+    assert b"LFE5U-12F" in bits[:200]
+    assert report["bitstream"]["sha256"] == hashlib.sha256(bits).hexdigest()
+    assert report["critical_path"]["levels"] > 0
