@@ -6,10 +6,12 @@ by the bits they choose, LUT RAMs by their words; flip-flops by the registers th
 
 from __future__ import annotations
 
+import gc
+import warnings
 from dataclasses import dataclass, fields
 from functools import singledispatch
 
-from amaranth.hdl import Value
+from amaranth.hdl import UnusedElaboratable, Value
 from amaranth.lib import wiring
 
 from hdl.chain import Chain
@@ -69,11 +71,20 @@ def estimate(net: QNetwork, plan: Plan, device: Device = ECP5) -> Budget:
     ValueError
         If the plan does not fit the net.
     """
-    accelerator = Accelerator(net, plan, device)
+    with warnings.catch_warnings():
+        # The parts are counted, never elaborated: gone they must be before Amaranth may complain of that.
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        total = counted(Accelerator(net, plan, device))
+        gc.collect()
+    return total
+
+
+def counted(accelerator: Accelerator) -> Budget:
+    """Resources of an accelerator."""
     # The gate and the verdict.
     total = Budget(lut=90, ff=60)
     for _, stage in Chain(accelerator.parts()).stages:
-        total += resources(stage, device)
+        total += resources(stage, accelerator.device)
     return total
 
 
