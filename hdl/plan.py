@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hdl.folding import Folding, Plan, StagePlan, weighted
+from model.layers import ConvSpec, PoolSpec
 from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
 
@@ -37,18 +38,25 @@ class StageCost:
     bound_cycles: int
 
 
+def beats_of(spec: Spec, lanes: int) -> int:
+    """Cycles a frame in which a layer takes its input, fed with beats of `lanes` values."""
+    height, width, channels = spec.in_shape
+    if isinstance(spec, PoolSpec):
+        height, width = spec.geometry.padded(spec.in_shape)
+    beats = height * width * channels // lanes
+    if isinstance(spec, ConvSpec):
+        # The window slides by whole pixels, over the padding as well.
+        height, width = spec.geometry.padded(spec.in_shape)
+        beats = max(beats, height * width)
+    return beats
+
+
 def cycles_of(spec: Spec, stage: StagePlan | None, lanes: int) -> int:
     """Initiation interval of one layer alone, fed with beats of `lanes` values, cycles a frame."""
-    height, width, channels = spec.in_shape
-    if hasattr(spec, "geometry"):
-        height, width = spec.geometry.padded(spec.in_shape)
     if stage is None:
-        return height * width * channels // lanes
-    folding = Folding(spec, stage)
+        return beats_of(spec, lanes)
     positions = spec.out_shape[0] * spec.out_shape[1]
-    # A convolution takes whole pixels, a dense layer its own input lanes.
-    beats = height * width if hasattr(spec, "geometry") else folding.input_folds
-    return max(beats, positions * folding.steps, height * width * channels // lanes if lanes else 0)
+    return max(beats_of(spec, lanes), positions * Folding(spec, stage).steps)
 
 
 def cost(net: QNetwork, plan: Plan) -> list[StageCost]:
@@ -110,24 +118,20 @@ def search(net: QNetwork, multipliers: int = DEFAULT_MULTIPLIERS) -> Plan:
         for stage in choices(spec):
             count = stage.input_lanes * stage.output_lanes
             # Wide sums before many of them: a sum costs an accumulator.
-            key = (cycles_of(spec, stage, 0), -stage.input_lanes)
-            if count <= multipliers and key < best.get(count, ((1 << 62,), None))[0]:
+            key = (cycles_of(spec, stage, spec.in_shape[2]), -stage.input_lanes)
+            if count <= multipliers and (count not in best or key < best[count][0]):
                 best[count] = (key, stage)
         table[spec.name] = [(count, key[0], stage) for count, (key, stage) in sorted(best.items())]
 
-    def cheapest(target: int) -> dict | None:
-        picks = {}
-        for name, options in table.items():
-            fit = next((option for option in options if option[1] <= target), None)
-            if fit is None:
-                return None
-            picks[name] = fit
-        return picks
-
-    targets = sorted({cycles for options in table.values() for _, cycles, _ in options})
-    for target in targets:
-        picks = cheapest(target)
-        if picks and sum(count for count, _, _ in picks.values()) <= multipliers:
+    # No plan is faster than the layers take their pixels, so no multiplier is spent on more.
+    floor = max(beats_of(spec, spec.in_shape[2]) for spec in net.specs)
+    targets = {max(cycles, floor) for options in table.values() for _, cycles, _ in options}
+    for target in sorted(targets):
+        picks = {
+            name: next((option for option in options if option[1] <= target), None)
+            for name, options in table.items()
+        }
+        if all(picks.values()) and sum(count for count, _, _ in picks.values()) <= multipliers:
             return Plan({name: stage for name, (_, _, stage) in picks.items()})
     return Plan.serial(net)
 
