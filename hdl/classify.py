@@ -13,7 +13,7 @@ from model.qformat import QFormat
 class Argmax(wiring.Component):
     """Index of the largest of `count` values, the first of equals.
 
-    Latency and initiation interval: ``count + 1`` cycles (one comparison a cycle).
+    Latency: ``count + 1`` cycles, one comparison a cycle; initiation interval: ``count + 2``.
 
     Parameters
     ----------

@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-import stream_sim
-from random_nets import NetDrawer
 
+import stream_sim
 from hdl.network import Accelerator
+from random_nets import NetDrawer
 
 
 def answers(net, plan, images, stalls=0.0, seed=0):
     """Classes and logits that the hardware gives."""
     beats = stream_sim.frames(net, images)
-    got, _ = stream_sim.run(Accelerator(net, plan), beats, len(images), stalls, seed)
+    got, _ = stream_sim.run(Accelerator(net, plan), beats, len(images), stalls, seed, limit=100_000)
     return np.array([answer.cls for answer in got]), np.array([list(answer.logits) for answer in got])
 
 

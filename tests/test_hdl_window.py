@@ -1,0 +1,168 @@
+"""Line buffer and window against plain loops."""
+
+import numpy as np
+import pytest
+import stream_sim
+from amaranth.hdl import Const
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mutants import Deaf, Fickle, Rotated
+
+from hdl import window as module
+from hdl.device import PORTABLE
+from hdl.memory import Ram
+from hdl.window import Window
+from model.geometry import Geometry
+from model.qformat import QFormat
+
+COMMON = settings(derandomize=True, deadline=None, max_examples=120)
+
+
+def windows_of(images, geometry, groups, fill):
+    """Beats of all windows, each image's channels split into groups, by loops over output pixels."""
+    (top, bottom), (left, right) = geometry.padding
+    (rows, columns), (down, across) = geometry.kernel, geometry.stride
+    beats = []
+    for image in images:
+        height, width, channels = image.shape
+        lanes = channels // groups
+        for y in range(-top, height + bottom - rows + 1, down):
+            for x in range(-left, width + right - columns + 1, across):
+                for group in range(groups):
+                    beat = []
+                    for dy in range(rows):
+                        for dx in range(columns):
+                            for lane in range(lanes):
+                                inside = 0 <= y + dy < height and 0 <= x + dx < width
+                                channel = group * lanes + lane
+                                beat.append(int(image[y + dy, x + dx, channel]) if inside else fill)
+                    beats.append(beat)
+    return beats
+
+
+def check(shape, geometry, fmt, groups, fill, *, frames=3, seed=0, stalls=0.2, wrap=lambda part: part):
+    """Several frames back to back; gives the cycles of the output beats."""
+    lanes = shape[2] // groups
+    images = np.random.default_rng(seed).integers(fmt.min, fmt.max + 1, (frames, *shape))
+    expected = windows_of(images, geometry, groups, fill)
+    window = wrap(Window(shape, geometry, fmt, lanes, fill, PORTABLE))
+    got, cycles = stream_sim.run(
+        window, images.reshape(-1, lanes).tolist(), len(expected), stalls, seed, longest=4, limit=1000
+    )
+    assert stream_sim.values(got) == expected
+    return cycles
+
+
+@st.composite
+def cases(draw):
+    """Shapes up to 6 x 6 x 4, also a kernel larger than the image where the padding makes room for it."""
+    channels = draw(st.integers(1, 4))
+    shape = (draw(st.integers(1, 6)), draw(st.integers(1, 6)), channels)
+    kernel, padding = [], []
+    for size in shape[:2]:
+        k = draw(st.integers(1, 4))
+        before = draw(st.integers(0, k - 1))
+        kernel.append(k)
+        padding.append((before, draw(st.integers(max(k - size - before, 0), max(k - 1, 0)))))
+    stride = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    groups = draw(st.sampled_from([n for n in range(1, channels + 1) if channels % n == 0]))
+    signed = draw(st.booleans())
+    fmt = QFormat(draw(st.integers(1, 5)), 0, signed)
+    fill = draw(st.sampled_from([0, fmt.min, fmt.max]))
+    return shape, Geometry(tuple(kernel), stride, tuple(padding)), fmt, groups, fill
+
+
+@COMMON
+@given(cases(), st.integers(0, 99), st.sampled_from([0.0, 0.2, (0.0, 0.4), (0.5, 0.0)]))
+def test_any_geometry(case, seed, stalls):
+    check(*case, seed=seed, stalls=stalls)
+
+
+U4 = QFormat(4, 0, False)
+SAME = ((1, 1), (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups", "geometry"),
+    [
+        ((1, 1, 1), 1, Geometry((1, 1))),
+        ((1, 1, 3), 3, Geometry((1, 1))),
+        ((1, 1, 2), 1, Geometry((3, 3), (1, 1), SAME)),
+        ((1, 1, 2), 2, Geometry((3, 3), (2, 2), SAME)),
+        ((5, 1, 1), 1, Geometry((3, 1))),
+        ((5, 1, 2), 2, Geometry((3, 1))),
+        ((5, 1, 1), 1, Geometry((2, 1), (2, 3))),
+        ((1, 6, 1), 1, Geometry((1, 3), (1, 2))),
+        ((2, 2, 1), 1, Geometry((4, 4), (1, 1), ((1, 3), (2, 1)))),
+    ],
+)
+def test_edges(shape, groups, geometry):
+    check(shape, geometry, U4, groups, 5)
+
+
+def test_a_position_every_cycle_and_two_cycles_from_the_last_pixel():
+    made = []
+    cycles = check(
+        (4, 5, 2), Geometry((3, 2)), U4, 2, 0, stalls=0.0, wrap=lambda part: made.append(part) or part
+    )
+    assert made[0].cycles == 40
+    ends = [
+        frame * 40 + (y * 5 + x) * 2 + group
+        for frame in range(3)
+        for y in (2, 3)
+        for x in range(1, 5)
+        for group in range(2)
+    ]
+    assert cycles == [end + 2 for end in ends]
+
+
+def test_lanes_that_do_not_divide():
+    with pytest.raises(ValueError, match="2 lanes do not divide 3 channels"):
+        Window((4, 4, 3), Geometry((1, 1)), U4, 2, 0, PORTABLE)
+
+
+class Restless(Ram):
+    """Reads without being told to."""
+
+    def elaborate(self, platform):
+        self.read_en = Const(1)
+        return super().elaborate(platform)
+
+
+class Shifted(Ram):
+    """Writes to the wrong word."""
+
+    def elaborate(self, platform):
+        self.write_addr = self.write_addr ^ 1
+        return super().elaborate(platform)
+
+
+GEOMETRY = Geometry((3, 2), (2, 1), ((1, 1), (1, 0)))
+CASE = ((5, 4, 2), GEOMETRY, U4, 2, 7)
+
+
+@pytest.mark.parametrize("mutant", [Deaf, Fickle, Rotated])
+def test_faults_around_it_fail(mutant):
+    check(*CASE)
+    with pytest.raises(AssertionError):
+        check(*CASE, wrap=mutant)
+
+
+@pytest.mark.parametrize("case", [CASE, ((4, 3, 1), Geometry((2, 2)), U4, 1, 0)])
+def test_mutants_fail(case, monkeypatch):
+    check(*case)
+    on_grid, within = module.on_grid, module.within
+
+    def late(m, position, size, first, *rest):
+        return on_grid(m, position, size, first - 1, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(AssertionError):
+        patch.setattr(module, "on_grid", late)
+        check(*case)
+    with monkeypatch.context() as patch, pytest.raises(AssertionError):
+        patch.setattr(module, "within", lambda position, start, size: within(position, start + 1, size))
+        check(*case)
+    for mutant in (Restless, Shifted):
+        with monkeypatch.context() as patch, pytest.raises(AssertionError):
+            patch.setattr(module, "Ram", mutant)
+            check(*case)
