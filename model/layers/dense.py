@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.geometry import Shape
+from model.layer import scratch
 from model.qformat import Requant
 from model.spec import WeightedSpec
+from model.weighted import Weighted
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,3 +41,57 @@ class DenseSpec(WeightedSpec):
     def run(self, x: np.ndarray) -> np.ndarray:
         sums = self.products(x.reshape(len(x), -1))
         return Requant(self.accumulator, self.dst)(sums).reshape(len(x), *self.out_shape)
+
+
+class Dense(Weighted):
+    """A dense layer: every output sees every value of the frame.
+
+    Parameters
+    ----------
+    channels : int
+        Outputs.
+
+    Attributes
+    ----------
+    params : dict
+        ``weights`` (H * W * C_in, C_out), inputs in raster order, channels last, and ``bias`` (C_out,).
+    """
+
+    kind = "dense"
+    spec = DenseSpec
+
+    def build(self, name, in_shape, rng, dtype):
+        super().build(name, in_shape, rng, dtype)
+        self.draw((int(np.prod(in_shape)), self.channels), rng)
+
+    @property
+    def out_shape(self) -> Shape:
+        return (1, 1, self.channels)
+
+    @property
+    def macs(self) -> int:
+        return self.params["weights"].size
+
+    def forward(self, x, cache):
+        height, width, channels = self.in_shape
+        weights = self.params["weights"].reshape(height, width, channels, -1)
+        # In the engine's order of inputs, (H, C, W).
+        cache["matrix"] = weights.transpose(3, 0, 2, 1).reshape(self.channels, -1)
+        cache["x"] = x = x.reshape(-1, x.shape[3])
+        y = scratch(cache, "y", (self.channels, x.shape[1]), x.dtype)
+        np.matmul(cache["matrix"], x, out=y)
+        y += self.params["bias"][:, None]
+        return y.reshape(1, self.channels, 1, -1)
+
+    def gradients(self, dy, cache):
+        height, width, channels = self.in_shape
+        dy = dy.reshape(self.channels, -1)
+        weights = (cache["x"] @ dy.T).reshape(height, channels, width, self.channels)
+        return {"weights": weights.transpose(0, 2, 1, 3).reshape(-1, self.channels), "bias": dy.sum(axis=1)}
+
+    def backward(self, dy, cache):
+        height, width, channels = self.in_shape
+        dy = dy.reshape(self.channels, -1)
+        dx = scratch(cache, "dx", (height * channels * width, dy.shape[1]), dy.dtype)
+        np.matmul(cache["matrix"].T, dy, out=dx)
+        return dx.reshape(height, channels, width, -1)

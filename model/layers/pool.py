@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.geometry import Geometry, Shape
+from model.layer import Layer, cropped, every, padded, scratch
 from model.qformat import QFormat, Requant
 from model.spec import Spec
 
@@ -97,3 +98,94 @@ class PoolSpec(Spec):
             return Requant(self.sum_format, self.dst)(sums)
         m, c, k = self.reciprocal
         return np.clip((sums * m + c) >> k, self.dst.min, self.dst.max)
+
+
+class Pool(Layer):
+    """A pooling; padding never wins a maximum, and counts as zeros in sums and averages.
+
+    Parameters
+    ----------
+    mode : {"max", "avg", "sum"}
+    kernel : int or (int, int)
+        Height and width.
+    stride : int or (int, int), optional
+        The kernel's size by default.
+    padding : {"valid", "same"}, int, (int, int) or ((int, int), (int, int))
+        As `Geometry.resolve` reads it.
+    """
+
+    kind = "pool"
+
+    def __init__(self, mode: str, kernel, stride=None, padding="valid"):
+        if mode not in MODES:
+            raise ValueError(f"pooling is one of {', '.join(MODES)}, not {mode!r}")
+        self.mode, self.window = mode, (kernel, kernel if stride is None else stride, padding)
+        self.monotone = mode == "max"
+
+    def build(self, name, in_shape, rng, dtype):
+        super().build(name, in_shape, rng, dtype)
+        self.geometry = Geometry.resolve(in_shape, *self.window)
+        self.positions = self.geometry.positions(in_shape)
+
+    @property
+    def out_shape(self) -> Shape:
+        return (*self.positions, self.in_shape[2])
+
+    @property
+    def scale(self) -> float:
+        """What a sum is multiplied by."""
+        return 1 / (self.geometry.kernel[0] * self.geometry.kernel[1]) if self.mode == "avg" else 1.0
+
+    def parts(self, x):
+        """For each pixel of the kernel, in raster order, what it sees of a padded batch."""
+        (kernel_height, kernel_width), (down, right) = self.geometry.kernel, self.geometry.stride
+        rows, columns = self.positions
+        for i in range(kernel_height):
+            for j in range(kernel_width):
+                yield x[every(i, down, rows), :, every(j, right, columns)]
+
+    def forward(self, x, cache):
+        fill = -np.inf if self.mode == "max" else 0
+        parts = self.parts(padded(x, self.geometry.padding, fill, cache))
+        first = next(parts)
+        y = scratch(cache, "y", first.shape, x.dtype)
+        y[...] = first
+        if self.mode != "max":
+            for part in parts:
+                y += part
+            y *= self.scale
+            return y
+        winner = scratch(cache, "winner", y.shape, np.min_scalar_type(np.prod(self.geometry.kernel)))
+        larger = scratch(cache, "larger", y.shape, np.bool_)
+        winner.fill(0)
+        for index, part in enumerate(parts, 1):
+            np.greater(part, y, out=larger)
+            np.maximum(part, y, out=y)
+            np.copyto(winner, index, where=larger)
+        return y
+
+    def backward(self, dy, cache):
+        height, width = self.geometry.padded(self.in_shape)
+        dx = scratch(cache, "dx", (height, self.in_shape[2], width, dy.shape[3]), dy.dtype)
+        dx.fill(0)
+        if self.mode == "max":
+            for index, part in enumerate(self.parts(dx)):
+                part += dy * (cache["winner"] == index)
+        else:
+            dy = dy * self.scale
+            for part in self.parts(dx):
+                part += dy
+        return cropped(dx, self.geometry.padding, self.in_shape)
+
+    def quantise(self, src: QFormat, dst: QFormat) -> PoolSpec:
+        """The layer in integers; max pooling keeps its format `src`."""
+        return PoolSpec(
+            name=self.name,
+            in_shape=self.in_shape,
+            src=src,
+            dst=src if self.mode == "max" else dst,
+            mode=self.mode,
+            kernel=self.geometry.kernel,
+            stride=self.geometry.stride,
+            padding=self.geometry.padding,
+        )

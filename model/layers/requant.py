@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.qformat import Requant
+from model.layer import Activation, scratch
+from model.qformat import QFormat, Requant
+from model.scale import best_format
 from model.spec import Spec
 
 
@@ -18,3 +20,22 @@ class RequantSpec(Spec):
 
     def run(self, x: np.ndarray) -> np.ndarray:
         return Requant(self.src, self.dst)(x)
+
+
+class ReLU(Activation):
+    """max(x, 0). In integers it costs nothing: the layer before saturates into an unsigned format."""
+
+    kind = "relu"
+
+    def forward(self, x, cache):
+        y = scratch(cache, "y", x.shape, x.dtype)
+        return np.maximum(x, 0, out=y)
+
+    def backward(self, dy, cache):
+        return dy * (cache["y"] > 0)
+
+    def source_format(self, y, width):
+        return best_format(y, width, signed=False)
+
+    def quantise(self, src: QFormat, width: int) -> None:
+        return None

@@ -1,0 +1,124 @@
+"""What every layer of a float net has in common, and the memory layout that makes training quick.
+
+Inside the engine an image batch is an array (H, C, W, N): a convolution is then one product of
+matrices per image row over views of one copy of its input, and everything else runs along contiguous
+images. Users' arrays stay (N, H, W, C); :mod:`model.network` converts at its boundary.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from model.geometry import Shape
+from model.qformat import QFormat
+from model.spec import Spec
+
+
+class Layer:
+    """A layer of a float net. It belongs to one `Network`, which builds it.
+
+    Between `forward` and the backward pass of the same images a layer keeps what it needs in `cache`, a
+    dict that belongs to it and to one thread. Arrays that it returns are overwritten by its next call
+    with the same cache.
+
+    Attributes
+    ----------
+    name : str
+        Unique in its net.
+    in_shape : (int, int, int)
+        Height, width and channels of the input.
+    dtype : type
+        Of all values, ``float32`` or ``float64``.
+    params : dict of str to ndarray
+        What is trained; the arrays may be changed in place.
+    """
+
+    kind: ClassVar[str]
+    weighted: ClassVar[bool] = False
+    """Whether the layer sums products, so that its quantised form picks any output format for free."""
+    monotone = False
+    """Whether the layer may be swapped with any non-decreasing function of a value."""
+
+    name: str
+    in_shape: Shape
+    dtype: type
+
+    def build(self, name: str, in_shape: Shape, rng: np.random.Generator, dtype: type) -> None:
+        """Take a place in a net, and draw the first parameters."""
+        self.name, self.in_shape, self.dtype = name, in_shape, dtype
+        self.params: dict[str, np.ndarray] = {}
+
+    @property
+    def out_shape(self) -> Shape:
+        """Height, width and channels of the output."""
+        return self.in_shape
+
+    @property
+    def macs(self) -> int:
+        """Multiplications with weights a frame."""
+        return 0
+
+    def forward(self, x: np.ndarray, cache: dict) -> np.ndarray:
+        """Output for a batch; engine layout."""
+        raise NotImplementedError
+
+    def backward(self, dy: np.ndarray, cache: dict) -> np.ndarray:
+        """The loss's derivative by the input from that by the output, for the last `forward`."""
+        raise NotImplementedError
+
+    def gradients(self, dy: np.ndarray, cache: dict) -> dict[str, np.ndarray]:
+        """The loss's derivative by each parameter, summed over the batch, for the last `forward`."""
+        return {}
+
+
+class Activation(Layer):
+    """A function of single values that decides in which format the layer before hands them over."""
+
+    def source_format(self, y: np.ndarray, width: int) -> QFormat:
+        """The format in which the quantised activation takes its input.
+
+        Parameters
+        ----------
+        y : ndarray of float
+            Outputs of this layer for the calibration images.
+        width : int
+            Bits that the user grants.
+        """
+        raise NotImplementedError
+
+    def quantise(self, src: QFormat, width: int) -> Spec | None:
+        """The integer layer behind a `src` that `source_format` chose; None if nothing is left to do."""
+        raise NotImplementedError
+
+
+def scratch(cache: dict, key: str, shape: tuple[int, ...], dtype) -> np.ndarray:
+    """An array of undefined values that later batches of the same size reuse."""
+    array = cache.get(key)
+    if array is None or array.shape != shape or array.dtype != dtype:
+        array = cache[key] = np.empty(shape, dtype)
+    return array
+
+
+def padded(x: np.ndarray, padding, fill: float, cache: dict) -> np.ndarray:
+    """An engine batch (H, C, W, N) with a border of `fill`: itself where there is none."""
+    (top, bottom), (left, right) = padding
+    if not (top or bottom or left or right):
+        return x
+    height, channels, width, images = x.shape
+    out = scratch(cache, "padded", (height + top + bottom, channels, width + left + right, images), x.dtype)
+    out.fill(fill)
+    out[top : top + height, :, left : left + width] = x
+    return out
+
+
+def cropped(x: np.ndarray, padding, shape: Shape) -> np.ndarray:
+    """The part of a padded engine batch that `padded` took from an image of `shape`."""
+    (top, _), (left, _) = padding
+    return x[top : top + shape[0], :, left : left + shape[1]]
+
+
+def every(start: int, stride: int, count: int) -> slice:
+    """The slice of `count` indices from `start` on, `stride` apart."""
+    return slice(start, start + stride * (count - 1) + 1, stride)

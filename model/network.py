@@ -1,0 +1,166 @@
+"""A float net: a chain of layers whose shapes, parameters and gradients are computed from its input."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from model.geometry import Shape
+from model.layer import Layer, scratch
+from model.qformat import QFormat
+
+PIXELS = QFormat(8, 8, signed=False)
+"""Format of images: the grey level g = 0..255 stands for g / 256."""
+CHUNK = 32
+"""Images that go through the engine together: their arrays stay in the cache, and their matrix products
+below the size from which BLAS packs its operands first."""
+
+Loss = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
+"""From outputs (N, classes) and labels (N,): the sum of the losses, and its derivative by the outputs."""
+
+
+class Network:
+    """A chain of layers.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        They belong to this net from now on.
+    in_shape : (int, int, int)
+        Height, width and channels of an image.
+    rng : numpy.random.Generator
+        Draws the first weights.
+    dtype : type
+        ``float32``, or ``float64`` to check gradients.
+
+    Attributes
+    ----------
+    vector : ndarray, (params,)
+        All parameters; the layers' arrays are views of it, so whoever changes it trains the net.
+
+    Raises
+    ------
+    ValueError
+        If a layer does not fit the shape it is given; names the layer.
+    """
+
+    def __init__(self, layers: Sequence[Layer], in_shape: Shape, rng: np.random.Generator, dtype=np.float32):
+        if not layers:
+            raise ValueError("a net needs at least one layer")
+        self.layers, self.in_shape, self.dtype = tuple(layers), tuple(in_shape), dtype
+        counts = Counter()
+        shape = self.in_shape
+        for layer in self.layers:
+            counts[layer.kind] += 1
+            name = f"{layer.kind}{counts[layer.kind]}"
+            try:
+                layer.build(name, shape, rng, dtype)
+            except ValueError as error:
+                raise ValueError(f"layer {name!r}: {error}") from None
+            shape = layer.out_shape
+        self.out_shape = shape
+        self.vector = self.flat([layer.params for layer in self.layers])
+        start = 0
+        for layer in self.layers:
+            for key, value in layer.params.items():
+                layer.params[key] = self.vector[start : start + value.size].reshape(value.shape)
+                start += value.size
+
+    @property
+    def params(self) -> int:
+        """Trained numbers, biases included."""
+        return self.vector.size
+
+    @property
+    def macs(self) -> int:
+        """Multiplications with weights a frame."""
+        return sum(layer.macs for layer in self.layers)
+
+    def new_caches(self) -> list[dict]:
+        """Working memory of one thread: a dict for each layer, and one for the images."""
+        return [{} for _ in range(len(self.layers) + 1)]
+
+    def forward(self, images: np.ndarray, caches: list[dict]) -> Iterator[np.ndarray]:
+        """Every layer's output, engine layout, one after another.
+
+        Parameters
+        ----------
+        images : ndarray, (N, H, W, C)
+            Grey levels as integers, or real values as floats.
+        caches : list of dict
+            From `new_caches`.
+        """
+        pixels = images.transpose(1, 3, 2, 0)
+        x = scratch(caches[-1], "x", pixels.shape, self.dtype)
+        if images.dtype.kind == "f":
+            x[...] = pixels
+        else:
+            np.multiply(pixels, self.dtype(2.0**-PIXELS.frac), out=x)
+        for layer, cache in zip(self.layers, caches):
+            x = layer.forward(x, cache)
+            yield x
+
+    def outputs(self, images: np.ndarray, caches: list[dict]) -> np.ndarray:
+        """The last layer's values of one chunk, (N, classes), in raster order, channels last.
+
+        The next chunk of the same caches may overwrite them.
+        """
+        y = deque(self.forward(images, caches), maxlen=1).pop()
+        return y.transpose(3, 0, 2, 1).reshape(len(images), -1)
+
+    def gradient(
+        self, images: np.ndarray, labels: np.ndarray, loss: Loss, caches: list[dict]
+    ) -> tuple[float, int, np.ndarray]:
+        """One chunk forward and backward.
+
+        Returns
+        -------
+        loss : float
+            Summed over the images.
+        correct : int
+            Images whose largest output is their label's.
+        gradient : ndarray, (params,)
+            Of the summed loss by `vector`.
+        """
+        outputs = self.outputs(images, caches)
+        value, slope = loss(outputs, labels)
+        height, width, channels = self.out_shape
+        dy = np.ascontiguousarray(slope.reshape(-1, height, width, channels).transpose(1, 3, 2, 0))
+        first = next((i for i, layer in enumerate(self.layers) if layer.params), len(self.layers))
+        gradients = [{} for _ in self.layers]
+        for index in range(len(self.layers) - 1, first - 1, -1):
+            gradients[index] = self.layers[index].gradients(dy, caches[index])
+            if index > first:
+                dy = self.layers[index].backward(dy, caches[index])
+        correct = int(np.count_nonzero(outputs.argmax(axis=1) == labels))
+        return value, correct, self.flat(gradients)
+
+    def flat(self, tensors: list[dict[str, np.ndarray]]) -> np.ndarray:
+        """One array for each parameter of each layer, as one vector."""
+        parts = [
+            tensors[index][key].ravel() for index, layer in enumerate(self.layers) for key in layer.params
+        ]
+        return np.concatenate([*parts, np.empty(0, self.dtype)])
+
+    def trace(self, images: np.ndarray) -> list[np.ndarray]:
+        """Output of every layer, each (N, *out_shape)."""
+        caches, chunks = self.new_caches(), []
+        for start in range(0, len(images), CHUNK):
+            layers = self.forward(images[start : start + CHUNK], caches)
+            chunks.append([y.transpose(3, 0, 2, 1).copy() for y in layers])
+        return [np.concatenate(parts) for parts in zip(*chunks)]
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """The last layer's values, (N, classes), in raster order, channels last."""
+        caches = self.new_caches()
+        logits = np.empty((len(images), int(np.prod(self.out_shape))), self.dtype)
+        for start in range(0, len(images), CHUNK):
+            part = slice(start, start + CHUNK)
+            logits[part] = self.outputs(images[part], caches)
+        return logits
+
+    def classify(self, images: np.ndarray) -> np.ndarray:
+        """Index of the largest output, the first of equals: (N,)."""
+        return self.logits(images).argmax(axis=1)

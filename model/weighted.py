@@ -1,0 +1,71 @@
+"""What convolutions and dense layers have in common: weights, a bias, and their way to integers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from model.layer import Layer
+from model.qformat import MAX_WIDTH, QFormat
+from model.scale import best_format
+from model.spec import WeightedSpec
+
+
+class Weighted(Layer):
+    """A layer of products with weights and a bias per output channel.
+
+    Parameters
+    ----------
+    channels : int
+        Output channels.
+
+    Attributes
+    ----------
+    params : dict
+        ``weights``, with the output channel as last axis, and ``bias``, (channels,).
+    """
+
+    weighted = True
+    spec: ClassVar[type[WeightedSpec]]
+
+    def __init__(self, channels: int):
+        if channels < 1:
+            raise ValueError(f"{self.kind} needs at least 1 output channel, not {channels}")
+        self.channels = channels
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+        """First weights: uniform with the variance 1 / (products per output); biases of zero."""
+        limit = np.sqrt(3 / np.prod(shape[:-1]))
+        self.params["weights"] = rng.uniform(-limit, limit, shape).astype(self.dtype)
+        self.params["bias"] = np.zeros(self.channels, self.dtype)
+
+    def quantise(self, src: QFormat, dst: QFormat | None, width: int) -> WeightedSpec:
+        """The layer in integers.
+
+        Parameters
+        ----------
+        src : QFormat
+            Of the input.
+        dst : QFormat or None
+            Of the output; None stands for the accumulator's, which makes the sums exact.
+        width : int
+            Bits of a weight.
+        """
+        fmt = best_format(self.params["weights"], width, signed=True)
+        spec = self.spec(
+            name=self.name,
+            in_shape=self.in_shape,
+            src=src,
+            dst=dst or src,
+            weights=fmt.quantise(self.params["weights"]),
+            weight_format=fmt,
+            bias=QFormat(MAX_WIDTH, src.frac + fmt.frac).quantise(self.params["bias"]),
+            **self.fields(),
+        )
+        return spec if dst else replace(spec, dst=spec.accumulator)
+
+    def fields(self) -> dict:
+        """The fields that the layer's spec has beyond those of every `WeightedSpec`."""
+        return {}
