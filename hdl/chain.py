@@ -9,6 +9,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.device import Device
 from hdl.pipe import Elastic, Front, Pipe
 
 
@@ -19,14 +20,15 @@ class Chain(wiring.Component):
     ----------
     parts : list of (str, Component)
         Names and components with streams ``i`` and ``o``; at least one.
+    device : Device
 
     Members
     -------
     i, o : streams, of the first and last part
     """
 
-    def __init__(self, parts: list[tuple[str, wiring.Component]]):
-        self.stages = list(fused(parts))
+    def __init__(self, parts: list[tuple[str, wiring.Component]], device: Device):
+        self.stages = list(fused(parts, device))
         super().__init__(
             {
                 "i": In(stream.Signature(self.stages[0][1].i.payload.shape())),
@@ -45,7 +47,7 @@ class Chain(wiring.Component):
         return m
 
 
-def fused(parts):
+def fused(parts, device):
     """The parts, each run of pipes (and the front before it) as one `Elastic`, with names no two share."""
     stages = []
     for layer, part in parts:
@@ -63,5 +65,5 @@ def fused(parts):
         used[name] += 1
         yield (
             name if used[name] == 1 else f"{name}_{used[name]}",
-            part if pipes is None else Elastic(pipes, part),
+            part if pipes is None else Elastic(pipes, device, part),
         )

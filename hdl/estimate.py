@@ -14,6 +14,7 @@ from functools import singledispatch
 from amaranth.hdl import UnusedElaboratable, Value
 from amaranth.lib import wiring
 
+from hdl.buffer import Buffer
 from hdl.chain import Chain
 from hdl.classify import Argmax
 from hdl.device import Device
@@ -83,7 +84,7 @@ def counted(accelerator: Accelerator) -> Budget:
     """Resources of an accelerator."""
     # The gate and the verdict.
     total = Budget(lut=90, ff=60)
-    for _, stage in Chain(accelerator.parts()).stages:
+    for _, stage in Chain(accelerator.parts(), accelerator.device).stages:
         total += resources(stage, accelerator.device)
     return total
 
@@ -246,9 +247,14 @@ def _(part: Argmax, device: Device) -> Budget:
 
 
 @resources.register
+def _(part: Buffer, device: Device) -> Budget:
+    memory = ram(bits(part.o.payload), part.depth, device)
+    return memory + counter(part.depth).times(2) + counter(part.depth + 1)
+
+
+@resources.register
 def _(part: Elastic, device: Device) -> Budget:
-    total = resources(part.front, device)
+    total = resources(part.front, device) + counter(part.depth + 1)
     for pipe in part.pipes:
         total += resources(pipe, device)
-    word, depth = bits(part.o.payload), part.depth - 1
-    return total + ram(word, depth, device) + counter(depth).times(3) + counter(part.depth).times(2)
+    return total + resources(Buffer(part.o.payload.shape(), part.depth, device), device)

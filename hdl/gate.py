@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.buffer import Buffer
+from hdl.device import Device
 from hdl.pipe import lanes_of
 from model.qformat import QFormat
 
@@ -32,6 +34,7 @@ class Gate(wiring.Component):
     lanes : int
     beats : int
         Beats of a frame.
+    device : Device
 
     Members
     -------
@@ -42,8 +45,8 @@ class Gate(wiring.Component):
         Broken frames since reset, saturating.
     """
 
-    def __init__(self, fmt: QFormat, lanes: int, beats: int):
-        self.beats = beats
+    def __init__(self, fmt: QFormat, lanes: int, beats: int, device: Device):
+        self.beats, self.device = beats, device
         super().__init__(
             {
                 "i": In(stream.Signature(frame_layout(fmt, lanes))),
@@ -55,8 +58,8 @@ class Gate(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.verdicts = verdicts = fifo.SyncFIFOBuffered(width=1, depth=VERDICTS + 1)
-        wiring.connect(m, verdicts.r_stream, wiring.flipped(self.verdict))
+        m.submodules.verdicts = verdicts = Buffer(1, VERDICTS, self.device)
+        wiring.connect(m, verdicts.o, wiring.flipped(self.verdict))
 
         count = Signal(range(self.beats))
         at_start, at_end = Signal(), Signal()
@@ -70,7 +73,7 @@ class Gate(wiring.Component):
             at_end.eq(count == self.beats - 1),
             # A beat is swallowed where no frame is open and none begins.
             swallows.eq(self.i.valid & ~filling & at_start & ~frame.first),
-            passes.eq(self.i.valid & ~filling & ~swallows & ~overtaken & (~at_start | verdicts.w_rdy)),
+            passes.eq(self.i.valid & ~filling & ~swallows & ~overtaken & (~at_start | verdicts.i.ready)),
             fills.eq(filling),
             self.o.valid.eq(passes | fills),
             self.i.ready.eq(swallows | (passes & self.o.ready)),
@@ -97,8 +100,8 @@ class Gate(wiring.Component):
                     m.d.sync += skipping.eq(1)
             with m.If(at_end):
                 m.d.comb += [
-                    verdicts.w_en.eq(1),
-                    verdicts.w_data.eq(passes & frame.last),
+                    verdicts.i.valid.eq(1),
+                    verdicts.i.payload.eq(passes & frame.last),
                 ]
                 m.d.sync += [count.eq(0), filling.eq(0)]
         with m.If(broken & (self.dropped != 0xFFFF)):

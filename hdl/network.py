@@ -6,6 +6,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.buffer import Buffer
 from hdl.chain import Chain
 from hdl.classify import Argmax, answer_layout
 from hdl.conv import conv_parts
@@ -13,12 +14,14 @@ from hdl.dense import dense_parts
 from hdl.device import PORTABLE, Device
 from hdl.folding import Plan
 from hdl.gate import Gate, Verdict, frame_layout
+from hdl.pipe import lanes_of
 from hdl.pool import pool_parts
 from hdl.repack import repack
 from hdl.requant import requant_parts
 from hdl.table import table_parts
+from model.layers import ConvSpec
 from model.qnetwork import QNetwork
-from model.spec import Spec
+from model.spec import Spec, WeightedSpec
 
 PLANNED = {"conv": conv_parts, "dense": dense_parts}
 FOLLOWING = {"pool": pool_parts, "table": table_parts, "requant": requant_parts}
@@ -82,6 +85,8 @@ class Accelerator(wiring.Component):
         parts, lanes = [], self.lanes
         for spec in self.net.specs:
             made = stage_parts(spec, self.plan, lanes, self.device)
+            if parts and isinstance(spec, WeightedSpec):
+                made = [self.ahead(spec, lanes), *made]
             parts += [(spec.name, part) for part in made]
             lanes = self.plan.lanes_after(spec, lanes)
         fmt, classes = self.net.output_format, self.net.classes
@@ -91,10 +96,21 @@ class Accelerator(wiring.Component):
             ("argmax", Argmax(fmt, classes)),
         ]
 
+    def ahead(self, spec: WeightedSpec, lanes: int) -> Buffer:
+        """The FIFO in which the layers before work ahead while this one is still busy.
+
+        Layers keep different hours: a convolution computes nothing while the rows of its first window come
+        in, and takes none but a row at a time later. With as many rows of room as a window has, each runs
+        at its own rate.
+        """
+        height, width, channels = spec.in_shape
+        rows = min(spec.weights.shape[0], height) if isinstance(spec, ConvSpec) else 1
+        return Buffer(lanes_of(spec.src, lanes), max(rows * width * channels // lanes, 2), self.device)
+
     def elaborate(self, platform):
         m = Module()
-        m.submodules.gate = gate = Gate(self.net.input_format, self.lanes, self.beats)
-        m.submodules.stages = stages = Chain(self.parts())
+        m.submodules.gate = gate = Gate(self.net.input_format, self.lanes, self.beats, self.device)
+        m.submodules.stages = stages = Chain(self.parts(), self.device)
         m.submodules.verdict = verdict = Verdict(self.o.payload.shape())
         wiring.connect(m, wiring.flipped(self.i), gate.i)
         wiring.connect(m, gate.o, stages.i)

@@ -11,9 +11,11 @@ from functools import reduce
 from itertools import pairwise
 
 from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value, signed, unsigned
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.buffer import Buffer
+from hdl.device import Device
 from model.qformat import QFormat
 
 
@@ -155,12 +157,13 @@ class Door(Front):
 class Elastic(wiring.Component):
     """A run of pipes with backpressure.
 
-    Latency: the pipes' and two cycles of the FIFO. Throughput: the front's.
+    Latency: the pipes' and the FIFO's. Throughput: the front's.
 
     Parameters
     ----------
     pipes : list of Pipe
         In order.
+    device : Device
     front : Front, optional
         By default a `Door`.
 
@@ -169,13 +172,13 @@ class Elastic(wiring.Component):
     i, o : streams, in and out
     """
 
-    def __init__(self, pipes: list[Pipe], front: Front | None = None):
-        self.pipes, self.front = pipes, front or Door(pipes[0].in_shape)
-        self.latency = sum(pipe.latency for pipe in pipes) + 2
-        # Bursts under way while the first one's credits come back; the FIFO's memory is a power of two, and
-        # one more entry sits in its output register.
+    def __init__(self, pipes: list[Pipe], device: Device, front: Front | None = None):
+        self.pipes, self.device = pipes, device
+        self.front = front or Door(pipes[0].in_shape)
+        self.latency = sum(pipe.latency for pipe in pipes) + Buffer.latency
+        # Bursts under way while the first one's credits come back.
         bursts = 1 + -(-(self.latency + 4) // self.front.steps)
-        self.depth = (1 << (self.front.burst * bursts - 1).bit_length()) + 1
+        self.depth = 1 << (self.front.burst * bursts - 1).bit_length()
         super().__init__(
             {
                 "i": In(stream.Signature(self.front.in_shape)),
@@ -191,17 +194,10 @@ class Elastic(wiring.Component):
         for before, after in pairwise([front, *self.pipes]):
             wiring.connect(m, before.o, after.i)
         last = self.pipes[-1]
-        m.submodules.fifo = queue = fifo.SyncFIFOBuffered(
-            width=len(Value.cast(last.o.payload)), depth=self.depth
-        )
+        m.submodules.fifo = queue = Buffer(last.o.payload.shape(), self.depth, self.device)
         wiring.connect(m, wiring.flipped(self.i), front.i)
-        m.d.comb += [
-            queue.w_en.eq(last.o.valid),
-            queue.w_data.eq(Value.cast(last.o.payload)),
-            self.o.valid.eq(queue.r_rdy),
-            Value.cast(self.o.payload).eq(queue.r_data),
-            queue.r_en.eq(self.o.ready),
-        ]
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        m.d.comb += [queue.i.valid.eq(last.o.valid), queue.i.payload.eq(last.o.payload)]
 
         # Room is a register of its own, and credits come back a cycle late: no counter stands between two
         # stages' ready signals.

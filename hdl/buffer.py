@@ -1,0 +1,65 @@
+"""A FIFO between two streams."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.device import Device
+from hdl.memory import Ram
+
+
+class Buffer(wiring.Component):
+    """First in, first out, up to ``depth + 1`` beats: one of them waits in the output register.
+
+    Amaranth's own FIFO would do, could it be told which kind of memory to use.
+
+    Latency: two cycles. Throughput: one beat a cycle.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Payload.
+    depth : int
+        Words of the memory, at least 2.
+    device : Device
+
+    Members
+    -------
+    i, o : streams, in and out
+    """
+
+    latency = 2
+
+    def __init__(self, shape, depth: int, device: Device):
+        self.depth, self.device = depth, device
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):
+        m = Module()
+        word = Value.cast(self.i.payload)
+        m.submodules.storage = storage = Ram(len(word), self.depth, self.device)
+        produce, consume = Signal(range(self.depth)), Signal(range(self.depth))
+        level = Signal(range(self.depth + 1))
+        writes, reads = Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(level != self.depth),
+            writes.eq(self.i.valid & self.i.ready),
+            reads.eq((level != 0) & (~self.o.valid | self.o.ready)),
+            storage.write_addr.eq(produce),
+            storage.write_data.eq(word),
+            storage.write_en.eq(writes),
+            storage.read_addr.eq(consume),
+            storage.read_en.eq(reads),
+            Value.cast(self.o.payload).eq(storage.read_data),
+        ]
+        m.d.sync += level.eq(level + writes - reads)
+        for pointer, moves in ((produce, writes), (consume, reads)):
+            with m.If(moves):
+                m.d.sync += pointer.eq(Mux(pointer == self.depth - 1, 0, pointer + 1))
+        with m.If(reads):
+            m.d.sync += self.o.valid.eq(1)
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        return m
