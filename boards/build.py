@@ -27,7 +27,7 @@ from model import artifact, cli
 from model.cli import Failure
 from model.files import replacing
 from model.qnetwork import QNetwork
-from sim.accelerator import measure
+from sim.accelerator import Figures, measure
 
 PRODUCTS = ("top.bit", "top.svf", "plan.json", "report.json", "report.md")
 """What a build leaves in its folder; the report comes last."""
@@ -161,7 +161,7 @@ def build(design: Design, budget: Budget, out: Path, seed: int) -> dict:
             with steps.step(step), flow.timed(step):
                 flow.execute(command)
         with steps.step("simulate"), flow.timed("simulate"):
-            figures = measure(design.net, design.plan, design.target.family)
+            figures = measured(design)
         routed = json.loads((folder / REPORT).read_text())
         met = reports.clock(routed, design.pll.output_hz / 1e6)["met"]
         digest = hashlib.sha256((folder / "top.bit").read_bytes()).hexdigest() if met else None
@@ -173,6 +173,20 @@ def build(design: Design, budget: Budget, out: Path, seed: int) -> dict:
     if not met:
         raise Failure(missed(result, out))
     return result
+
+
+def measured(design: Design) -> Figures:
+    """The figures of the accelerator in RTL simulation.
+
+    Raises
+    ------
+    Failure
+        If the simulator does not work, or the accelerator answers wrongly.
+    """
+    try:
+        return measure(design.net, design.plan, design.target.family)
+    except RuntimeError as error:
+        raise Failure(f"the simulation that measures the rate failed: {error}") from None
 
 
 class Steps:

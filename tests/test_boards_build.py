@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_boards_top import tiny_net
 
 from boards import build, flow
+from hdl.folding import Plan
 from model import artifact, cli
 from model.layers import DenseSpec
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
 from sim.accelerator import Figures
+from test_boards_top import tiny_net
 
 TOOL = """#!{python}
 import json, os, sys
@@ -253,17 +254,21 @@ def test_default_plan_fits_the_chip():
         assert build.default_plan(tiny_net(), target).multipliers <= target.budget.dsp, name
 
 
-def test_true_tools(capsys, net):
+def test_true_tools(capsys, tmp_path):
     """A tiny net with yosys, nextpnr and ecppack."""
-    status, _, err = run(capsys, "ulx3s-12f", "--net", net, "--clock", "60", "--baud", "3000000")
+    net, plan, out = (tmp_path / name for name in ("tiny.npz", "plan.json", "out"))
+    artifact.save(net, tiny_net())
+    Plan.serial(tiny_net()).save(plan)
+    options = ["--plan", str(plan), "--clock", "60", "--baud", "3000000", "--out", str(out)]
+    status, _, err = run(capsys, "ulx3s-12f", "--net", str(net), *options)
     assert (status, err) == (0, "")
-    report = json.loads(Path("build/ulx3s-12f/report.json").read_text())
+    report = json.loads((out / "report.json").read_text())
     assert report["device"] == "LFE5U-12F"
     assert report["clock"]["target_mhz"] == 60
     assert report["clock"]["fmax_mhz"] > 60
     assert 0 < report["resources"]["lut"]["used"] < report["resources"]["lut"]["available"]
     assert report["resources"]["dsp"]["used"] <= report["multipliers"]
-    bits = Path("build/ulx3s-12f/top.bit").read_bytes()
+    bits = (out / "top.bit").read_bytes()
     assert b"LFE5U-12F" in bits[:200]
     assert report["bitstream"]["sha256"] == hashlib.sha256(bits).hexdigest()
     assert report["critical_path"]["levels"] > 0

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from random_nets import NetDrawer
 
 from boards import targets
 from boards.design import Design
@@ -14,6 +13,7 @@ from hdl import plan as plans
 from model import artifact
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
+from random_nets import NetDrawer
 
 BAUD = 12_500_000
 """8 core cycles a bit: as fast as the receiver goes, so that a test is short."""
