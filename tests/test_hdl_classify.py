@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import stream_sim
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutants import Deaf, Fickle
 
+import stream_sim
 from hdl.classify import Argmax, answer_layout
 from model.qformat import QFormat
+from mutants import Deaf, Fickle
 
 
 def first_of_largest(values) -> int:

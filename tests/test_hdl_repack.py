@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-import stream_sim
-from mutants import Deaf, Fickle, Rotated
 
+import stream_sim
 from hdl.chain import Chain
+from hdl.device import PORTABLE
 from hdl.repack import repack
 from model.qformat import QFormat
+from mutants import Deaf, Fickle, Rotated
 
 FORMATS = [QFormat(1, 0, False), QFormat(3, 0), QFormat(8, 0, False)]
 
@@ -18,7 +19,7 @@ def check(have: int, want: int, stalls=(0.2, 0.25), longest=4, wrap=lambda part:
     common = np.lcm(have, want)
     total = common * -(-60 // common)
     values = np.random.default_rng(have * 10 + want).integers(fmt.min, fmt.max + 1, total)
-    parts = Chain([("x", part) for part in map(wrap, repack(fmt, have, want))])
+    parts = Chain([("x", part) for part in map(wrap, repack(fmt, have, want))], PORTABLE)
     got, cycles = stream_sim.run(
         parts, values.reshape(-1, have).tolist(), total // want, stalls, have, longest=longest
     )

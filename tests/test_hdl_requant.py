@@ -5,12 +5,13 @@ from math import floor
 
 import numpy as np
 import pytest
-import stream_sim
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 
+import stream_sim
 from hdl import requant
 from hdl.chain import Chain
+from hdl.device import PORTABLE
 from hdl.pipe import delayed
 from hdl.requant import RequantPipe
 from model.qformat import QFormat, Requant
@@ -98,7 +99,7 @@ def test_wide_formats_and_lanes_under_stalls(seed):
     lanes = 3
     values = rng.integers(src.min, src.max + 1, (150, lanes)) >> rng.integers(0, 30, (150, 1))
     values[0], values[1] = src.min, src.max
-    parts = Chain([("x", RequantPipe(src, dst, lanes))])
+    parts = Chain([("x", RequantPipe(src, dst, lanes))], PORTABLE)
     got, _ = stream_sim.run(parts, values.tolist(), len(values), (0.2, 0.3), seed, longest=20)
     assert stream_sim.values(got) == [[half_up(int(x), src, dst) for x in beat] for beat in values]
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import stream_sim
 
+import stream_sim
 from hdl.chain import Chain
 from hdl.device import PORTABLE, Device
 from hdl.memory import Rom
@@ -29,7 +29,7 @@ def check(src, dst, device=PORTABLE, lanes=2, component=TablePipe, stalls=(0.2, 
     spec = TableSpec(name="t", in_shape=(1, 1, lanes), src=src, dst=dst, function="random", table=entries)
     meaning = {code: int(entries[code if code >= 0 else code + len(codes)]) for code in codes}
     beats = [[codes[(n + 3 * lane) % len(codes)] for lane in range(lanes)] for n in range(len(codes))]
-    got, _ = stream_sim.run(Chain([("t", component(spec, lanes, device))]), beats, len(beats), stalls)
+    got, _ = stream_sim.run(Chain([("t", component(spec, lanes, device))], device), beats, len(beats), stalls)
     assert stream_sim.values(got) == [[meaning[code] for code in beat] for beat in beats]
 
 

@@ -2,18 +2,18 @@
 
 import numpy as np
 import pytest
-import stream_sim
 from amaranth.hdl import Const
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutants import Deaf, Fickle, Rotated
 
+import stream_sim
 from hdl import window as module
 from hdl.device import PORTABLE
 from hdl.memory import Ram
 from hdl.window import Window
 from model.geometry import Geometry
 from model.qformat import QFormat
+from mutants import Deaf, Fickle, Rotated
 
 COMMON = settings(derandomize=True, deadline=None, max_examples=120)
 
