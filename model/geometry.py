@@ -56,11 +56,7 @@ class Geometry:
         ValueError
             For a padding of another form, or an impossible geometry.
         """
-
-        def pair(value):
-            return (int(value),) * 2 if np.isscalar(value) else tuple(int(v) for v in value)
-
-        kernel, stride = pair(kernel), pair(stride)
+        kernel, stride = pair(kernel, "kernel"), pair(stride, "stride")
         if padding == "valid":
             padding = 0
         if padding == "same":
@@ -71,7 +67,10 @@ class Geometry:
         elif isinstance(padding, str):
             raise ValueError(f"padding is 'valid', 'same' or numbers, not {padding!r}")
         else:
-            sides = [pair(side) for side in pair_of(padding)]
+            both = (padding, padding) if np.isscalar(padding) else padding
+            if len(both) != 2:
+                raise ValueError(f"padding is one number, two, or two pairs, not {padding}")
+            sides = [pair(side, "padding") for side in both]
         return cls(kernel, stride, tuple(sides))
 
     def padded(self, in_shape: Shape) -> tuple[int, int]:
@@ -114,6 +113,9 @@ class Geometry:
         return view[:, :: self.stride[0], :: self.stride[1]].transpose(0, 1, 2, 4, 5, 3)
 
 
-def pair_of(padding):
-    """One number or a pair, as a pair."""
-    return (padding, padding) if np.isscalar(padding) else tuple(padding)
+def pair(value, what: str) -> tuple[int, int]:
+    """One whole number or two, as two."""
+    numbers = (value, value) if np.isscalar(value) else tuple(value)
+    if len(numbers) != 2 or any(not isinstance(n, (int, np.integer)) for n in numbers):
+        raise ValueError(f"{what} is one whole number or two, not {value!r}")
+    return int(numbers[0]), int(numbers[1])

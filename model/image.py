@@ -1,55 +1,80 @@
-"""Single pictures (PNG, JPEG) as inputs of a net."""
+"""Single pictures, PNG or JPEG, brought to the shape of a net's input."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from model.geometry import Shape
 
+MAX_PIXELS = 1 << 26
+"""Larger pictures are refused before they are unpacked."""
+MODES = {1: "L", 3: "RGB"}
+"""Pillow's name for a picture of so many channels."""
 
-def read(path, shape: Shape, *, invert: bool = False, resize: bool = False) -> np.ndarray:
-    """A picture as a net takes it.
+
+def read_image(path, shape: Shape, invert: bool = False) -> np.ndarray:
+    """A picture as a net's input.
 
     Parameters
     ----------
     path : str or Path
+        PNG or JPEG, grey or colour; what is transparent counts as white.
     shape : (int, int, int)
-        Height, width and channels (1 grey, 3 colour) that the net takes.
+        Height, width and channels (1 for grey, 3 for colour) to resize and convert to.
     invert : bool
-        Dark becomes bright: nets trained on MNIST want white digits on black.
-    resize : bool
-        Scale a picture of another size; otherwise that is an error.
+        Take black for white: for dark strokes on light paper, where the net learnt light ones on dark.
 
     Returns
     -------
-    ndarray of uint8, (H, W, C)
+    ndarray of uint8, shape
 
     Raises
     ------
     ValueError
-        If the file is no picture, is of another size, or the net takes other channels.
+        If the file is no such picture, is damaged or huge; names the file.
+    OSError
+        If it cannot be opened.
     """
-    modes = {1: "L", 3: "RGB"}
     height, width, channels = shape
-    if channels not in modes:
-        raise ValueError(f"a picture has 1 or 3 channels, but the net takes {channels}")
-    path = Path(path)
-    try:
-        with Image.open(path) as picture:
-            if picture.size != (width, height):
-                if not resize:
-                    raise ValueError(
-                        f"{path} is {picture.size[1]} x {picture.size[0]} pixels, but the net takes"
-                        f" {height} x {width} (--resize scales it)"
-                    )
-                picture = picture.convert(modes[channels]).resize((width, height), Image.Resampling.BOX)
-            pixels = np.asarray(picture.convert(modes[channels]), np.uint8)
-    except FileNotFoundError:
-        raise ValueError(f"no picture {path}") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is no picture that can be read: {error}") from None
-    pixels = pixels.reshape(shape)
+    if channels not in MODES:
+        raise ValueError(f"{path}: a picture has 1 or 3 channels, but the net takes {channels}")
+    with open(path, "rb") as file:
+        try:
+            with Image.open(file, formats=("PNG", "JPEG")) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
+                flat = flattened(picture).convert(MODES[channels])
+        except UnidentifiedImageError:
+            raise ValueError(f"{path} is no PNG or JPEG picture") from None
+        except (
+            ValueError,
+            OSError,
+            SyntaxError,
+            EOFError,
+            KeyError,
+            IndexError,
+            TypeError,
+            OverflowError,
+            struct.error,
+            zlib.error,
+            Image.DecompressionBombError,
+        ) as error:
+            raise ValueError(f"{path}: the picture cannot be read: {error}") from None
+    pixels = np.asarray(flat.resize((width, height), Image.Resampling.BILINEAR)).reshape(shape)
     return 255 - pixels if invert else pixels
+
+
+def flattened(picture: Image.Image) -> Image.Image:
+    """A picture of 8 bits a channel without transparency, on white."""
+    if picture.mode.startswith("I"):
+        # 16 bits a pixel: Pillow would clip them to 8, not scale.
+        return Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        paper = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(paper, layer).convert("RGB")
+    return picture

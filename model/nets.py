@@ -46,7 +46,7 @@ def lenet(classes: int) -> list[Layer]:
 
 
 NETS = {
-    "lecture": Net(lecture, Recipe(epochs=16, rate=0.3)),
-    "lenet": Net(lenet, Recipe(epochs=8, rate=0.06, augment=Affine())),
+    "lecture": Net(lecture, Recipe(epochs=16, rate=1.0)),
+    "lenet": Net(lenet, Recipe(epochs=15, rate=0.06, augment=Affine())),
 }
 """By the names that commands take."""

@@ -155,13 +155,16 @@ class Pool(Layer):
                 y += part
             y *= self.scale
             return y
-        winner = scratch(cache, "winner", y.shape, np.min_scalar_type(np.prod(self.geometry.kernel)))
-        larger = scratch(cache, "larger", y.shape, np.bool_)
+        # Which pixel of the window won: the last one that was larger than all before it.
+        index_type = np.min_scalar_type(np.prod(self.geometry.kernel)).type
+        winner = scratch(cache, "winner", y.shape, index_type)
+        larger = scratch(cache, "larger", y.shape, index_type)
         winner.fill(0)
         for index, part in enumerate(parts, 1):
-            np.greater(part, y, out=larger)
+            np.greater(part, y, out=larger, casting="unsafe")
             np.maximum(part, y, out=y)
-            np.copyto(winner, index, where=larger)
+            larger *= index_type(index)
+            np.maximum(winner, larger, out=winner)
         return y
 
     def backward(self, dy, cache):

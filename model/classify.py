@@ -1,0 +1,60 @@
+"""``python -m model.classify``: show a trained net single pictures, in the integers of the hardware."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from model import artifact, cli
+from model.image import read_image
+from model.qnetwork import QNetwork
+
+EXAMPLES = """\
+examples:
+  python -m model.classify lenet seven.png
+  python -m model.classify build/lenet.npz --invert photo1.jpg photo2.jpg     dark strokes on light paper
+"""
+
+
+def main(argv: list[str]) -> None:
+    """Run the command."""
+    parser = cli.Parser(prog="python -m model.classify", description=__doc__, epilog=EXAMPLES)
+    parser.add_argument("net", metavar="NET", help="a shipped net's name, or an artifact's file")
+    parser.add_argument("pictures", metavar="PICTURE", nargs="+", help="PNG or JPEG files")
+    parser.add_argument("--invert", action="store_true", help="take black for white")
+    parser.add_argument("--json", metavar="FILE", help="write classes and logits as JSON")
+    options = parser.parse_args(argv)
+    net = artifact.load(options.net)
+    images = np.stack([read_image(path, net.in_shape, options.invert) for path in options.pictures])
+    logits = net.logits(images)
+    answers = [
+        {"picture": path, "class": class_name(net, int(row.argmax())), "logits": row.tolist()}
+        for path, row in zip(options.pictures, logits)
+    ]
+    cli.write_json(options.json, {"net": net.name, "answers": answers})
+    show(net, answers)
+
+
+def class_name(net: QNetwork, index: int) -> str:
+    """What a class is called: its number if the artifact says nothing."""
+    names = net.metadata.get("classes")
+    return str(names[index]) if isinstance(names, list) and index < len(names) else str(index)
+
+
+def show(net: QNetwork, answers: list[dict]) -> None:
+    """Print each picture's class, and the runner-up with the distance between the two."""
+    table = Table(title=f"net {net.name}")
+    for column in ("picture", "class", "next", "logits apart"):
+        table.add_column(column)
+    for answer in answers:
+        first, second = np.argsort(-np.array(answer["logits"]), kind="stable")[[0, 1 % net.classes]]
+        apart = net.output_format.real(answer["logits"][first] - answer["logits"][second])
+        table.add_row(answer["picture"], answer["class"], class_name(net, int(second)), f"{apart:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,94 @@
+"""Layers as loops over single numbers, written from their definition: the tests' independent reference.
+
+Images are nested lists or arrays (H, W, C) of any kind of number: Python integers, floats, fractions.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+
+
+def positions(size: int, kernel: int, stride: int, before: int, after: int) -> int:
+    """Places of a window along one axis, by trying them all."""
+    return sum(1 for start in range(0, before + size + after) if start % stride == 0
+               and start + kernel <= before + size + after)  # fmt: skip
+
+
+def window(image, top: int, left: int, kernel):
+    """Pixels (i, j, values) that a window covers, those in the padding left out."""
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            if 0 <= top + i < len(image) and 0 <= left + j < len(image[0]):
+                yield i, j, image[top + i][left + j]
+
+
+def places(image, kernel, stride, padding):
+    """Rows of top-left corners (top, left) of all windows."""
+    rows = positions(len(image), kernel[0], stride[0], *padding[0])
+    columns = positions(len(image[0]), kernel[1], stride[1], *padding[1])
+    return [
+        [(r * stride[0] - padding[0][0], c * stride[1] - padding[1][0]) for c in range(columns)]
+        for r in range(rows)
+    ]
+
+
+def conv(image, weights, bias, stride, padding):
+    """Convolution: weights[i][j][c][k]."""
+    kernel = len(weights), len(weights[0])
+
+    def value(top, left, k):
+        total = bias[k]
+        for i, j, pixel in window(image, top, left, kernel):
+            for c, x in enumerate(pixel):
+                total += x * weights[i][j][c][k]
+        return total
+
+    return [
+        [[value(top, left, k) for k in range(len(bias))] for top, left in row]
+        for row in places(image, kernel, stride, padding)
+    ]
+
+
+def pool(image, mode, kernel, stride, padding):
+    """Pooling; the average of integers or fractions is a `Fraction`."""
+
+    def value(top, left, c):
+        values = [pixel[c] for _, _, pixel in window(image, top, left, kernel)]
+        if mode == "max":
+            return max(values)
+        total = sum(values)
+        if mode == "sum":
+            return total
+        area = kernel[0] * kernel[1]
+        return total / area if isinstance(total, float) else Fraction(total, area)
+
+    return [
+        [[value(top, left, c) for c in range(len(image[0][0]))] for top, left in row]
+        for row in places(image, kernel, stride, padding)
+    ]
+
+
+def dense(image, weights, bias):
+    """Dense layer: weights[(row * W + column) * C + channel][k]."""
+    values = [x for row in image for pixel in row for x in pixel]
+    return [[[sum((x * w[k] for x, w in zip(values, weights)), b) for k, b in enumerate(bias)]]]
+
+
+def requant(value, frac: int, width: int, dst_frac: int, signed: bool) -> int:
+    """An integer (or fraction) in steps of 2**-frac, in steps of 2**-dst_frac: half up, then saturated."""
+    rounded = floor(Fraction(value) * Fraction(2) ** (dst_frac - frac) + Fraction(1, 2))
+    low = -(2 ** (width - 1)) if signed else 0
+    return min(max(rounded, low), low + 2**width - 1)
+
+
+def requanted(image, src, dst) -> np.ndarray:
+    """`requant` of every value of an image from format `src` to `dst`."""
+    return np.array(
+        [
+            [[requant(x, src.frac, dst.width, dst.frac, dst.signed) for x in pixel] for pixel in row]
+            for row in image
+        ]
+    )
