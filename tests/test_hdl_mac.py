@@ -150,6 +150,12 @@ def test_lanes_that_do_not_divide():
             Folding(spec, plan)
 
 
+def test_an_output_that_keeps_no_bit():
+    spec = layer(6, 4, QFormat(3, 0), QFormat(3, 0), QFormat(4, -70))
+    with pytest.raises(ValueError, match=r"layer 'd': .* keeps no bit of the accumulator"):
+        Folding(spec, StagePlan())
+
+
 class NarrowSums(Folding):
     """An accumulator of one bit less."""
 

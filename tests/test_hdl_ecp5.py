@@ -1,0 +1,108 @@
+"""The ECP5's multiplier in place of the portable one, in Verilator with a model of the cell."""
+
+import numpy as np
+from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.ecp5 import ECP5, Ecp5
+from hdl.folding import StagePlan
+from hdl.network import Accelerator
+from hdl.plan import Plan
+from model.layers import ConvSpec, DenseSpec
+from model.qformat import QFormat
+from model.qnetwork import QNetwork
+from random_nets import NetDrawer
+from sim.accelerator import AcceleratorBench, first_mismatch
+from sim.bench import Bench
+from sim.verilog import emit
+
+CELLS = [
+    (signed(18), signed(18)),
+    (unsigned(17), unsigned(17)),
+    (signed(8), unsigned(8)),
+    (unsigned(17), signed(3)),
+    (unsigned(1), signed(1)),
+    (unsigned(1), unsigned(1)),
+]
+FABRIC = [(unsigned(18), signed(4)), (signed(5), signed(19))]
+"""Too wide for the cell."""
+PAIRS = CELLS + FABRIC
+
+
+class Unsigned(Ecp5):
+    """Forgets the sign of the first factor."""
+
+    def multiply(self, m, a, b, name):
+        return super().multiply(m, a.as_unsigned(), b, name)
+
+
+class Products(wiring.Component):
+    """A product of each pair of shapes, and one of a mutant, two cycles later."""
+
+    def __init__(self):
+        pairs = {f"{side}{n}": shape for n, pair in enumerate(PAIRS) for side, shape in zip("ab", pair)}
+        products = {f"p{n}": (Signal(a) * Signal(b)).shape() for n, (a, b) in enumerate(PAIRS)}
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.StructLayout(pairs), always_ready=True)),
+                "o": Out(
+                    stream.Signature(data.StructLayout({**products, "wrong": signed(36)}), always_ready=True)
+                ),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        given, out = self.i.payload, self.o.payload
+        for n in range(len(PAIRS)):
+            product = ECP5.multiply(m, given[f"a{n}"], given[f"b{n}"], f"product{n}")
+            assert product.shape() == out[f"p{n}"].shape()
+            m.d.comb += out[f"p{n}"].eq(product)
+        m.d.comb += out.wrong.eq(Unsigned().multiply(m, given.a2, given.b2, "mutant"))
+        valid = Signal()
+        m.d.sync += [valid.eq(self.i.valid), self.o.valid.eq(valid)]
+        return m
+
+
+def ends(shape):
+    """Smallest and largest value."""
+    low = -(1 << (shape.width - 1)) if shape.signed else 0
+    return low, low + (1 << shape.width) - 1
+
+
+def test_products_of_all_signs_and_widths():
+    rng, factors, products = np.random.default_rng(0), {}, {}
+    for n, (a, b) in enumerate(PAIRS):
+        corners = np.array([(x, y) for x in ends(a) for y in ends(b)])
+        drawn = [rng.integers(low, high + 1, 300) for low, high in (ends(a), ends(b))]
+        factors[f"a{n}"], factors[f"b{n}"] = (np.r_[corners[:, k], drawn[k]] for k in (0, 1))
+        products[f"p{n}"] = [int(x) * int(y) for x, y in zip(factors[f"a{n}"], factors[f"b{n}"])]
+    component = Products()
+    result = Bench(component).run(factors, 304)
+    for name, expected in products.items():
+        np.testing.assert_array_equal(result.beats[name], expected)
+    assert not np.array_equal(result.beats["wrong"], products["p2"])
+
+
+def test_wide_factors_stay_in_the_fabric():
+    assert emit(Products()).count("MULT18X18D") == len(CELLS) + 1
+
+
+def test_an_accelerator_with_hard_multipliers():
+    rng = np.random.default_rng(1)
+    pixels, hidden = QFormat(8, 8, False), QFormat(5, 1)
+    first = ConvSpec(
+        name="conv", in_shape=(6, 5, 2), src=pixels, dst=hidden, weight_format=QFormat(8, 3),
+        weights=rng.integers(-128, 128, (3, 3, 2, 4)), bias=rng.integers(-999, 999, 4),
+        padding=((1, 1), (0, 1)),
+    )  # fmt: skip
+    last = NetDrawer(2).weighted(
+        DenseSpec, "dense", first.out_shape, hidden, (int(np.prod(first.out_shape)), 5), True
+    )
+    net = QNetwork("hard", pixels, (first, last))
+    plan = Plan({"conv": StagePlan(6, 2), "dense": StagePlan(4, 1)})
+    assert emit(Accelerator(net, plan, ECP5)).count("MULT18X18D #") == plan.multipliers
+    images = rng.integers(0, 256, (40, *net.in_shape))
+    result = AcceleratorBench(net, plan, ECP5).run(images, 0.05, seed=1)
+    assert first_mismatch(net.logits(images), result) is None
