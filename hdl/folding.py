@@ -10,7 +10,7 @@ import numpy as np
 from model.files import replacing
 from model.qformat import QFormat, Requant
 from model.qnetwork import QNetwork
-from model.spec import Spec, WeightedSpec
+from model.spec import FLOAT64_EXACT, Spec, WeightedSpec
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,10 @@ class Folding:
         self.input_folds = self.inputs // plan.input_lanes
         self.output_folds = self.outputs // plan.output_lanes
         half = Requant(spec.accumulator, spec.dst).half
+        if half >= FLOAT64_EXACT:
+            spec.fail(
+                f"{spec.dst} keeps no bit of the accumulator {spec.accumulator}; give it more fraction bits"
+            )
         self.seeded_bias = spec.bias + half
         low, high = spec.accumulator_range
         self.accumulator = QFormat.spanning(low, high + half, spec.accumulator.frac)

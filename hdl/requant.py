@@ -37,7 +37,7 @@ class RequantPipe(Pipe):
                 m.d.sync += rounded.eq(value + self.half)
                 value = rounded
             shift = self.requant.shift
-            value = value >> shift if shift > 0 else value << -shift
+            value = value >> shift if shift > 0 else value.shift_left(-shift)
             m.d.sync += self.o.payload[lane].eq(saturated(m, value, self.requant.dst, f"lane{lane}"))
         m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
         return m
