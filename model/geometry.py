@@ -29,6 +29,9 @@ class Geometry:
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
     def __post_init__(self):
+        numbers = [self.kernel, self.stride, *self.padding]
+        if len(numbers) != 4 or any(len(two) != 2 or not all(map(whole, two)) for two in numbers):
+            raise ValueError("kernel, stride and both sides of the padding are two whole numbers each")
         if min(self.kernel) < 1:
             raise ValueError(f"a kernel has at least 1 x 1 pixels, not {self.kernel[0]} x {self.kernel[1]}")
         if min(self.stride) < 1:
@@ -113,9 +116,14 @@ class Geometry:
         return view[:, :: self.stride[0], :: self.stride[1]].transpose(0, 1, 2, 4, 5, 3)
 
 
+def whole(value) -> bool:
+    """Whether a value is a whole number by its type."""
+    return isinstance(value, (int, np.integer))
+
+
 def pair(value, what: str) -> tuple[int, int]:
     """One whole number or two, as two."""
     numbers = (value, value) if np.isscalar(value) else tuple(value)
-    if len(numbers) != 2 or any(not isinstance(n, (int, np.integer)) for n in numbers):
+    if len(numbers) != 2 or not all(map(whole, numbers)):
         raise ValueError(f"{what} is one whole number or two, not {value!r}")
     return int(numbers[0]), int(numbers[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -42,7 +43,8 @@ def read_image(path, shape: Shape, invert: bool = False) -> np.ndarray:
     height, width, channels = shape
     if channels not in MODES:
         raise ValueError(f"{path}: a picture has 1 or 3 channels, but the net takes {channels}")
-    with open(path, "rb") as file:
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's on size and metadata
         try:
             with Image.open(file, formats=("PNG", "JPEG")) as picture:
                 if picture.width * picture.height > MAX_PIXELS:

@@ -13,6 +13,9 @@ import numpy as np
 MAX_WIDTH = 62
 """Widest format, bits: sums and differences of two values still fit an ``int64``."""
 
+MAX_FRAC = 500
+"""Most fraction bits, and most that lie left of the point: powers of two well within a float64."""
+
 
 @dataclass(frozen=True)
 class QFormat:
@@ -38,8 +41,12 @@ class QFormat:
     signed: bool = True
 
     def __post_init__(self):
-        if not 1 <= self.width <= MAX_WIDTH:
+        if not isinstance(self.width, int) or not 1 <= self.width <= MAX_WIDTH:
             raise ValueError(f"a format is 1 to {MAX_WIDTH} bits wide, not {self.width}")
+        if not isinstance(self.frac, int) or abs(self.frac) > MAX_FRAC:
+            raise ValueError(f"a format has up to {MAX_FRAC} fraction bits, not {self.frac}")
+        if self.signed not in (False, True):
+            raise ValueError(f"a format is signed or not, and not {self.signed!r}")
 
     @property
     def min(self) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from model.geometry import Shape
+from model.geometry import Shape, whole
 from model.qformat import QFormat
 
 FLOAT32_EXACT = 1 << 24
@@ -34,6 +35,11 @@ class Spec:
     in_shape: Shape
     src: QFormat
     dst: QFormat
+
+    def __post_init__(self):
+        sizes = self.in_shape
+        if len(sizes) != 3 or any(not whole(n) or n < 1 for n in sizes):
+            self.fail(f"an input has height, width and channels, whole numbers from 1, not {sizes}")
 
     @property
     def out_shape(self) -> Shape:
@@ -77,6 +83,7 @@ class WeightedSpec(Spec):
     bias: np.ndarray
 
     def __post_init__(self):
+        super().__post_init__()
         weights, bias = np.asarray(self.weights), np.asarray(self.bias)
         if weights.dtype.kind not in "iu" or bias.dtype.kind not in "iu":
             self.fail("weights and bias must be integers")
@@ -88,9 +95,9 @@ class WeightedSpec(Spec):
         weights.flags.writeable = bias.flags.writeable = False
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "bias", bias)
-        if max(-self.accumulator_range[0], self.accumulator_range[1]) >= FLOAT64_EXACT:
+        if self.magnitude >= FLOAT64_EXACT:
             self.fail(
-                f"accumulator of {self.accumulator.width} bits is too wide for exact arithmetic;"
+                f"sums up to 2**{math.log2(self.magnitude):.1f} are too wide for exact arithmetic (2**53);"
                 " use narrower weights or activations"
             )
 
@@ -109,6 +116,12 @@ class WeightedSpec(Spec):
         return int(low.min()), int(high.max())
 
     @property
+    def magnitude(self) -> float:
+        """Bound of all partial sums, in any order; in floats, which do not wrap where int64 would."""
+        weights, bias = np.abs(self.matrix, dtype=np.float64), np.abs(self.bias, dtype=np.float64)
+        return float((weights.sum(axis=0) * max(-self.src.min, self.src.max) + bias).max())
+
+    @property
     def accumulator(self) -> QFormat:
         """Format of the sum, as wide as the weights can drive it and not wider."""
         return QFormat.spanning(*self.accumulator_range, self.src.frac + self.weight_format.frac)
@@ -120,9 +133,7 @@ class WeightedSpec(Spec):
     @property
     def exact_dtype(self) -> type:
         """The fastest float type in which every partial sum is exact."""
-        low, high = self.accumulator_range
-        magnitude = np.abs(self.matrix).sum(axis=0) * max(-self.src.min, self.src.max) + np.abs(self.bias)
-        return np.float32 if max(-low, high, int(magnitude.max())) < FLOAT32_EXACT else np.float64
+        return np.float32 if self.magnitude < FLOAT32_EXACT else np.float64
 
     def products(self, x: np.ndarray) -> np.ndarray:
         """Exact integer ``x @ matrix + bias`` by float BLAS.

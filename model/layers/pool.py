@@ -36,6 +36,7 @@ class PoolSpec(Spec):
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
     def __post_init__(self):
+        super().__post_init__()
         if self.mode not in MODES:
             self.fail(f"pooling is one of {', '.join(MODES)}, not {self.mode!r}")
         try:

@@ -33,6 +33,7 @@ class TableSpec(Spec):
     table: np.ndarray
 
     def __post_init__(self):
+        super().__post_init__()
         table = np.asarray(self.table)
         if self.src.width > MAX_INDEX_WIDTH:
             self.fail(f"a table is indexed by at most {MAX_INDEX_WIDTH} bits, not {self.src.width}")

@@ -1,0 +1,149 @@
+"""IDX files: what ships, folders of the user's own, and everything that may be wrong with them."""
+
+import gzip
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import idx
+from model import dataset
+
+
+def test_mnist_ships():
+    data = dataset.load()
+    assert data.name == "MNIST" and data.classes == 10 and data.in_shape == (28, 28, 1)
+    assert data.train_images.shape == (60000, 28, 28, 1) and data.test_images.shape == (10000, 28, 28, 1)
+    assert data.train_images.dtype == np.uint8
+    assert np.bincount(data.test_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert data.test_labels[:5].tolist() == [7, 2, 1, 0, 4]
+
+
+def test_what_ships_is_compared_with_its_hash(tmp_path, monkeypatch):
+    idx.write_dataset(tmp_path, zipped=True)
+    monkeypatch.setattr(dataset, "MNIST", tmp_path)
+    with pytest.raises(ValueError, match=r"train-images-.*SHA-256"):
+        dataset.load()
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("shape", [(8, 8), (5, 9), (7, 6, 3), (1, 1)])
+def test_folder(tmp_path, shape, zipped):
+    data = dataset.load(idx.write_dataset(tmp_path / "my set", shape, classes=4, count=20, zipped=zipped))
+    assert data.name == "my set" and data.classes == 4
+    assert data.in_shape == (*shape, 1)[:3] and len(data.train_labels) == 20 and len(data.test_images) == 10
+
+
+def test_four_dimensional_files_may_say_so_in_their_name(tmp_path):
+    idx.write_dataset(tmp_path, (4, 5, 3))
+    for part in ("train", "t10k"):
+        (tmp_path / f"{part}-images-idx3-ubyte").rename(tmp_path / f"{part}-images-idx4-ubyte")
+    assert dataset.load(tmp_path).in_shape == (4, 5, 3)
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.booleans(), st.integers(0, 2**32 - 1))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+def test_round_trip(tmp_path, shape, zipped, seed):
+    array = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+    data = idx.encode(array)
+    (tmp_path / "file").write_bytes(gzip.compress(data) if zipped else data)
+    np.testing.assert_array_equal(dataset.read_idx(tmp_path / "file"), array)
+
+
+IMAGES = idx.encode(np.arange(48).reshape(3, 4, 4))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    "data, problem",
+    [
+        (b"", "no IDX"),
+        (IMAGES[:3], "no IDX"),
+        (IMAGES[:10], "cut short"),
+        (IMAGES[:-1], "cut short"),
+        (IMAGES + b"\0", "too long"),
+        (b"\1" + IMAGES[1:], "no IDX"),
+        (IMAGES[:2] + b"\x0d" + IMAGES[3:], "no IDX"),
+        (IMAGES[:3] + b"\0" + IMAGES[4:], "no IDX"),
+        (IMAGES[:3] + b"\7" + IMAGES[4:], "no IDX"),
+        (IMAGES[:4] + b"\xff" * 12 + IMAGES[16:], "cut short"),
+        (IMAGES[:4] + b"\x7f\xff\xff\xff" + IMAGES[8:], "cut short"),
+    ],
+)
+def test_damaged_files(tmp_path, data, zipped, problem):
+    path = tmp_path / "images"
+    path.write_bytes(gzip.compress(data) if zipped else data)
+    with pytest.raises(ValueError, match=problem) as caught:
+        dataset.read_idx(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cut", [3, 12, 30, -9, -1])
+def test_damaged_gzip(tmp_path, cut):
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(IMAGES)[:cut])
+    with pytest.raises(ValueError, match=r"images\.gz"):
+        dataset.read_idx(path)
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+def test_mutated_files_never_do_worse_than_a_valueerror(tmp_path, data):
+    original = gzip.compress(IMAGES, mtime=0) if data.draw(st.booleans()) else IMAGES
+    mutated = bytearray(original)
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, len(mutated) - 1))
+        mutated[position] = data.draw(st.integers(0, 255))
+    mutated = (
+        bytes(mutated[: data.draw(st.integers(0, len(mutated)))]) if data.draw(st.booleans()) else mutated
+    )
+    path = tmp_path / "file"
+    path.write_bytes(bytes(mutated))
+    try:
+        assert dataset.read_idx(path).dtype == np.uint8
+    except ValueError as error:
+        assert str(path) in str(error)
+
+
+def test_a_header_does_not_make_us_ask_for_gigabytes(tmp_path):
+    path = tmp_path / "images"
+    path.write_bytes(IMAGES[:4] + b"\x00\x40\x00\x00" * 3 + bytes(1000))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="cut short"):
+        dataset.read_idx(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def rewritten(folder, name, array):
+    (folder / name).write_bytes(idx.encode(np.asarray(array)))
+
+
+@pytest.mark.parametrize(
+    "name, array, problem",
+    [
+        ("train-labels-idx1-ubyte", np.zeros(59), "60 images.*59 labels"),
+        ("train-labels-idx1-ubyte", np.zeros(60), "at least two classes"),
+        ("train-labels-idx1-ubyte", np.zeros((60, 1)), "labels-idx1-ubyte has 2 dimensions"),
+        ("t10k-labels-idx1-ubyte", np.full(30, 9), "label 9 does not occur"),
+        ("t10k-images-idx3-ubyte", np.zeros((30, 8, 9)), "8 x 9"),
+        ("t10k-images-idx3-ubyte", np.zeros((30, 64)), "has 2 dimensions"),
+        ("t10k-images-idx3-ubyte", np.zeros((30, 0, 8)), "no pixels"),
+        ("t10k-images-idx3-ubyte", np.zeros((0, 8, 8)), "0 images"),
+    ],
+)
+def test_files_that_do_not_fit_together(tmp_path, name, array, problem):
+    idx.write_dataset(tmp_path)
+    rewritten(tmp_path, name, array)
+    with pytest.raises(ValueError, match=problem):
+        dataset.load(tmp_path)
+
+
+def test_missing(tmp_path):
+    with pytest.raises(ValueError, match="nowhere is no folder"):
+        dataset.load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds no train-images-idx3-ubyte"):
+        dataset.load(tmp_path)

@@ -1,0 +1,179 @@
+"""The choice of scales against brute force, and what quantisation makes of nets."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.layers import Conv, Dense, Pool, ReLU, Sigmoid
+from model.network import Network
+from model.qformat import QFormat
+from model.quantise import Widths, quantise
+from model.scale import best_format
+from naive import requant
+
+
+def error(values, width, frac, signed):
+    """Sum of squared errors in exact fractions."""
+    total = Fraction(0)
+    for value in values:
+        code = requant(Fraction(value), 0, width, frac, signed)
+        total += (Fraction(value) - code * Fraction(2) ** -frac) ** 2
+    return total
+
+
+@given(
+    st.lists(st.floats(-1000, 1000, width=32).map(lambda x: round(x, 3)), min_size=1, max_size=12),
+    st.integers(1, 8),
+    st.booleans(),
+    st.integers(-12, 12),
+)
+@settings(max_examples=150, deadline=None)
+def test_best_format_is_the_best_of_all(values, width, signed, exponent):
+    values = [math.ldexp(value, exponent) for value in values]
+    fmt = best_format(np.array(values), width, signed)
+    assert (fmt.width, fmt.signed) == (width, signed)
+    least = min(error(values, width, frac, signed) for frac in range(-32, 40))
+    chosen = error(values, width, fmt.frac, signed)
+    assert float(chosen) <= float(least) * (1 + 1e-9)
+
+
+def test_best_format_lets_outliers_saturate():
+    values = np.concatenate([np.linspace(-1, 1, 10001), [1.3]])
+    assert best_format(values, 8, True) == QFormat(8, 7)
+    assert best_format(values * 4, 8, True) == QFormat(8, 5)
+    assert best_format(np.zeros(5), 8, True) == QFormat(8, 0)
+    assert best_format(np.full(3, -2.0), 8, False) == QFormat(8, 0, False)
+    assert best_format(np.empty(0), 4, True) == QFormat(4, 0)
+
+
+def make(*layers, shape=(8, 8, 1), seed=0):
+    rng = np.random.default_rng(seed)
+    network = Network(layers, shape, rng)
+    network.vector += rng.normal(0, 0.1, network.params).astype(np.float32)
+    return network, rng.integers(0, 256, (50, *shape)).astype(np.uint8)
+
+
+def names(net):
+    return [(spec.name, spec.kind) for spec in net.specs]
+
+
+def test_relu_costs_nothing():
+    network, images = make(Conv(3, 3), Pool("max", 2), ReLU(), Dense(4), ReLU(), Dense(5))
+    net = quantise(network, images)
+    assert names(net) == [("conv1", "conv"), ("pool1", "pool"), ("dense1", "dense"), ("dense2", "dense")]
+    conv, pool, dense, last = net.specs
+    assert not conv.dst.signed and conv.dst == pool.src == pool.dst == dense.src
+    assert not dense.dst.signed and last.dst == last.accumulator
+    for spec, trace in zip(net.specs, net.trace(images)):
+        assert spec.dst.signed or trace.min() >= 0
+
+
+def test_relu_that_stands_alone_is_a_requantiser():
+    network, images = make(Conv(3, 3), Pool("avg", 2), ReLU(), Conv(2, 2), Dense(5))
+    net = quantise(network, images)
+    kinds = [spec.kind for spec in net.specs]
+    assert kinds == ["conv", "pool", "requant", "conv", "dense"]
+    pool, requant_spec = net.specs[1:3]
+    assert pool.dst.signed and pool.dst.width == 8
+    assert requant_spec.src == pool.dst and not requant_spec.dst.signed
+    network, images = make(ReLU(), Dense(5))
+    assert [spec.kind for spec in quantise(network, images).specs] in (["dense"], ["requant", "dense"])
+
+
+def test_sigmoid_takes_the_tables_index():
+    network, images = make(Conv(3, 3), Sigmoid(), Pool("sum", 2), Sigmoid(), Dense(5))
+    net = quantise(network, images)
+    kinds = [spec.kind for spec in net.specs]
+    assert kinds == ["conv", "table", "pool", "requant", "table", "dense"]
+    conv, table, _, index, _, _ = net.specs
+    assert conv.dst == table.src == index.dst == QFormat(8, 4)
+    assert table.dst == QFormat(8, 8, False) and table.function == "sigmoid"
+
+
+def test_sigmoid_table():
+    network, images = make(Dense(2), Sigmoid(), Dense(2))
+    table = quantise(network, images).specs[1].table
+    for code in range(256):
+        value = (code - 256 if code > 127 else code) / 16
+        assert table[code] == min(math.floor(256 / (1 + math.exp(-value)) + 0.5), 255)
+
+
+def test_max_pooling_before_a_sigmoid_keeps_the_index_format():
+    network, images = make(Conv(3, 3), Pool("max", 2), Sigmoid(), Dense(5))
+    net = quantise(network, images)
+    assert [spec.kind for spec in net.specs] == ["conv", "pool", "table", "dense"]
+    assert net.specs[0].dst == net.specs[1].dst == QFormat(8, 4)
+
+
+def test_last_sums_are_exact_through_pooling():
+    network, images = make(Dense(4), Sigmoid(), Conv(5, 1))
+    assert quantise(network, images).specs[-1].dst == quantise(network, images).specs[-1].accumulator
+    network, images = make(Conv(5, 3), Pool("avg", 6))
+    conv = quantise(network, images).specs[0]
+    assert conv.dst == conv.accumulator
+
+
+@pytest.mark.parametrize("width", [2, 3, 5, 8, 12, 16])
+def test_widths(width):
+    network, images = make(Conv(3, 3), ReLU(), Conv(2, 3), Sigmoid(), Pool("avg", 2), Dense(5))
+    net = quantise(network, images, Widths(width), Widths(width))
+    for spec in net.specs:
+        if spec.kind in ("conv", "dense"):
+            assert spec.weight_format.width == width
+    by_name = {spec.name: spec for spec in net.specs}
+    assert by_name["conv1"].dst.width == width
+    assert by_name["sigmoid1"].dst == QFormat(width, width, False)
+    assert by_name["pool1"].dst.width == width
+    assert by_name["conv2"].dst == QFormat(8, 4)
+
+
+def test_widths_by_layer():
+    network, images = make(Conv(3, 3), ReLU(), Conv(2, 3), Dense(5))
+    net = quantise(network, images, Widths.parse("6,conv2=3"), Widths.parse("relu1=4, conv2=7"))
+    conv1, conv2, dense = net.specs
+    assert [spec.weight_format.width for spec in net.specs] == [6, 3, 6]
+    assert (conv1.dst.width, conv2.dst.width) == (4, 7) and dense.dst == dense.accumulator
+
+
+@pytest.mark.parametrize("text", ["", "1", "17", "8,conv1", "conv1=x", "=", "8.5", "-4", "conv1=99", "²"])
+def test_widths_that_are_none(text):
+    with pytest.raises(ValueError, match="widths"):
+        Widths.parse(text)
+
+
+def test_unknown_layers():
+    network, images = make(Conv(3, 3), ReLU(), Dense(5))
+    with pytest.raises(ValueError, match=r"'conv9'.*conv1, dense1"):
+        quantise(network, images, Widths(8, {"conv9": 4}))
+    with pytest.raises(ValueError, match="'relu1' has weights"):
+        quantise(network, images, Widths(8, {"relu1": 4}))
+    with pytest.raises(ValueError, match="'pool1' has activations"):
+        quantise(network, images, Widths(), Widths(8, {"pool1": 4}))
+
+
+def test_biases_lie_on_the_accumulators_grid():
+    network, images = make(Conv(3, 3), ReLU(), Dense(5))
+    for layer, spec in zip((network.layers[0], network.layers[2]), quantise(network, images).specs):
+        frac = spec.src.frac + spec.weight_format.frac
+        exact = [math.floor(Fraction(float(b)) * 2**frac + Fraction(1, 2)) for b in layer.params["bias"]]
+        assert spec.bias.tolist() == exact
+
+
+def test_wide_integers_are_close_to_the_floats():
+    network, images = make(
+        Conv(4, 3, 1, "same"), ReLU(), Pool("max", 2), Conv(4, 3), Pool("avg", 2), Dense(6)
+    )
+    net = quantise(network, images, Widths(16), Widths(16))
+    floats = network.logits(images)
+    np.testing.assert_allclose(net.output_format.real(net.logits(images)), floats, atol=2e-3)
+
+
+def test_an_accumulator_that_is_too_wide_names_its_layer():
+    network, images = make(Dense(3), ReLU(), Dense(3))
+    network.layers[0].params["bias"][:] = 1e30
+    with pytest.raises(ValueError, match=r"'dense1'.*too wide"):
+        quantise(network, images)
