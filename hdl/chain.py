@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from itertools import pairwise
 
@@ -61,7 +62,8 @@ def fused(parts, device):
             stages.append((layer, type(part).__name__.lower(), part, None))
     used = Counter()
     for layer, what, part, pipes in stages:
-        name = f"{layer}_{what}"
+        # Verilog takes letters, digits and underscores.
+        name = re.sub(r"\W", "_", f"{layer}_{what}", flags=re.ASCII)
         used[name] += 1
         yield (
             name if used[name] == 1 else f"{name}_{used[name]}",

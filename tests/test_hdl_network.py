@@ -95,8 +95,8 @@ def test_edges(edge):
 
 
 def test_any_name_becomes_verilog():
-    spec = EDGES["a name that is no identifier"]
-    net = QNetwork("edge", U8, (spec,))
+    spec = replace(EDGES["a name that is no identifier"], dst=U8)
+    net = QNetwork("edge", U8, (spec, replace(spec, name="conv_1_é")))
     assert "module top(" in emit(Accelerator(net, Plan.serial(net)))
 
 
