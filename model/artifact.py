@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -23,6 +24,8 @@ from model.qnetwork import QNetwork
 
 FORMAT = 1
 ZOO = Path(__file__).parent / "zoo"
+MAX_BYTES = 1 << 28
+"""Larger artifacts are refused before they are unpacked; a weight takes 1 to 8 bytes."""
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 """Names of nets and layers: they end up in Verilog, paths and reports."""
 
@@ -87,6 +90,8 @@ def load(net) -> QNetwork:
     path = find(str(net))
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            if sum(member.file_size for member in arrays.zip.infolist()) > MAX_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_BYTES:,} bytes")
             return decode(json.loads(bytes(arrays["net.json"])), arrays)
     except (
         ValueError,
@@ -96,8 +101,8 @@ def load(net) -> QNetwork:
         IndexError,
         OverflowError,
         MemoryError,
-        RecursionError,
-        NotImplementedError,
+        RuntimeError,
+        struct.error,
         EOFError,
         OSError,
         zipfile.BadZipFile,
@@ -127,6 +132,8 @@ def decode(description: dict, arrays) -> QNetwork:
             elif field.name in layer:
                 value = layer[field.name]
                 fields[field.name] = QFormat(**value) if isinstance(value, dict) else frozen(value)
+        if unknown := layer.keys() - fields.keys() - {"kind"}:
+            raise ValueError(f"layer {index} has an unknown field {min(unknown)!r}")
         check_name(fields["name"])
         specs.append(spec(**fields))
     return QNetwork(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from model import artifact, cli
@@ -53,7 +52,7 @@ def show(net: QNetwork, answers: list[dict]) -> None:
         first, second = np.argsort(-np.array(answer["logits"]), kind="stable")[[0, 1 % net.classes]]
         apart = net.output_format.real(answer["logits"][first] - answer["logits"][second])
         table.add_row(answer["picture"], answer["class"], class_name(net, int(second)), f"{apart:.2f}")
-    Console().print(table)
+    cli.console().print(table)
 
 
 if __name__ == "__main__":

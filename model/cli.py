@@ -67,6 +67,11 @@ def complain(error, status: int) -> int:
     return status
 
 
+def console() -> Console:
+    """Standard output for tables and lines: names and paths are printed as they are."""
+    return Console(markup=False, highlight=False, emoji=False)
+
+
 def progress() -> Progress:
     """A progress bar on stderr that is silent where stderr is no terminal."""
     console = Console(stderr=True)

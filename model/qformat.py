@@ -101,6 +101,10 @@ class Requant:
     src: QFormat
     dst: QFormat
 
+    def __post_init__(self):
+        if self.src.width - min(self.shift, 0) > 63:
+            raise ValueError(f"values of {self.src} in steps of {self.dst} do not fit 64 bits")
+
     @property
     def shift(self) -> int:
         """Bits to the right; negative to the left."""
@@ -116,8 +120,6 @@ class Requant:
         x = np.asarray(x, dtype=np.int64)
         if self.shift > 0:
             x = (x + self.half) >> self.shift if self.shift < 63 else np.zeros_like(x)
-        elif self.src.width - self.shift > 63:
-            raise ValueError(f"a left shift by {-self.shift} of {self.src} does not fit 64 bits")
         else:
             x = x << -self.shift
         return np.clip(x, self.dst.min, self.dst.max)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from model.geometry import Shape, whole
-from model.qformat import QFormat
+from model.qformat import QFormat, Requant
 
 FLOAT32_EXACT = 1 << 24
 """Integers below this are exact in float32, sums and products of them included."""
@@ -60,6 +60,13 @@ class Spec:
         """The layer in integers: (N, *in_shape) of `src` to (N, *out_shape) of `dst`."""
         raise TypeError(f"{type(self).__name__} has no integer model")
 
+    def requant(self, src: QFormat) -> Requant:
+        """The change from a format within the layer to that of its output."""
+        try:
+            return Requant(src, self.dst)
+        except ValueError as error:
+            self.fail(str(error))
+
     def fail(self, problem: str):
         """Raise a ValueError that names the layer."""
         raise ValueError(f"layer {self.name!r}: {problem}")
@@ -100,6 +107,7 @@ class WeightedSpec(Spec):
                 f"sums up to 2**{math.log2(self.magnitude):.1f} are too wide for exact arithmetic (2**53);"
                 " use narrower weights or activations"
             )
+        self.requant(self.accumulator)
 
     @property
     def matrix(self) -> np.ndarray:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from model import artifact, cli, dataset
@@ -188,7 +187,7 @@ def show(result: dict, net: QNetwork, out: Path) -> None:
             str(spec.dst),
             str(getattr(spec, "weight_format", "")),
         )
-    console = Console()
+    console = cli.console()
     console.print(table)
     images = net.metadata["accuracy"]["images"]
     console.print(

@@ -8,7 +8,6 @@ import numpy as np
 
 from model.geometry import Geometry, Shape
 from model.layer import cropped, every, padded, scratch
-from model.qformat import Requant
 from model.spec import WeightedSpec
 from model.weighted import Weighted
 
@@ -54,7 +53,7 @@ class ConvSpec(WeightedSpec):
     def run(self, x: np.ndarray) -> np.ndarray:
         windows = self.geometry.windows(x, 0)
         sums = self.products(windows.reshape(-1, self.matrix.shape[0]))
-        return Requant(self.accumulator, self.dst)(sums).reshape(len(x), *self.out_shape)
+        return self.requant(self.accumulator)(sums).reshape(len(x), *self.out_shape)
 
 
 class Conv(Weighted):

@@ -8,7 +8,6 @@ import numpy as np
 
 from model.geometry import Shape
 from model.layer import scratch
-from model.qformat import Requant
 from model.spec import WeightedSpec
 from model.weighted import Weighted
 
@@ -40,7 +39,7 @@ class DenseSpec(WeightedSpec):
 
     def run(self, x: np.ndarray) -> np.ndarray:
         sums = self.products(x.reshape(len(x), -1))
-        return Requant(self.accumulator, self.dst)(sums).reshape(len(x), *self.out_shape)
+        return self.requant(self.accumulator)(sums).reshape(len(x), *self.out_shape)
 
 
 class Dense(Weighted):

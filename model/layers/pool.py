@@ -8,7 +8,7 @@ import numpy as np
 
 from model.geometry import Geometry, Shape
 from model.layer import Layer, cropped, every, padded, scratch
-from model.qformat import QFormat, Requant
+from model.qformat import QFormat
 from model.spec import Spec
 
 MODES = ("max", "avg", "sum")
@@ -45,6 +45,12 @@ class PoolSpec(Spec):
             self.fail(str(error))
         if self.mode == "max" and self.src != self.dst:
             self.fail(f"max pooling keeps its format, {self.src}, and cannot make {self.dst}")
+        if self.mode == "sum":
+            self.requant(self.sum_format)
+        if self.mode == "avg":
+            m, c, _ = self.reciprocal
+            if m * max(-self.sum_format.min, self.sum_format.max) + c >= 1 << 63:
+                self.fail(f"averages of {self.src} values in steps of {self.dst} need more than 64 bits")
 
     @property
     def geometry(self) -> Geometry:
@@ -96,7 +102,7 @@ class PoolSpec(Spec):
             return windows.max(axis=(3, 4))
         sums = windows.sum(axis=(3, 4))
         if self.mode == "sum":
-            return Requant(self.sum_format, self.dst)(sums)
+            return self.requant(self.sum_format)(sums)
         m, c, k = self.reciprocal
         return np.clip((sums * m + c) >> k, self.dst.min, self.dst.max)
 

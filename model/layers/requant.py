@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.layer import Activation, scratch
-from model.qformat import QFormat, Requant
+from model.qformat import QFormat
 from model.scale import best_format
 from model.spec import Spec
 
@@ -18,8 +18,12 @@ class RequantSpec(Spec):
 
     kind = "requant"
 
+    def __post_init__(self):
+        super().__post_init__()
+        self.requant(self.src)
+
     def run(self, x: np.ndarray) -> np.ndarray:
-        return Requant(self.src, self.dst)(x)
+        return self.requant(self.src)(x)
 
 
 class ReLU(Activation):
