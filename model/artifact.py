@@ -10,9 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import struct
-import zipfile
-import zlib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -86,32 +84,22 @@ def load(net) -> QNetwork:
     ValueError
         If it does not exist, is no artifact, has another format version, or describes a net that does
         not fit together. The message names the file.
+    OSError
+        If it cannot be opened.
     """
     path = find(str(net))
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if sum(member.file_size for member in arrays.zip.infolist()) > MAX_BYTES:
-                raise ValueError(f"it unpacks to more than {MAX_BYTES:,} bytes")
-            return decode(json.loads(bytes(arrays["net.json"])), arrays)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        OverflowError,
-        MemoryError,
-        RuntimeError,
-        struct.error,
-        EOFError,
-        OSError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        reason = str(error) if isinstance(error, ValueError) else "it is damaged or no convgate artifact"
-        raise ValueError(
-            f"cannot read net {path}: {reason.splitlines()[0] if reason else 'damaged'}"
-        ) from None
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("error")  # NumPy's on headers that it did not write
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                if sum(member.file_size for member in arrays.zip.infolist()) > MAX_BYTES:
+                    raise ValueError(f"it unpacks to more than {MAX_BYTES:,} bytes")
+                return decode(json.loads(bytes(arrays["net.json"])), arrays)
+        except Exception as error:  # whatever a damaged file provokes in zipfile, NumPy or json
+            reason = str(error).partition("\n")[0] if isinstance(error, ValueError) else ""
+            raise ValueError(
+                f"cannot read net {path}: {reason or 'it is damaged or no convgate artifact'}"
+            ) from None
 
 
 def decode(description: dict, arrays) -> QNetwork:

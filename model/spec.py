@@ -95,10 +95,10 @@ class WeightedSpec(Spec):
         if weights.dtype.kind not in "iu" or bias.dtype.kind not in "iu":
             self.fail("weights and bias must be integers")
         weights, bias = weights.astype(np.int64), bias.astype(np.int64)
+        if not weights.size or bias.shape != weights.shape[-1:]:
+            self.fail(f"biases of shape {bias.shape} do not fit weights of shape {weights.shape}")
         if not self.weight_format.contains(weights):
             self.fail(f"a weight lies outside its format {self.weight_format}")
-        if bias.shape != weights.shape[-1:]:
-            self.fail(f"{bias.shape} biases for {weights.shape[-1]} output channels")
         weights.flags.writeable = bias.flags.writeable = False
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "bias", bias)

@@ -1,0 +1,211 @@
+"""Artifacts: there and back, and everything that a file may do wrong."""
+
+import dataclasses
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from model import artifact
+from model.files import replacing
+from random_nets import NetDrawer
+
+
+def same(a, b) -> bool:
+    """Whether two nets have the same integers and description."""
+
+    def plain(spec):
+        fields = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+        return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in fields.items()} | {
+            "kind": spec.kind
+        }
+
+    return (a.name, a.input_format, a.metadata, [plain(s) for s in a.specs]) == (
+        b.name,
+        b.input_format,
+        b.metadata,
+        [plain(s) for s in b.specs],
+    )
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_there_and_back(tmp_path, seed):
+    drawer = NetDrawer(seed)
+    net = drawer.net(drawer.integer(1, 4))
+    net = dataclasses.replace(net, metadata={"classes": ["é", "b"], "accuracy": {"float": 0.5}})
+    artifact.save(tmp_path / "net.npz", net)
+    again = artifact.load(tmp_path / "net.npz")
+    assert same(net, again)
+    images = drawer.images(net, 3)
+    np.testing.assert_array_equal(net.logits(images), again.logits(images))
+    with np.load(tmp_path / "net.npz", allow_pickle=False) as arrays:
+        assert all(array.dtype.kind in "iu" for array in arrays.values())
+
+
+@pytest.fixture
+def net():
+    return NetDrawer(7).net(3)
+
+
+@pytest.fixture
+def saved(tmp_path, net):
+    artifact.save(tmp_path / "net.npz", net)
+    return tmp_path / "net.npz"
+
+
+def refuses(path, problem):
+    with pytest.raises(ValueError, match=problem) as caught:
+        artifact.load(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def edited(path, change=lambda description: None, **members):
+    """Change an artifact's description, or add members."""
+    with np.load(path) as arrays:
+        arrays = dict(arrays)
+    description = json.loads(bytes(arrays["net.json"]))
+    change(description)
+    arrays["net.json"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    np.savez(path, **arrays | members)
+
+
+def set_layer(**fields):
+    return lambda description: description["layers"][0].update(fields)
+
+
+@pytest.mark.parametrize(
+    "change, problem",
+    [
+        (lambda d: d.update(format=2), "format 2, but this version reads format 1"),
+        (lambda d: d.update(format="1"), "format '1'"),
+        (lambda d: d.pop("format"), "damaged"),
+        (lambda d: d.update(layers=[]), "no layers"),
+        (lambda d: d.update(layers=7), "damaged"),
+        (lambda d: d.update(name="../net"), "'../net' is not a letter"),
+        (lambda d: d.update(name="x" * 33), "is not a letter"),
+        (lambda d: d.update(name=3), "the name 3"),
+        (lambda d: d.update(metadata=3), "damaged"),
+        (lambda d: d.update(input_format={"width": 8}), "damaged"),
+        (lambda d: d.update(input_format={"width": 8.5, "frac": 0, "signed": True}), "8.5"),
+        (lambda d: d.update(input_format={"width": 8, "frac": 10**9, "signed": True}), "fraction bits"),
+        (lambda d: d.update(input_format={"width": 8, "frac": 0, "signed": 7}), "signed or not"),
+        (set_layer(kind="lstm"), "unknown kind 'lstm'"),
+        (set_layer(kind=["conv"]), "damaged"),
+        (set_layer(name="a b"), "'a b' is not a letter"),
+        (set_layer(name='x"; $finish; //'), "is not a letter"),
+        (set_layer(in_shape=[1, 2]), "height, width and channels"),
+        (set_layer(in_shape=[1, 2.5, 1]), "whole numbers"),
+        (set_layer(in_shape=[0, 2, 1]), "whole numbers from 1"),
+        (set_layer(dilation=[2, 2]), "unknown field 'dilation'"),
+        (lambda d: d["layers"].append(d["layers"][0]), "another layer has the same name"),
+    ],
+)
+def test_wrong_descriptions(saved, change, problem):
+    edited(saved, change)
+    refuses(saved, problem)
+
+
+def test_wrong_arrays(saved, net):
+    index = next(i for i, spec in enumerate(net.specs) if spec.kind in ("conv", "dense"))
+    spec = net.specs[index]
+    for bad in (spec.weights * 1.0, spec.weights[..., :0], spec.weights + 1000, np.zeros((), int)):
+        edited(saved, **{f"{index}/weights": bad})
+        refuses(saved, spec.name)
+        artifact.save(saved, net)
+    edited(saved, **{f"{index}/bias": np.full(spec.bias.shape, 2**62)})
+    refuses(saved, "too wide")
+
+
+def test_pickles_are_never_opened(saved, net):
+    class Bomb:
+        def __reduce__(self):
+            return pytest.fail, ("the pickle was opened",)
+
+    index = next(i for i, spec in enumerate(net.specs) if spec.kind in ("conv", "dense"))
+    edited(saved, **{f"{index}/weights": np.array([Bomb()], object)})
+    refuses(saved, "pickle|damaged")
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9, 0.99])
+def test_cut_short(saved, share):
+    data = saved.read_bytes()
+    saved.write_bytes(data[: int(len(data) * share)])
+    refuses(saved, "damaged|pickled")
+
+
+def test_other_files(tmp_path):
+    (tmp_path / "a.npz").write_text("hello")
+    refuses(tmp_path / "a.npz", "cannot read net")
+    np.save(tmp_path / "b.npy", np.arange(3))
+    refuses(tmp_path / "b.npy", "damaged")
+    np.savez(tmp_path / "c.npz", x=np.arange(3))
+    refuses(tmp_path / "c.npz", "damaged")
+
+
+def test_bombs_are_not_unpacked(saved):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (1 << 29,)})
+    with (
+        zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("net.json.npy", "w") as member,
+    ):
+        member.write(file.getvalue())
+        for _ in range(1 << 9):
+            member.write(bytes(1 << 20))
+    refuses(saved, "unpacks to more than")
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_mutated_files_never_do_worse_than_a_valueerror(saved, data):
+    net = NetDrawer(7).net(3)
+    artifact.save(saved, net)
+    mutated = bytearray(saved.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
+    saved.write_bytes(mutated)
+    try:
+        artifact.load(saved)
+    except ValueError as error:
+        assert str(saved) in str(error)
+
+
+def test_unknown_nets():
+    for name in ("nowhere", "../zoo/lenet", "", "/", "a\0b"):
+        with pytest.raises(ValueError):
+            artifact.load(name)
+    with pytest.raises(ValueError, match="shipped nets lecture, lenet"):
+        artifact.find("nowhere")
+
+
+def test_an_interrupted_save_leaves_the_old_file(saved, net, monkeypatch):
+    before = saved.read_bytes()
+
+    def interrupted(file, **arrays):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez_compressed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        artifact.save(saved, net)
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == ["net.npz"]
+
+
+def test_metadata_must_be_json(saved, net):
+    before = saved.read_bytes()
+    with pytest.raises(ValueError):
+        artifact.save(saved, dataclasses.replace(net, metadata={"x": float("nan")}))
+    assert saved.read_bytes() == before
+
+
+def test_replacing_makes_folders_and_respects_the_umask(tmp_path):
+    with replacing(tmp_path / "a" / "b.txt", "w") as file:
+        file.write("é")
+    path = tmp_path / "a" / "b.txt"
+    assert path.read_text(encoding="utf-8") == "é" and path.stat().st_mode & 0o600 == 0o600
