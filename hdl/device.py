@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import memory
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,35 @@ class Device:
         m.d.sync += product.eq(factors[0] * factors[1])
         return product
 
+    def block_rom(self, m: Module, addr: Value, words: list[int], width: int) -> Value:
+        """A table in block RAM: the word at an address, two cycles later.
+
+        Parameters
+        ----------
+        m : Module
+        addr : Value
+        words : list of int
+            Contents, each 0 .. 2**width - 1.
+        width : int
+            Bits of a word.
+        """
+        m.submodules.memory = storage = memory.Memory(
+            shape=width, depth=len(words), init=words, attrs={"rom_style": "block"}
+        )
+        port = storage.read_port()
+        word = Signal(width, reset_less=True)
+        m.d.comb += port.addr.eq(addr)
+        m.d.sync += word.eq(port.data)
+        return word
+
+    def rom_brams(self, width: int, depth: int) -> int:
+        """Block RAMs of a `block_rom`."""
+        return self.brams(width, depth)
+
+    def rom_registers(self, width: int, depth: int) -> int:
+        """Flip-flops of a `block_rom`."""
+        return width
+
     def brams(self, width: int, depth: int) -> int:
         """Block RAMs of a memory, in the best of the shapes."""
         return min(-(-depth // words) * -(-width // bits) for words, bits in self.bram_shapes)
@@ -61,7 +91,7 @@ class Device:
 
     def rom_style(self, width: int, depth: int) -> str:
         """``block`` where a block RAM takes the place of at least 64 LUTs, else ``logic``."""
-        worth = self.rom_luts(width, depth) >= 64 * self.brams(width, depth)
+        worth = self.rom_luts(width, depth) >= 64 * self.rom_brams(width, depth)
         return "block" if worth else "logic"
 
     def ram_style(self, width: int, depth: int) -> str:

@@ -116,7 +116,7 @@ def rom(width: int, depth: int, device: Device) -> Budget:
     if depth == 1:
         return Budget()
     if device.rom_style(width, depth) == "block":
-        return Budget(ff=width, bram=device.brams(width, depth))
+        return Budget(ff=device.rom_registers(width, depth), bram=device.rom_brams(width, depth))
     return Budget(lut=device.rom_luts(width, depth), ff=2 * width)
 
 

@@ -37,9 +37,11 @@ class Rom(wiring.Component):
         if len(self.words) == 1:
             m.d.comb += self.data.eq(self.words[0])
             return m
-        style = self.device.rom_style(self.width, len(self.words))
+        if self.device.rom_style(self.width, len(self.words)) == "block":
+            m.d.comb += self.data.eq(self.device.block_rom(m, self.addr, self.words, self.width))
+            return m
         m.submodules.memory = storage = memory.Memory(
-            shape=self.width, depth=len(self.words), init=self.words, attrs={"rom_style": style}
+            shape=self.width, depth=len(self.words), init=self.words, attrs={"rom_style": "logic"}
         )
         port = storage.read_port()
         word = Signal(self.width, reset_less=True)

@@ -106,3 +106,62 @@ def test_an_accelerator_with_hard_multipliers():
     images = rng.integers(0, 256, (40, *net.in_shape))
     result = AcceleratorBench(net, plan, ECP5).run(images, 0.05, seed=1)
     assert first_mismatch(net.logits(images), result) is None
+
+
+TABLES = [(1, 1024), (8, 300), (18, 1024), (19, 513), (36, 512), (37, 512), (100, 40), (7, 2000)]
+"""(bits, words): two ports, one, several blocks, and more words than a block has."""
+
+
+class Tables(wiring.Component):
+    """A word of each of `TABLES`, and one of a mutant, two cycles after its address."""
+
+    def __init__(self, contents):
+        self.contents = contents
+        words = {f"t{n}": unsigned(width) for n, (width, _) in enumerate(TABLES)}
+        super().__init__(
+            {
+                "i": In(stream.Signature(11, always_ready=True)),
+                "o": Out(
+                    stream.Signature(
+                        data.StructLayout({**words, "wrong": unsigned(TABLES[0][0])}), always_ready=True
+                    )
+                ),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        for n, (width, depth) in enumerate(TABLES):
+            part = Module()
+            addr = Signal(range(depth))
+            m.d.comb += addr.eq(self.i.payload % depth)
+            m.d.comb += self.o.payload[f"t{n}"].eq(ECP5.block_rom(part, addr, self.contents[n], width))
+            m.submodules[f"table{n}"] = part
+        mutant = Module()
+        swapped = [self.contents[0][n ^ 512] for n in range(1024)]
+        m.d.comb += self.o.payload.wrong.eq(
+            ECP5.block_rom(mutant, self.i.payload[:10], swapped, TABLES[0][0])
+        )
+        m.submodules.mutant = mutant
+        valid = Signal()
+        m.d.sync += [valid.eq(self.i.valid), self.o.valid.eq(valid)]
+        return m
+
+
+def test_tables_in_block_ram():
+    rng = np.random.default_rng(3)
+    contents = [
+        [int.from_bytes(rng.bytes(16), "little") % (1 << width) for _ in range(depth)]
+        for width, depth in TABLES
+    ]
+    addresses = rng.permutation(2048)
+    component = Tables(contents)
+    verilog = emit(component)
+    blocks = sum(ECP5.rom_brams(width, depth) for width, depth in TABLES if depth <= 1024)
+    assert verilog.count("DP16KD #(") == blocks + 1
+    result = Bench(Tables(contents)).run(addresses, len(addresses))
+    for n, (width, depth) in enumerate(TABLES):
+        expected = [contents[n][address % depth] for address in addresses]
+        got = [int(word) for word in result.beats[f"t{n}"]]
+        assert got == expected, (width, depth)
+    assert [int(word) for word in result.beats["wrong"]] != [contents[0][a % 1024] for a in addresses]
