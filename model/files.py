@@ -8,6 +8,16 @@ import tempfile
 from pathlib import Path
 
 
+def check_writable(*paths) -> None:
+    """Raise a ValueError now if `replacing` could not write one of the files later; None is skipped."""
+    for path in map(Path, filter(None, paths)):
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; name a file to write")
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK):
+            raise ValueError(f"cannot write {path}: {parent} is no folder, or may not be written")
+
+
 @contextlib.contextmanager
 def replacing(path, mode: str = "wb"):
     """A file that takes the place of `path` only when it was written without an error.

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from model import artifact, cli, dataset
 from model.dataset import Dataset
+from model.files import check_writable
 from model.nets import NETS
 from model.network import Network
 from model.qnetwork import QNetwork
@@ -41,6 +42,8 @@ def main(argv: list[str]) -> None:
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
     data = dataset.load(options.data)
+    if len(data.train_images) < VALIDATION:
+        raise ValueError(f"{options.data}: training needs at least {VALIDATION} images")
     rng = np.random.default_rng(options.seed)
     try:
         network = Network(NETS[options.net].layers(data.classes), data.in_shape, rng)
@@ -63,8 +66,7 @@ def main(argv: list[str]) -> None:
     calibration = data.train_images[np.sort(learnt[:CALIBRATION])]
     net = quantise(network, calibration, options.weight_bits, options.activation_bits, options.net, metadata)
     net = judged(net, network, data)
-    out = options.out or Path("build") / f"{options.net}.npz"
-    artifact.save(out, net)
+    artifact.save(options.out, net)
     accuracy = net.metadata["accuracy"]
     rate = len(learnt) * len(history) / max(sum(epoch.seconds for epoch in history), 1e-9)
     result = {
@@ -79,7 +81,7 @@ def main(argv: list[str]) -> None:
         "seconds": seconds,
     }
     cli.write_json(options.json, result)
-    show(result, net, out)
+    show(result, net, options.out)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -101,6 +103,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if options.threads > MAX_THREADS:
         raise ValueError(f"--threads is at most {MAX_THREADS}, not {options.threads}")
+    options.out = options.out or Path("build") / f"{options.net}.npz"
+    check_writable(options.out, options.json)
     return options
 
 

@@ -32,6 +32,8 @@ class Recipe:
     rate : float
         Peak of the learning rate.
     momentum : float
+    clip : float
+        Longest gradient of the mean loss.
     warmup : float
         Share of the steps in which the rate rises.
     averaging : float
@@ -45,6 +47,7 @@ class Recipe:
     batch: int = 128
     rate: float = 0.06
     momentum: float = 0.9
+    clip: float = 0.5
     warmup: float = 0.05
     averaging: float = 0.999
     loss: str = "cross-entropy"
@@ -136,7 +139,7 @@ def fit(
         Called after each step with the images done in this epoch, their mean loss and accuracy.
     """
     steps = -(-len(images) // recipe.batch)
-    optimiser = Momentum(network.vector, recipe.momentum)
+    optimiser = Momentum(network.vector, recipe.momentum, recipe.clip)
     average = Average(network.vector, recipe.averaging)
     loss_of, history = LOSSES[recipe.loss], []
     with Workers.of(network, threads) as workers:
