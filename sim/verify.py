@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
     Stalls(options.stalls)
     started = time.monotonic()
     net = artifact.load(options.net)
-    images = net.checked(dataset.load(options.data).test_images)
+    images = net.checked(dataset.load_part("t10k", options.data)[0])
     if (options.frames or 0) > len(images):
         raise ValueError(f"--frames {options.frames}: the test set has only {len(images)} images")
     images = images[: options.frames or FRAMES]

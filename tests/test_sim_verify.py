@@ -7,6 +7,7 @@ import pytest
 
 from hdl.ecp5 import ECP5
 from hdl.plan import Plan, bound_cycles, cost, default
+from idx import encode
 from model import artifact, cli
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec
 from model.qformat import QFormat
@@ -91,17 +92,12 @@ def test_the_first_mismatch_is_named(bench):
     assert str(first_mismatch(expected, result)).startswith("frame 1: class is ")
 
 
-def write_idx(path, array):
-    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    path.write_bytes(header + array.astype(np.uint8).tobytes())
-
-
 def write_data(folder, images):
     """A folder of IDX files whose test images these are."""
     folder.mkdir()
     for part, some in (("train", images[:2]), ("t10k", images)):
-        write_idx(folder / f"{part}-images-idx4-ubyte", some)
-        write_idx(folder / f"{part}-labels-idx1-ubyte", np.arange(len(some)) % 5)
+        (folder / f"{part}-images-idx4-ubyte").write_bytes(encode(some))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(encode(np.arange(len(some)) % 5))
     return str(folder)
 
 
