@@ -54,7 +54,10 @@ def main(argv: list[str]) -> None:
     order = rng.permutation(len(data.train_images))
     held_out = len(order) // VALIDATION
     kept, learnt = order[:held_out], order[held_out:]
-    history = train(network, recipe, data, learnt, kept, rng, options.threads)
+    try:
+        history = train(network, recipe, data, learnt, kept, rng, options.threads)
+    except FloatingPointError as error:
+        raise cli.Failure(f"training of net {options.net!r} failed: {error}") from None
     seconds = time.perf_counter() - start
     metadata = {
         "command": shlex.join(["python", "-m", "model.train", *argv]),
@@ -141,17 +144,13 @@ def train(
 ) -> list[Epoch]:
     """Train with a progress bar; `learnt` and `kept` are indices of training and validation images."""
     with cli.progress() as progress:
-        task = progress.add_task("training", total=recipe.epochs * len(learnt), note="")
-        start, total = time.perf_counter(), 0
-        last = 0
+        task = progress.add_task("training", total=recipe.epochs, note="")
+        start = time.perf_counter()
 
         def report(images: int, loss: float, accuracy: float) -> None:
-            nonlocal total, last
-            total += images - last if images > last else images
-            last = images
-            rate = total / (time.perf_counter() - start)
-            note = f"loss {loss:.4f}  accuracy {accuracy:.2%}  {rate:,.0f} images/s"
-            progress.update(task, completed=total, note=note)
+            rate = images / (time.perf_counter() - start)
+            note = f"loss {loss:.3f}, {accuracy:.2%} right, {rate:,.0f} images/s"
+            progress.update(task, completed=images / len(learnt), note=note)
 
         return fit(
             network,

@@ -103,6 +103,11 @@ def test_number_of_threads_is_checked(threads):
         pass
 
 
+def test_a_loss_that_is_no_number_ends_training():
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="loss is"):
+        trained(rate=1e38, epochs=50, clip=1e38)
+
+
 def test_momentum():
     vector = np.array([1.0, 2.0])
     optimiser = Momentum(vector, 0.5)
