@@ -177,6 +177,7 @@ def test_classifies(picture, tmp_path, capsys, monkeypatch):
         (["nowhere", "nowhere.png"], "no net 'nowhere'"),
         (["lenet", __file__], "no PNG or JPEG"),
         (["lenet"], "PICTURE"),
+        (["lenet", "nowhere.png", "--json", "."], "name a file to write"),
         ([__file__, "nowhere.png"], "cannot read net"),
     ],
 )
