@@ -245,6 +245,8 @@ def summarise(result: dict, out: Path) -> None:
     )
     reached = f"{clock['target_mhz']:g} MHz met ({clock['fmax_mhz']:g} possible)"
     print(f"{result['net']} on {result['board']}: {reached}")
+    for caveat in result["caveats"]:
+        print(f"  but {caveat}")
     print(f"  {rate['frames_per_second']:,.0f} frames/s, {rate['latency_cycles']:,} cycles to the result")
     print(f"  {used}")
     print(f"  {sum(result['seconds'].values()):.0f} seconds; {out / 'top.bit'}, {out / 'report.md'}")
