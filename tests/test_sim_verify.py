@@ -124,6 +124,15 @@ def test_command(given, tmp_path, capsys):
     assert "cycles between frames" in output.out and output.err == ""
 
 
+@pytest.mark.parametrize("net", artifact.names())
+def test_shipped_nets(net, tmp_path):
+    """Whole nets on the test images that ship, without stalls and with."""
+    report = tmp_path / "verify.json"
+    assert cli.run(verify.main, ["--net", net, "--frames", "40", "--json", str(report)]) == 0
+    result = json.loads(report.read_text())
+    assert (result["net"], result["frames"], result["mismatches"]) == (net, 40, 0)
+
+
 @pytest.mark.parametrize("frames", [1, 3])
 def test_few_frames_are_enough(given, tmp_path, frames):
     report = tmp_path / "verify.json"
@@ -159,6 +168,7 @@ def test_a_mismatch_is_failed_work(given, tmp_path, monkeypatch, capsys):
         (["--stalls", "nan"], "0 <= P < 1"),
         (["--data", "no_folder"], "no_folder"),
         (["--plan", "missing.json"], "missing.json"),
+        (["--json", "."], "name a file to write"),
         (["--plan", __file__], "cannot use plan"),
     ],
 )
