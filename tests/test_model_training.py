@@ -130,6 +130,7 @@ def test_average_starts_at_once_and_forgets():
 
 
 @given(steps=st.integers(1, 200), warmup=st.floats(0, 0.5))
+@settings(deadline=None)
 def test_cosine(steps, warmup):
     rates = [cosine(step, steps, warmup) for step in range(steps)]
     assert all(0 <= rate <= 1 for rate in rates)
