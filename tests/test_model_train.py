@@ -164,7 +164,7 @@ def picture(tmp_path):
 def test_classifies(picture, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = tmp_path / "result.json"
-    assert run(classify, "lenet", picture.name, picture.name, "--invert", "--json", result) == 0
+    assert run(classify, "lenet", picture.name, picture.name, "--invert", "--resize", "--json", result) == 0
     answers = json.loads(result.read_text())["answers"]
     assert [answer["class"] for answer in answers] == ["7", "7"]
     assert len(answers[0]["logits"]) == 10 and max(answers[0]["logits"]) == answers[0]["logits"][7]
@@ -177,12 +177,14 @@ def test_classifies(picture, tmp_path, capsys, monkeypatch):
         (["lenet", "nowhere.png"], "nowhere.png"),
         (["nowhere", "nowhere.png"], "no net 'nowhere'"),
         (["lenet", __file__], "no PNG or JPEG"),
+        (["lenet", "PICTURE"], "140 x 140 pixels, but the net takes 28 x 28 (--resize scales it)"),
         (["lenet"], "PICTURE"),
         (["lenet", "nowhere.png", "--json", "."], "name a file to write"),
         ([__file__, "nowhere.png"], "cannot read net"),
     ],
 )
-def test_classify_refuses(arguments, problem, capsys):
+def test_classify_refuses(arguments, problem, picture, capsys):
+    arguments = [str(picture) if argument == "PICTURE" else argument for argument in arguments]
     try:
         status = run(classify, *arguments)
     except SystemExit as stop:
