@@ -234,10 +234,13 @@ def _(part: ReducePipe, device: Device) -> Budget:
 def _(part: AveragePipe, device: Device) -> Budget:
     factor, _, _ = part.spec.reciprocal
     target = part.spec.dst.width
-    product = part.spec.sum_format.width + factor.bit_length()
+    source = part.spec.sum_format.width
+    product = source + factor.bit_length()
     lane = adder(product) + Budget(lut=3 * target, ff=product + 2 * target + 2)
     if factor & (factor - 1):
-        lane += Budget(dsp=1)
+        # A product wider than a multiplier takes several.
+        parts = [-(-width // device.multiplier_width) for width in (source, factor.bit_length() + 1)]
+        lane += Budget(dsp=parts[0] * parts[1])
     return lane.times(part.lanes) + Budget(ff=4)
 
 

@@ -1,6 +1,5 @@
 """Layers that prepare images: the same integers in training, quantised and from a file; exact division."""
 
-from dataclasses import replace
 from math import floor
 
 import numpy as np
@@ -114,9 +113,3 @@ def test_a_smaller_reciprocal_is_wrong():
     np.testing.assert_array_equal(sums * factor >> shift, [floor(n / 100) for n in sums.tolist()])
     less = -(-(1 << (shift - 1)) // 100)
     assert (sums * less >> (shift - 1) != sums // 100).any()
-
-
-def test_specs_of_one_layer_differ_by_their_fields(network):
-    spec = network.layers[1].spec
-    x = np.full((1, *spec.in_shape), 255)
-    assert replace(spec, divisor=5).run(x).max() == 204

@@ -168,3 +168,19 @@ def test_kernels_that_are_none(kernel):
 def test_reductions_that_do_not_fit(layer, problem):
     with pytest.raises(ValueError, match=problem):
         Network([layer], (4, 4, 1), np.random.default_rng(0))
+
+
+MUTANTS = {
+    "rounded half up": lambda spec, x: np.clip(
+        (2 * spec.sums(x) + spec.divisor) // (2 * spec.divisor), 0, 255
+    ),
+    "not kept within 0..255": lambda spec, x: spec.sums(x) // spec.divisor,
+    "wrapped to 8 bits": lambda spec, x: spec.sums(x) // spec.divisor & 255,
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_the_lecture_s_example_finds_mutants(mutant):
+    network = Network([Reduce(KERNEL)], (4, 4, 1), np.random.default_rng(0))
+    result = MUTANTS[mutant](network.layers[0].spec, image_of(LECTURE))[0, ..., 0]
+    assert result.tolist() != [[138, 255], [250, 67]]
