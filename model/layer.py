@@ -40,6 +40,8 @@ class Layer:
     """Whether the layer sums products, so that its quantised form picks any output format for free."""
     monotone = False
     """Whether the layer may be swapped with any non-decreasing function of a value."""
+    prepares: ClassVar[bool] = False
+    """Whether the layer works on pixels, before all layers that do not; it has no backward pass then."""
 
     name: str
     in_shape: Shape

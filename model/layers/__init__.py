@@ -2,7 +2,9 @@
 
 from model.layers.conv import Conv, ConvSpec
 from model.layers.dense import Dense, DenseSpec
+from model.layers.grey import Grey, GreySpec
 from model.layers.pool import Pool, PoolSpec
+from model.layers.reduce import Reduce, ReduceSpec
 from model.layers.requant import ReLU, RequantSpec
 from model.layers.table import Sigmoid, TableSpec
 
@@ -12,13 +14,19 @@ __all__ = [
     "ConvSpec",
     "Dense",
     "DenseSpec",
+    "Grey",
+    "GreySpec",
     "Pool",
     "PoolSpec",
     "ReLU",
+    "Reduce",
+    "ReduceSpec",
     "RequantSpec",
     "Sigmoid",
     "TableSpec",
 ]
 
-SPECS = {spec.kind: spec for spec in (ConvSpec, PoolSpec, TableSpec, RequantSpec, DenseSpec)}
+SPECS = {
+    spec.kind: spec for spec in (GreySpec, ReduceSpec, ConvSpec, PoolSpec, TableSpec, RequantSpec, DenseSpec)
+}
 """Every kind of quantised layer, by the name that artifacts store."""
