@@ -59,6 +59,8 @@ class Network:
                 layer.build(name, shape, rng, dtype)
             except ValueError as error:
                 raise ValueError(f"layer {name!r}: {error}") from None
+            if layer.final and layer is not self.layers[-1]:
+                raise ValueError(f"layer {name!r}: it can only stand at the end of a net")
             shape = layer.out_shape
         self.out_shape = shape
         self.vector = self.flat([layer.params for layer in self.layers])

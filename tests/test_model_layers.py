@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from model.layers import Conv, Dense, Pool, ReLU, Sigmoid
+from model.layers import Conv, Dense, Function, Identity, LeakyReLU, Pool, ReLU, Sigmoid, Softmax, Tanh
 from model.losses import LOSSES
 from model.network import Network
+from model.qformat import QFormat
 
 STEP = 1e-5
 
@@ -34,11 +35,32 @@ def layer_cases(draw, kind):
     elif kind in ("max", "avg", "sum"):
         layer = Pool(kind, *draw(windows(shape[:2])))
     else:
-        layer = {"relu": ReLU, "sigmoid": Sigmoid}[kind]()
+        layer = ACTIVATIONS[kind][0](draw)
     return layer, shape, draw(st.integers(0, 2**32 - 1))
 
 
-KINDS = ("conv", "dense", "max", "avg", "sum", "relu", "sigmoid")
+def swish(x):
+    return x / (1 + np.exp(-x))
+
+
+def swish_slope(x):
+    return (1 + np.exp(-x) + x * np.exp(-x)) / (1 + np.exp(-x)) ** 2
+
+
+ACTIVATIONS = {
+    "relu": (lambda draw: ReLU(), lambda layer, x: np.where(x > 0, x, 0)),
+    "sigmoid": (lambda draw: Sigmoid(), lambda layer, x: 1 / (1 + np.exp(-x))),
+    "tanh": (lambda draw: Tanh(), lambda layer, x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)),
+    "leaky": (
+        lambda draw: LeakyReLU(draw(st.floats(0, 1))),
+        lambda layer, x: np.where(x > 0, x, layer.slope * x),
+    ),
+    "identity": (lambda draw: Identity(), lambda layer, x: x),
+    "function": (lambda draw: Function("swish", swish, swish_slope), lambda layer, x: swish(x)),
+    "softmax": (lambda draw: Softmax(), lambda layer, x: np.exp(x) / np.exp(x).sum()),
+}
+"""How to draw each, and the function itself."""
+KINDS = ("conv", "dense", "max", "avg", "sum", *ACTIVATIONS)
 
 
 def build(layer, shape, seed):
@@ -61,8 +83,8 @@ def expected(layer, image):
     if isinstance(layer, Pool):
         g = layer.geometry
         return naive.pool(image, layer.mode, g.kernel, g.stride, g.padding)
-    image = np.array(image)
-    return np.where(image > 0, image, 0) if isinstance(layer, ReLU) else 1 / (1 + np.exp(-image))
+    (h,) = (h for make, h in ACTIVATIONS.values() if type(layer) is type(make(lambda _: 0)))
+    return h(layer, np.array(image))
 
 
 def covered(layer):
@@ -249,6 +271,7 @@ def test_float32_and_float64_agree():
         ([Pool("max", 2), Pool("avg", 5)], "layer 'pool2': a window of 5 x 5"),
         ([Conv(2, 3, 0)], "layer 'conv1': a stride"),
         ([Conv(2, 3, 1, "full")], "layer 'conv1': padding"),
+        ([Conv(2, 3), Softmax(), Dense(2)], "layer 'softmax1': .*end of a net"),
         ([], "at least one layer"),
     ],
 )
@@ -257,7 +280,17 @@ def test_network_errors_name_the_layer(layers, problem):
         Network(layers, (8, 8, 1), np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("make", [lambda: Conv(0, 3), lambda: Dense(0), lambda: Pool("median", 2)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Conv(0, 3),
+        lambda: Dense(0),
+        lambda: Pool("median", 2),
+        lambda: LeakyReLU(1.5),
+        lambda: LeakyReLU(float("nan")),
+        lambda: Tanh(QFormat(13, 4)),
+    ],
+)
 def test_layers_refuse(make):
     with pytest.raises(ValueError):
         make()

@@ -2,9 +2,12 @@
 
 from model.layers.conv import Conv, ConvSpec
 from model.layers.dense import Dense, DenseSpec
+from model.layers.functions import Function, LeakyReLU, Sigmoid, Tanh
+from model.layers.identity import Identity
 from model.layers.pool import Pool, PoolSpec
 from model.layers.requant import ReLU, RequantSpec
-from model.layers.table import Sigmoid, TableSpec
+from model.layers.softmax import Softmax
+from model.layers.table import TableSpec
 
 __all__ = [
     "SPECS",
@@ -12,12 +15,17 @@ __all__ = [
     "ConvSpec",
     "Dense",
     "DenseSpec",
+    "Function",
+    "Identity",
+    "LeakyReLU",
     "Pool",
     "PoolSpec",
     "ReLU",
     "RequantSpec",
     "Sigmoid",
+    "Softmax",
     "TableSpec",
+    "Tanh",
 ]
 
 SPECS = {spec.kind: spec for spec in (ConvSpec, PoolSpec, TableSpec, RequantSpec, DenseSpec)}
