@@ -14,6 +14,7 @@ from rich.table import Table
 
 from model import artifact, cli, dataset
 from model.dataset import Dataset
+from model.losses import LOSSES, Penalty
 from model.nets import NETS
 from model.network import Network
 from model.qnetwork import QNetwork
@@ -30,6 +31,7 @@ examples:
   python -m model.train lecture --epochs 5 --seed 0
   python -m model.train lenet --data my_images/ --out my.npz  IDX files of your own, any size and classes
   python -m model.train lenet --weight-bits 6,conv1=8 --activation-bits 6
+  python -m model.train lenet --loss rmse --penalty 0.001 --norm 1
 """
 
 
@@ -37,9 +39,7 @@ def main(argv: list[str]) -> None:
     """Run the command."""
     options = parse(argv)
     start = time.perf_counter()
-    recipe = NETS[options.net].recipe
-    if options.epochs is not None:
-        recipe = replace(recipe, epochs=options.epochs)
+    recipe = recipe_of(options)
     data = dataset.load(options.data)
     rng = np.random.default_rng(options.seed)
     try:
@@ -91,6 +91,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=natural, default=0, metavar="S", help="of every random draw (0)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="artifact to write (build/NET.npz)")
     parser.add_argument("--threads", type=positive, default=2, metavar="N", help="share the work (2)")
+    parser.add_argument("--loss", choices=sorted(LOSSES), help="what training makes small (cross-entropy)")
+    parser.add_argument(
+        "--penalty", type=float, metavar="L", help="add L times the norm of the weights to the loss (0)"
+    )
+    parser.add_argument("--norm", type=float, default=2, metavar="P", help="its p-norm, P from 1 (2)")
     parser.add_argument(
         "--weight-bits", type=widths, default=Widths(), metavar="BITS", help="8, or 8,conv1=4 by layer"
     )
@@ -102,6 +107,18 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if options.threads > MAX_THREADS:
         raise ValueError(f"--threads is at most {MAX_THREADS}, not {options.threads}")
     return options
+
+
+def recipe_of(options: argparse.Namespace) -> Recipe:
+    """The net's recipe with the user's changes."""
+    changes = {
+        "epochs": options.epochs,
+        "loss": options.loss,
+        "penalty": Penalty(options.penalty, options.norm) if options.penalty is not None else None,
+    }
+    return replace(
+        NETS[options.net].recipe, **{key: value for key, value in changes.items() if value is not None}
+    )
 
 
 def positive(text: str) -> int:

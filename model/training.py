@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from model.augment import Affine
-from model.losses import LOSSES
+from model.losses import LOSSES, Penalty
 from model.network import CHUNK, Network
 from model.optim import Average, Momentum, cosine
 
@@ -39,6 +39,8 @@ class Recipe:
     loss : str
         One of `model.losses.LOSSES`.
     augment : Affine, optional
+    penalty : Penalty, optional
+        On the weights of all layers together, biases left out; added to the mean loss.
     """
 
     epochs: int
@@ -49,6 +51,7 @@ class Recipe:
     averaging: float = 0.999
     loss: str = "cross-entropy"
     augment: Affine | None = None
+    penalty: Penalty | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Epoch:
     Attributes
     ----------
     loss, accuracy : float
-        Means over the (moved) training images, as the net was when it met them.
+        Means over the (moved) training images, as the net was when it met them; the loss with its penalty.
     validation : float
         Share of the validation images that the averaged net classifies right.
     seconds : float
@@ -155,6 +158,10 @@ def fit(
                 results = workers.map(chunk_gradient, len(batch))
                 gradient = sum(result[2] for result in results)
                 gradient /= len(batch)
+                if recipe.penalty:
+                    penalty, slope = recipe.penalty(network.vector[network.weights])
+                    gradient[network.weights] += slope
+                    loss += penalty * len(batch)
                 share = cosine(epoch * steps + step, recipe.epochs * steps, recipe.warmup)
                 optimiser.step(gradient, recipe.rate * share)
                 average.update(network.vector)

@@ -206,6 +206,8 @@ def test_losses(loss, seed, classes):
     one = np.eye(classes)[labels]
     if loss == "rmse":
         direct = np.sqrt(((outputs - one) ** 2).mean(axis=1)).sum()
+    elif loss == "binary-cross-entropy":
+        direct = -np.log(np.where(one == 1, 1, np.exp(-outputs)) / (1 + np.exp(-outputs))).sum()
     else:
         direct = -np.log((np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True))[one == 1]).sum()
     assert value == pytest.approx(direct, rel=1e-12)
@@ -219,8 +221,9 @@ def test_losses(loss, seed, classes):
 def test_losses_at_their_edges():
     value, slope = LOSSES["rmse"](np.eye(3), np.arange(3))
     assert value == 0 and not slope.any()
-    value, slope = LOSSES["cross-entropy"](np.array([[1e4, -1e4]]), np.array([1]))
-    assert value == 2e4 and np.isfinite(slope).all()
+    for loss in ("cross-entropy", "binary-cross-entropy"):
+        value, slope = LOSSES[loss](np.array([[1e4, -1e4]]), np.array([1]))
+        assert value == 2e4 and np.isfinite(slope).all()
 
 
 @pytest.mark.parametrize("loss", LOSSES)
