@@ -25,7 +25,7 @@ from hdl.folding import Plan, weighted
 from hdl.plan import DEFAULT_MULTIPLIERS, search
 from model import artifact, cli
 from model.cli import Failure
-from model.files import replacing
+from model.files import check_writable, replacing
 from model.qnetwork import QNetwork
 from sim.accelerator import Figures, measure
 
@@ -53,6 +53,9 @@ def main(argv: list[str]) -> None:
     design = Design.of(target, net, plan, clock_mhz=options.clock, baud=options.baud)
     budget = checked_fit(design)
     out = Path("build", options.board.lower()) if options.out is None else Path(options.out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file, not a folder")
+    check_writable(out / "report.json", options.json)
     if options.verilog_only:
         with replacing(out / "top.v", "w") as file:
             file.write(design.verilog())
@@ -143,8 +146,6 @@ def build(design: Design, budget: Budget, out: Path, seed: int) -> dict:
     Failure
         If a tool fails, or the clock is missed; then the report is written, but no bitstream.
     """
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out {out} is a file, not a folder")
     check_tools()
     out.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -244,6 +245,8 @@ def summarise(result: dict, out: Path) -> None:
     )
     reached = f"{clock['target_mhz']:g} MHz met ({clock['fmax_mhz']:g} possible)"
     print(f"{result['net']} on {result['board']}: {reached}")
+    for caveat in result["caveats"]:
+        print(f"  but {caveat}")
     print(f"  {rate['frames_per_second']:,.0f} frames/s, {rate['latency_cycles']:,} cycles to the result")
     print(f"  {used}")
     print(f"  {sum(result['seconds'].values()):.0f} seconds; {out / 'top.bit'}, {out / 'report.md'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from boards.design import Design
+from boards.targets import Target
 from hdl.estimate import Budget
 from hdl.plan import cost
 from model.cli import Failure
@@ -38,16 +39,15 @@ def report(
     """
     target, net = design.target, design.net
     hertz = design.pll.output_hz
-    accuracy = net.metadata.get("accuracy", {})
+    used = used_cells(routed, target.cells)
     return {
         "board": target.name,
         "device": target.device,
         "net": net.name,
-        "accuracy": {key: accuracy.get(key) for key in ("float", "quantised", "images")},
+        "accuracy": accuracy(net.metadata),
         "clock": clock(routed, hertz / 1e6),
         "resources": {
-            name: {"used": used, "available": getattr(target.budget, name)}
-            for name, used in used_cells(routed, target.cells).items()
+            name: {"used": count, "available": getattr(target.budget, name)} for name, count in used.items()
         },
         "stages": [asdict(stage) for stage in cost(net, design.plan)],
         "throughput": {
@@ -65,7 +65,25 @@ def report(
         "build": design.build_hash.hex(),
         "serial": {"baud": design.link.baud.rate, "timeout_seconds": design.link.timeout},
         "multipliers": design.plan.multipliers,
+        "caveats": caveats(target, hertz / 1e6, used["dsp"]),
     }
+
+
+def accuracy(metadata: dict) -> dict:
+    """What an artifact's metadata say of the net's accuracy; None throughout if they do not say it all."""
+    keys, stated = ("float", "quantised", "images"), metadata.get("accuracy")
+    known = isinstance(stated, dict) and all(isinstance(stated.get(key), int | float) for key in keys)
+    return {key: stated[key] if known else None for key in keys}
+
+
+def caveats(target: Target, clock_mhz: float, multipliers: int) -> list[str]:
+    """What a reader should know before trusting the figures."""
+    if not multipliers or clock_mhz <= target.timed_dsp_mhz:
+        return []
+    return [
+        f"nextpnr does not time the paths inside the chip's multipliers: above {target.timed_dsp_mhz:g} MHz"
+        " they are unproven"
+    ]
 
 
 def clock(routed: dict, target_mhz: float) -> dict:
@@ -117,6 +135,7 @@ def markdown(result: dict) -> str:
         f"- chip: {result['device']}",
         f"- core clock: {clock['target_mhz']:g} MHz asked for, {clock['fmax_mhz']:g} MHz possible:"
         f" **{'met' if clock['met'] else 'MISSED'}**",
+        *(f"- but: {caveat}" for caveat in result["caveats"]),
         *slowest(result["critical_path"]),
         f"- rate: {rate['frames_per_second']:,.0f} frames/s, one each {rate['ii_cycles']:,} cycles"
         f" ({rate['efficiency']:.0%} of what {result['multipliers']} multipliers could do)",

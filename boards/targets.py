@@ -39,6 +39,8 @@ class Target:
     family : Device
     cells : dict of str
         Name of each kind of resource in nextpnr's report.
+    timed_dsp_mhz : float
+        Fastest clock at which the tools' silence on the paths inside a multiplier does no harm.
     programmer : tuple of str
         The command that loads a bitstream, which is named after it.
     """
@@ -55,6 +57,7 @@ class Target:
     reset: str | None
     family: Device
     cells: dict[str, str]
+    timed_dsp_mhz: float
     programmer: tuple[str, ...]
 
     @property
@@ -91,6 +94,7 @@ TARGETS = {
         reset="button_pwr",
         family=ECP5,
         cells=ECP5_CELLS,
+        timed_dsp_mhz=170,
         programmer=("openFPGALoader", "--board", "ulx3s"),
     )
     for size, budget in ECP5_BUDGETS.items()

@@ -147,7 +147,7 @@ class Plan:
         OSError
             If it cannot be read.
         """
-        with open(path, encoding="utf-8") as file:
+        with open(path, "rb") as file:
             text = file.read(1 << 20)
         try:
             stages = {

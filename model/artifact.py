@@ -91,6 +91,9 @@ def load(net) -> QNetwork:
     with open(path, "rb") as file, warnings.catch_warnings():
         warnings.simplefilter("error")  # NumPy's on headers that it did not write
         try:
+            if file.read(2) != b"PK":
+                raise ValueError  # NumPy takes what is no zip for a pickle, and says how to open that
+            file.seek(0)
             with np.load(file, allow_pickle=False) as arrays:
                 if sum(member.file_size for member in arrays.zip.infolist()) > MAX_BYTES:
                     raise ValueError(f"it unpacks to more than {MAX_BYTES:,} bytes")

@@ -23,10 +23,10 @@ class Affine:
         Largest shift down and to the right, pixels.
     """
 
-    rotation: float = 10.0
-    scale: float = 0.1
-    shear: float = 0.1
-    shift: float = 1.5
+    rotation: float
+    scale: float
+    shear: float
+    shift: float
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Maps for `count` images, (count, 2, 3) float32.

@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from model import artifact, cli
+from model.files import check_writable
 from model.image import read_image
 from model.qnetwork import QNetwork
 
@@ -26,6 +27,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--invert", action="store_true", help="take black for white")
     parser.add_argument("--json", metavar="FILE", help="write classes and logits as JSON")
     options = parser.parse_args(argv)
+    check_writable(options.json)
     net = artifact.load(options.net)
     images = np.stack([read_image(path, net.in_shape, options.invert) for path in options.pictures])
     logits = net.logits(images)

@@ -8,6 +8,23 @@ import tempfile
 from pathlib import Path
 
 
+def check_writable(*paths) -> None:
+    """Raise a ValueError now if `replacing` could not write one of the files later; None is skipped."""
+    for path in map(Path, filter(None, paths)):
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; name a file to write")
+        if special(path):
+            continue
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK):
+            raise ValueError(f"cannot write {path}: {parent} is no folder, or may not be written")
+
+
+def special(path: Path) -> bool:
+    """Whether a path is a device or a pipe, such as ``/dev/null``: written to, never replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 @contextlib.contextmanager
 def replacing(path, mode: str = "wb"):
     """A file that takes the place of `path` only when it was written without an error.
@@ -15,18 +32,23 @@ def replacing(path, mode: str = "wb"):
     Parameters
     ----------
     path : str or Path
-        Its folder is made if it is missing.
+        Its folder is made if it is missing. A link stays: what it points to is replaced.
     mode : {"wb", "w"}
 
     Yields
     ------
     file object
     """
-    path = Path(path)
+    path, encoding = Path(path), None if "b" in mode else "utf-8"
+    if special(path):
+        with open(path, mode, encoding=encoding) as file:
+            yield file
+        return
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
+        with os.fdopen(handle, mode, encoding=encoding) as file:
             yield file
         umask = os.umask(0)
         os.umask(umask)

@@ -118,7 +118,7 @@ class Geometry:
 
 def whole(value) -> bool:
     """Whether a value is a whole number by its type."""
-    return isinstance(value, (int, np.integer))
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def pair(value, what: str) -> tuple[int, int]:

@@ -46,7 +46,7 @@ def lenet(classes: int) -> list[Layer]:
 
 
 NETS = {
-    "lecture": Net(lecture, Recipe(epochs=16, rate=1.0)),
-    "lenet": Net(lenet, Recipe(epochs=15, rate=0.06, augment=Affine())),
+    "lecture": Net(lecture, Recipe(epochs=25, rate=1.5, augment=Affine(5, 0.05, 0.05, 1))),
+    "lenet": Net(lenet, Recipe(epochs=15, rate=0.1, augment=Affine(7, 0.07, 0.07, 1))),
 }
 """By the names that commands take."""

@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 
+TINY = 1e-30
+"""In place of a length of zero."""
+
 
 class Momentum:
     """Stochastic gradient descent with momentum.
@@ -16,16 +19,19 @@ class Momentum:
         The parameters, changed in place.
     momentum : float
         Share of the last step that the next one keeps.
+    clip : float
+        Longest gradient; a longer one keeps its direction only. High rates stay safe on bright images.
     """
 
-    def __init__(self, vector: np.ndarray, momentum: float):
-        self.vector, self.momentum = vector, momentum
+    def __init__(self, vector: np.ndarray, momentum: float, clip: float = math.inf):
+        self.vector, self.momentum, self.clip = vector, momentum, clip
         self.velocity = np.zeros_like(vector)
 
     def step(self, gradient: np.ndarray, rate: float) -> None:
         """Go down the gradient of the mean loss."""
+        norm = math.sqrt(gradient @ gradient)
         self.velocity *= self.momentum
-        self.velocity -= rate * gradient
+        self.velocity -= rate * min(1.0, self.clip / max(norm, TINY)) * gradient
         self.vector += self.velocity
 
 

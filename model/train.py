@@ -14,6 +14,7 @@ from rich.table import Table
 
 from model import artifact, cli, dataset
 from model.dataset import Dataset
+from model.files import check_writable
 from model.losses import LOSSES, Penalty
 from model.nets import NETS
 from model.network import Network
@@ -41,6 +42,8 @@ def main(argv: list[str]) -> None:
     start = time.perf_counter()
     recipe = recipe_of(options)
     data = dataset.load(options.data)
+    if len(data.train_images) < VALIDATION:
+        raise ValueError(f"{options.data}: training needs at least {VALIDATION} images")
     rng = np.random.default_rng(options.seed)
     try:
         network = Network(NETS[options.net].layers(data.classes), data.in_shape, rng)
@@ -51,7 +54,10 @@ def main(argv: list[str]) -> None:
     order = rng.permutation(len(data.train_images))
     held_out = len(order) // VALIDATION
     kept, learnt = order[:held_out], order[held_out:]
-    history = train(network, recipe, data, learnt, kept, rng, options.threads)
+    try:
+        history = train(network, recipe, data, learnt, kept, rng, options.threads)
+    except FloatingPointError as error:
+        raise cli.Failure(f"training of net {options.net!r} failed: {error}") from None
     seconds = time.perf_counter() - start
     metadata = {
         "command": shlex.join(["python", "-m", "model.train", *argv]),
@@ -63,8 +69,7 @@ def main(argv: list[str]) -> None:
     calibration = data.train_images[np.sort(learnt[:CALIBRATION])]
     net = quantise(network, calibration, options.weight_bits, options.activation_bits, options.net, metadata)
     net = judged(net, network, data)
-    out = options.out or Path("build") / f"{options.net}.npz"
-    artifact.save(out, net)
+    artifact.save(options.out, net)
     accuracy = net.metadata["accuracy"]
     rate = len(learnt) * len(history) / max(sum(epoch.seconds for epoch in history), 1e-9)
     result = {
@@ -79,7 +84,7 @@ def main(argv: list[str]) -> None:
         "seconds": seconds,
     }
     cli.write_json(options.json, result)
-    show(result, net, out)
+    show(result, net, options.out)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -106,6 +111,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if options.threads > MAX_THREADS:
         raise ValueError(f"--threads is at most {MAX_THREADS}, not {options.threads}")
+    options.out = options.out or Path("build") / f"{options.net}.npz"
+    check_writable(options.out, options.json)
     return options
 
 
@@ -154,17 +161,13 @@ def train(
 ) -> list[Epoch]:
     """Train with a progress bar; `learnt` and `kept` are indices of training and validation images."""
     with cli.progress() as progress:
-        task = progress.add_task("training", total=recipe.epochs * len(learnt), note="")
-        start, total = time.perf_counter(), 0
-        last = 0
+        task = progress.add_task("training", total=recipe.epochs, note="")
+        start = time.perf_counter()
 
         def report(images: int, loss: float, accuracy: float) -> None:
-            nonlocal total, last
-            total += images - last if images > last else images
-            last = images
-            rate = total / (time.perf_counter() - start)
-            note = f"loss {loss:.4f}  accuracy {accuracy:.2%}  {rate:,.0f} images/s"
-            progress.update(task, completed=total, note=note)
+            rate = images / (time.perf_counter() - start)
+            note = f"loss {loss:.3f}, {accuracy:.2%} right, {rate:,.0f} images/s"
+            progress.update(task, completed=images / len(learnt), note=note)
 
         return fit(
             network,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,8 @@ class Recipe:
     rate : float
         Peak of the learning rate.
     momentum : float
+    clip : float
+        Longest gradient of the mean loss.
     warmup : float
         Share of the steps in which the rate rises.
     averaging : float
@@ -47,6 +50,7 @@ class Recipe:
     batch: int = 128
     rate: float = 0.06
     momentum: float = 0.9
+    clip: float = 1.0
     warmup: float = 0.05
     averaging: float = 0.999
     loss: str = "cross-entropy"
@@ -136,45 +140,62 @@ def fit(
     threads : int
         Any number gives the same net, bit for bit.
     report : callable
-        Called after each step with the images done in this epoch, their mean loss and accuracy.
+        Called after each step with the images done so far in all epochs, and the mean loss and accuracy
+        of those of this epoch.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is no finite number any more.
     """
-    steps = -(-len(images) // recipe.batch)
-    optimiser = Momentum(network.vector, recipe.momentum)
+    starts = range(0, len(images), recipe.batch)
+    steps, total = 0, recipe.epochs * len(starts)
+    optimiser = Momentum(network.vector, recipe.momentum, recipe.clip)
     average = Average(network.vector, recipe.averaging)
-    loss_of, history = LOSSES[recipe.loss], []
+    history = []
     with Workers.of(network, threads) as workers:
         for epoch in range(recipe.epochs):
-            order, done, loss, correct, start = rng.permutation(len(images)), 0, 0.0, 0, time.perf_counter()
-            for step in range(steps):
-                batch = order[step * recipe.batch : (step + 1) * recipe.batch]
+            begin, done, loss, correct = time.perf_counter(), 0, 0.0, 0
+            order = rng.permutation(len(images))
+            for start in starts:
+                batch = order[start : start + recipe.batch]
                 maps = recipe.augment.draw(rng, len(batch)) if recipe.augment else None
-
-                def chunk_gradient(chunk, caches, batch=batch, maps=maps):
-                    x = images[batch[chunk]]
-                    if maps is not None:
-                        x = recipe.augment.apply(x, maps[chunk])
-                    return network.gradient(x, labels[batch[chunk]], loss_of, caches)
-
-                results = workers.map(chunk_gradient, len(batch))
-                gradient = sum(result[2] for result in results)
-                gradient /= len(batch)
-                if recipe.penalty:
-                    penalty, slope = recipe.penalty(network.vector[network.weights])
-                    gradient[network.weights] += slope
-                    loss += penalty * len(batch)
-                share = cosine(epoch * steps + step, recipe.epochs * steps, recipe.warmup)
-                optimiser.step(gradient, recipe.rate * share)
+                losses, hits, gradient = batch_gradient(
+                    network, recipe, images[batch], labels[batch], maps, workers
+                )
+                optimiser.step(gradient, recipe.rate * cosine(steps, total, recipe.warmup))
                 average.update(network.vector)
-                done += len(batch)
-                loss += sum(result[0] for result in results)
-                correct += sum(result[1] for result in results)
-                report(done, loss / done, correct / done)
-            seconds = time.perf_counter() - start
+                steps, done, loss, correct = steps + 1, done + len(batch), loss + losses, correct + hits
+                if not math.isfinite(loss):
+                    raise FloatingPointError(f"the loss is {loss} in epoch {epoch + 1}")
+                report(epoch * len(images) + done, loss / done, correct / done)
+            seconds = time.perf_counter() - begin
             with averaged(network, average):
-                share = accuracy(network, *validation, workers)
-            history.append(Epoch(loss / done, correct / done, share, seconds))
+                validated = accuracy(network, *validation, workers)
+            history.append(Epoch(loss / done, correct / done, validated, seconds))
     network.vector[:] = average.mean
     return history
+
+
+def batch_gradient(
+    network: Network, recipe: Recipe, images, labels, maps, workers: Workers
+) -> tuple[float, int, np.ndarray]:
+    """Sum of the losses, number of right answers and mean gradient of a batch, moved by `maps` if any.
+
+    The penalty counts for every image.
+    """
+
+    def task(chunk, caches):
+        x = images[chunk] if maps is None else recipe.augment.apply(images[chunk], maps[chunk])
+        return network.gradient(x, labels[chunk], LOSSES[recipe.loss], caches)
+
+    losses, correct, gradients = zip(*workers.map(task, len(images)))
+    loss, gradient = sum(losses), sum(gradients) / len(images)
+    if recipe.penalty:
+        penalty, slope = recipe.penalty(network.vector[network.weights])
+        loss += penalty * len(images)
+        gradient[network.weights] += slope
+    return loss, sum(correct), gradient
 
 
 @contextmanager

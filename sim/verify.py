@@ -13,6 +13,7 @@ from rich.table import Table
 
 import hdl.plan
 from model import artifact, cli, dataset
+from model.files import check_writable
 from model.qnetwork import QNetwork
 from sim.accelerator import STEADY, AcceleratorBench, Figures, first_mismatch, wrong
 from sim.bench import Result, Stalls
@@ -54,9 +55,10 @@ def main(argv: list[str]) -> None:
     if options.frames is not None and options.frames < 1:
         raise ValueError(f"--frames must be at least 1, not {options.frames}")
     Stalls(options.stalls)
+    check_writable(options.json)
     started = time.monotonic()
     net = artifact.load(options.net)
-    images = net.checked(dataset.load(options.data).test_images)
+    images = net.checked(dataset.load_part("t10k", options.data)[0])
     if (options.frames or 0) > len(images):
         raise ValueError(f"--frames {options.frames}: the test set has only {len(images)} images")
     images = images[: options.frames or FRAMES]

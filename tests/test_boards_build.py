@@ -1,5 +1,6 @@
 """The build command: bad input, failures half-way, reports; with fake tools, and once with the true ones."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -133,7 +134,11 @@ def test_impossible_clock(capsys, net, clock):
         (["--plan", "none.json"], "none.json"),
         (["--clock", "fast"], "--clock"),
         (["--seed", "-1"], "--seed"),
-        (["--out", "plan.json"], "plan.json"),
+        (["--out", "plan.json"], "plan.json is a file, not a folder"),
+        (["--out", "plan.json", "--verilog-only"], "plan.json is a file, not a folder"),
+        (["--out", "plan.json/x"], "plan.json is no folder"),
+        (["--json", "."], "name a file to write"),
+        (["--json", "plan.json/x"], "plan.json is no folder"),
         (["--program", "--verilog-only"], "--program"),
         (["--colour"], "--colour"),
     ],
@@ -183,9 +188,26 @@ def test_products_and_report(capsys, net, fake):
     }
     assert set(report["estimate"]) == {"lut", "ff", "dsp", "bram"}
     assert set(report["seconds"]) >= {"elaborate", "synthesis", "place_and_route", "pack"}
+    assert report["caveats"] == []
     digest = hashlib.sha256(b"bits").hexdigest()
     assert report["bitstream"] == {"path": "top.bit", "sha256": digest}
     assert digest in Path("build/ulx3s/report.md").read_text()
+
+
+def test_a_clock_that_multipliers_are_not_timed_at_is_not_just_met(capsys, net, fake, monkeypatch):
+    monkeypatch.setenv("FMAX", "210")
+    status, out, _ = run(capsys, "ulx3s", "--net", net, "--clock", "200")
+    (caveat,) = json.loads(Path("build/ulx3s/report.json").read_text())["caveats"]
+    assert status == 0 and "above 170 MHz they are unproven" in caveat
+    assert caveat in out and caveat in Path("build/ulx3s/report.md").read_text()
+
+
+@pytest.mark.parametrize("stated", [None, 5, {"quantised": 0.5}, {"float": 1, "quantised": "x", "images": 9}])
+def test_metadata_of_another_form_do_not_spoil_a_build(capsys, net, fake, stated):
+    artifact.save(net, dataclasses.replace(tiny_net(), metadata={"accuracy": stated}))
+    assert run(capsys, "ulx3s", "--net", net)[0] == 0
+    report = json.loads(Path("build/ulx3s/report.json").read_text())
+    assert report["accuracy"] == {"float": None, "quantised": None, "images": None}
 
 
 def test_missed_clock_fails_with_a_report_and_without_a_bitstream(capsys, net, fake, monkeypatch):

@@ -110,6 +110,14 @@ def test_a_bad_plan_is_one_line_that_names_the_file(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
+def test_a_plan_of_other_bytes_names_the_file(tmp_path):
+    _, net = drawn(5)
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"cannot use plan .*plan\.json"):
+        Plan.load(path, net)
+
+
 def test_lanes_that_do_not_divide_name_the_layer(tmp_path):
     _, net = drawn(5)
     spec = weighted(net)[0]

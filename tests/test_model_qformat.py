@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.qformat import MAX_WIDTH, QFormat, Requant
@@ -22,6 +22,7 @@ def test_requant_every_value(src, dst):
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_requant_wide(data):
     frac = st.integers(-40, 80)
     src = QFormat(data.draw(st.integers(1, MAX_WIDTH)), data.draw(frac), data.draw(st.booleans()))
@@ -42,6 +43,7 @@ def test_requant_wide(data):
     st.integers(-8, 24),
     st.booleans(),
 )
+@settings(deadline=None)
 def test_quantise_rounds_half_up(values, width, frac, signed):
     fmt = QFormat(width, frac, signed)
     expected = [requant(Fraction(value), 0, width, frac, signed) for value in values]
@@ -57,6 +59,7 @@ def test_quantise_at_the_halves():
 
 
 @given(st.integers(-(2**60), 2**60), st.integers(-(2**60), 2**60))
+@settings(deadline=None)
 def test_spanning_is_the_narrowest(a, b):
     low, high = min(a, b), max(a, b)
     fmt = QFormat.spanning(low, high, 3)

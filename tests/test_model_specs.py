@@ -145,6 +145,7 @@ def test_specs_are_frozen():
 
 
 @given(st.integers(1, 20), st.integers(1, 6), st.integers(1, 6))
+@settings(deadline=None)
 def test_same_padding(size, kernel, stride):
     geometry = Geometry.resolve((size, size, 1), kernel, stride, "same")
     assert geometry.positions((size, size, 1)) == (-(-size // stride),) * 2
@@ -174,6 +175,7 @@ def test_impossible_padding(padding):
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
 )
+@settings(deadline=None)
 def test_positions(size, kernel, stride):
     geometry = Geometry(kernel, stride)
     counts = tuple(naive.positions(n, k, s, 0, 0) for n, k, s in zip(size, kernel, stride))

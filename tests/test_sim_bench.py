@@ -227,6 +227,12 @@ def test_a_missing_tool_is_one_line(call, hidden, message, monkeypatch):
     assert "\n" not in str(error.value)
 
 
+def test_a_yosys_that_is_none_is_one_line(monkeypatch):
+    monkeypatch.setenv("YOSYS", "nowhere")
+    with pytest.raises(ValueError, match="YOSYS names 'nowhere', which is no program"):
+        tools.use_yosys()
+
+
 def test_an_old_system_verilator_is_refused(monkeypatch, tmp_path):
     program = tmp_path / "verilator"
     program.write_text('#!/bin/sh\n[ "$1" = --getenv ] && echo /root || echo "Verilator 5.006 2023-01-22"\n')

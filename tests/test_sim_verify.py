@@ -7,6 +7,7 @@ import pytest
 
 from hdl.ecp5 import ECP5
 from hdl.plan import Plan, bound_cycles, cost, default
+from idx import encode
 from model import artifact, cli
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec
 from model.qformat import QFormat
@@ -91,17 +92,12 @@ def test_the_first_mismatch_is_named(bench):
     assert str(first_mismatch(expected, result)).startswith("frame 1: class is ")
 
 
-def write_idx(path, array):
-    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    path.write_bytes(header + array.astype(np.uint8).tobytes())
-
-
 def write_data(folder, images):
     """A folder of IDX files whose test images these are."""
     folder.mkdir()
     for part, some in (("train", images[:2]), ("t10k", images)):
-        write_idx(folder / f"{part}-images-idx4-ubyte", some)
-        write_idx(folder / f"{part}-labels-idx1-ubyte", np.arange(len(some)) % 5)
+        (folder / f"{part}-images-idx4-ubyte").write_bytes(encode(some))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(encode(np.arange(len(some)) % 5))
     return str(folder)
 
 
@@ -126,6 +122,15 @@ def test_command(given, tmp_path, capsys):
     assert result["plan"] == str(plan) and "Verilator" in result["simulator"]
     output = capsys.readouterr()
     assert "cycles between frames" in output.out and output.err == ""
+
+
+@pytest.mark.parametrize("net", artifact.names())
+def test_shipped_nets(net, tmp_path):
+    """Whole nets on the test images that ship, without stalls and with."""
+    report = tmp_path / "verify.json"
+    assert cli.run(verify.main, ["--net", net, "--frames", "40", "--json", str(report)]) == 0
+    result = json.loads(report.read_text())
+    assert (result["net"], result["frames"], result["mismatches"]) == (net, 40, 0)
 
 
 @pytest.mark.parametrize("frames", [1, 3])
@@ -163,6 +168,7 @@ def test_a_mismatch_is_failed_work(given, tmp_path, monkeypatch, capsys):
         (["--stalls", "nan"], "0 <= P < 1"),
         (["--data", "no_folder"], "no_folder"),
         (["--plan", "missing.json"], "missing.json"),
+        (["--json", "."], "name a file to write"),
         (["--plan", __file__], "cannot use plan"),
     ],
 )

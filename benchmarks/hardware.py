@@ -1,0 +1,91 @@
+"""``python -m benchmarks.hardware``: measured cycles a frame against what the multipliers allow."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from hdl.folding import weighted
+from hdl.plan import bound_cycles, cost, search
+from model import artifact, cli
+from sim.accelerator import measure
+
+COUNTS = (1, 8, 20, 41, 80, 132, 200, 354)
+"""Multipliers that the planner may use; it never uses more than the rate needs."""
+EXAMPLES = """examples:
+  python -m benchmarks.hardware                               every shipped net
+  python -m benchmarks.hardware --net lenet --multipliers 40 80
+"""
+
+
+def main(argv: list[str]) -> None:
+    """The command."""
+    parser = cli.Parser(prog="python -m benchmarks.hardware", description=__doc__, epilog=EXAMPLES)
+    parser.add_argument("--net", nargs="+", default=artifact.names(), help="shipped nets or artifacts (all)")
+    parser.add_argument("--multipliers", nargs="+", type=int, default=COUNTS, metavar="N")
+    parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
+    options = parser.parse_args(argv)
+    if min(options.multipliers) < 1:
+        raise ValueError(f"--multipliers must be at least 1, not {min(options.multipliers)}")
+    points = list(distinct(options.net, options.multipliers))
+    rows = []
+    with cli.progress() as progress:
+        task = progress.add_task("simulating", total=len(points), note="")
+        for net, plan in points:
+            progress.update(task, note=f"{net.name}, {plan.multipliers} multipliers")
+            rows.append(row(net, plan))
+            progress.advance(task)
+    Console().print(table(rows))
+    cli.write_json(options.json, {"rows": rows})
+
+
+def distinct(nets: list[str], counts: list[int]):
+    """The nets with each of their different plans."""
+    for net in map(artifact.load, nets):
+        seen = set()
+        for count in counts:
+            plan = search(net, max(count, len(weighted(net))))
+            if plan.multipliers not in seen:
+                seen.add(plan.multipliers)
+                yield net, plan
+
+
+def row(net, plan) -> dict:
+    """One measurement."""
+    figures = measure(net, plan)
+    return {
+        "net": net.name,
+        "plan": {name: [stage.input_lanes, stage.output_lanes] for name, stage in plan.stages.items()},
+        "multipliers": plan.multipliers,
+        "ii_cycles": figures.ii_cycles,
+        "planned_cycles": max(stage.cycles for stage in cost(net, plan)),
+        "bound_cycles": bound_cycles(net, plan),
+        "efficiency": round(figures.efficiency, 4),
+        "latency_cycles": figures.latency_cycles,
+        "cycles_after_last_pixel": figures.cycles_after_last_pixel,
+    }
+
+
+def table(rows: list[dict]) -> Table:
+    """The rows to read: lanes of each layer as input x output, and cycles."""
+    table = Table("net", "lanes", "mult.", "II", "planned", "bound", "eff.", "latency")
+    for column in table.columns:
+        column.no_wrap = True
+        column.justify = "left" if column.header in ("net", "lanes") else "right"
+    for line in rows:
+        lanes = " ".join(f"{inputs}x{outputs}" for inputs, outputs in line["plan"].values())
+        keys = ("multipliers", "ii_cycles", "planned_cycles", "bound_cycles")
+        table.add_row(
+            line["net"],
+            lanes,
+            *(f"{line[key]:,}" for key in keys),
+            f"{line['efficiency']:.3f}",
+            f"{line['latency_cycles']:,}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

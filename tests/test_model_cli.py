@@ -1,0 +1,88 @@
+"""What all commands share: exit statuses, one-line errors, files written whole or not at all."""
+
+import json
+
+import pytest
+
+from model import cli
+from model.files import check_writable, replacing
+
+
+@pytest.mark.parametrize(
+    "error, status, line",
+    [
+        (None, 0, ""),
+        (ValueError("layer 'conv1': too wide"), 2, "error: layer 'conv1': too wide\n"),
+        (ValueError("two\nlines"), 2, "error: two lines\n"),
+        (ValueError(), 2, "error: ValueError\n"),
+        (FileNotFoundError(2, "No such file", "x"), 2, "error: [Errno 2] No such file: 'x'\n"),
+        (cli.Failure("missed the clock"), 1, "error: missed the clock\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+    ],
+)
+def test_statuses(error, status, line, capsys):
+    def command(argv):
+        assert argv == ["a"]
+        if error:
+            raise error
+
+    assert cli.run(command, ["a"]) == status
+    assert capsys.readouterr().err == line
+
+
+def test_bugs_are_not_hidden():
+    def command(argv):
+        raise AssertionError
+
+    with pytest.raises(AssertionError):
+        cli.run(command, [])
+
+
+def test_options_are_never_guessed(capsys):
+    parser = cli.Parser(prog="command")
+    parser.add_argument("--epochs")
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(["--epo", "3"])
+    printed = capsys.readouterr()
+    assert stop.value.code == 2 and printed.err.count("\n") == 1 and "--help" in printed.err
+
+
+def test_json(tmp_path):
+    cli.write_json(None, {})
+    cli.write_json(tmp_path / "new" / "a.json", {"x": 1})
+    assert json.loads((tmp_path / "new" / "a.json").read_text()) == {"x": 1}
+    with pytest.raises(TypeError):
+        cli.write_json(tmp_path / "b.json", {"x": object()})
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_progress_is_silent_without_a_terminal(capsys):
+    with cli.progress() as progress:
+        progress.update(progress.add_task("work", total=2, note=""), advance=1)
+    printed = capsys.readouterr()
+    assert not printed.out and not printed.err
+
+
+def test_names_are_printed_as_they_are(capsys):
+    cli.console().print("[bold]x[/] :smile: 12")
+    assert capsys.readouterr().out == "[bold]x[/] :smile: 12\n"
+
+
+def test_replacing_leaves_nothing_behind(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(RuntimeError), replacing(tmp_path / "a", "w") as file:
+        file.write("new")
+        raise RuntimeError
+    assert (tmp_path / "a").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+    with replacing(tmp_path / "a", "w") as file:
+        file.write("new")
+    assert (tmp_path / "a").read_text() == "new" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_check_writable(tmp_path):
+    (tmp_path / "file").write_text("")
+    check_writable(None, tmp_path / "file", tmp_path / "new" / "folder" / "file", "relative")
+    assert not (tmp_path / "new").exists()
+    for bad in (tmp_path, tmp_path / "file" / "x", tmp_path / "file" / "x" / "y"):
+        with pytest.raises(ValueError, match=str(bad)):
+            check_writable(tmp_path / "fine", bad)

@@ -1,0 +1,190 @@
+"""The commands of training and classifying, from the outside."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import idx
+from model import artifact, classify, cli, dataset, train
+
+ROOT = Path(__file__).parent.parent
+KEYS = {
+    "net", "params", "macs", "epochs", "float_accuracy", "quantised_accuracy", "images_per_second", "seconds",
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A data set of 20 x 24 colour images, 7 classes."""
+    return idx.write_dataset(tmp_path / "data", (20, 24, 3), classes=7, count=280, zipped=True)
+
+
+def run(command, *arguments):
+    return cli.run(command.main, [str(argument) for argument in arguments])
+
+
+def test_trains_another_data_set(folder, tmp_path, capsys):
+    out, result = tmp_path / "net.npz", tmp_path / "result.json"
+    assert run(train, "lenet", "--data", folder, "--epochs", 60, "--out", out, "--json", result) == 0
+    net, report = artifact.load(out), json.loads(result.read_text())
+    assert net.in_shape == (20, 24, 3) and net.classes == 7 and net.name == "lenet"
+    assert report.keys() >= KEYS
+    assert (report["epochs"], report["params"], report["macs"]) == (60, net.params, net.macs)
+    data = dataset.load(folder)
+    accuracy = net.metadata["accuracy"]
+    assert accuracy["correct"] == np.count_nonzero(net.classify(data.test_images) == data.test_labels)
+    assert accuracy["images"] == 140 and accuracy["quantised"] == accuracy["correct"] / 140
+    assert report["quantised_accuracy"] == accuracy["quantised"] > 0.6
+    assert net.metadata["seed"] == 0 and net.metadata["epochs"] == 60
+    assert net.metadata["command"].startswith("python -m model.train lenet --data")
+    assert net.metadata["classes"] == list("0123456") and net.metadata["dataset"] == "data"
+    printed = capsys.readouterr()
+    assert "conv1" in printed.out and "140 test images" in printed.out and not printed.err
+
+
+def test_same_seed_same_file_for_any_number_of_threads(folder, tmp_path):
+    nets = []
+    for threads in (1, 2, 5):
+        out = tmp_path / f"{threads}.npz"
+        assert run(train, "lecture", "--data", folder, "--epochs", 1, "--threads", threads, "--out", out) == 0
+        nets.append(artifact.load(out))
+    for net in nets[1:]:
+        for spec, other in zip(nets[0].specs, net.specs):
+            if hasattr(spec, "weights"):
+                np.testing.assert_array_equal(spec.weights, other.weights)
+                np.testing.assert_array_equal(spec.bias, other.bias)
+
+
+def test_widths(folder, tmp_path):
+    out = tmp_path / "net.npz"
+    bits = ["--weight-bits", "5,conv2=3", "--activation-bits", "7,relu1=4"]
+    assert run(train, "lenet", "--data", folder, "--epochs", 1, "--out", out, *bits) == 0
+    specs = {spec.name: spec for spec in artifact.load(out).specs}
+    assert [specs[name].weight_format.width for name in ("conv1", "conv2", "dense1")] == [5, 3, 5]
+    assert specs["conv1"].dst.width == 4 and specs["conv2"].dst.width == 7
+
+
+@pytest.mark.parametrize(
+    "arguments, problem",
+    [
+        (["resnet"], "resnet"),
+        ([], "NET"),
+        (["lenet", "--epochs", "0"], "--epochs"),
+        (["lenet", "--epochs", "x"], "--epochs"),
+        (["lenet", "--seed", "-1"], "--seed"),
+        (["lenet", "--threads", "99"], "--threads"),
+        (["lenet", "--data", "nowhere"], "nowhere"),
+        (["lenet", "--weight-bits", "1"], "--weight-bits"),
+        (["lenet", "--weight-bits", "8,conv7=4"], "conv7"),
+        (["lenet", "--activation-bits", "8,dense"], "--activation-bits"),
+        (["lenet", "--bogus"], "--bogus"),
+    ],
+)
+def test_bad_options(arguments, problem, tmp_path, capsys):
+    out = tmp_path / "net.npz"
+    try:
+        status = run(train, *arguments, "--out", out)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    printed = capsys.readouterr()
+    assert problem in printed.err and printed.err.count("\n") == 1 and not printed.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_data(folder, tmp_path, capsys):
+    images = folder / "train-images-idx3-ubyte.gz"
+    images.write_bytes(images.read_bytes()[:-20])
+    assert run(train, "lenet", "--data", folder, "--out", tmp_path / "out" / "net.npz") == 2
+    error = capsys.readouterr().err
+    assert images.name in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_too_small_for_the_net(tmp_path, capsys):
+    small = idx.write_dataset(tmp_path / "small", (9, 9))
+    assert run(train, "lenet", "--data", small, "--out", tmp_path / "net.npz") == 2
+    assert "conv2" in capsys.readouterr().err
+
+
+def test_too_few_images(tmp_path, capsys):
+    few = idx.write_dataset(tmp_path / "few", (28, 28), count=4)
+    assert run(train, "lenet", "--data", few, "--epochs", 1, "--out", tmp_path / "net.npz") == 2
+    assert "at least" in capsys.readouterr().err
+
+
+def test_unwritable_output_is_told_before_training(folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert run(train, "lenet", "--data", folder, "--epochs", 9999, "--out", tmp_path / "file" / "x") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert run(train, "lenet", "--data", folder, "--epochs", 9999, "--out", tmp_path) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["model.train", "model.classify"])
+def test_help(module):
+    result = subprocess.run(
+        [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0 and "examples:" in result.stdout and not result.stderr
+
+
+def test_interrupted(folder, tmp_path):
+    """Control-C in the midst of training: one line, and no file."""
+    out = tmp_path / "out" / "net.npz"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "model.train", "lenet", "--data", folder, "--epochs", "99999", "--out", out],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
+    )  # fmt: skip
+    time.sleep(4)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    printed, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and error == "error: interrupted\n" and not printed
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """The first test image, a seven, as dark strokes on large light paper."""
+    pixels = dataset.load_part("t10k")[0][0, :, :, 0]
+    Image.fromarray(255 - pixels).resize((140, 140)).save(tmp_path / "seven.png")
+    return tmp_path / "seven.png"
+
+
+def test_classifies(picture, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = tmp_path / "result.json"
+    assert run(classify, "lenet", picture.name, picture.name, "--invert", "--json", result) == 0
+    answers = json.loads(result.read_text())["answers"]
+    assert [answer["class"] for answer in answers] == ["7", "7"]
+    assert len(answers[0]["logits"]) == 10 and max(answers[0]["logits"]) == answers[0]["logits"][7]
+    assert "seven.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, problem",
+    [
+        (["lenet", "nowhere.png"], "nowhere.png"),
+        (["nowhere", "nowhere.png"], "no net 'nowhere'"),
+        (["lenet", __file__], "no PNG or JPEG"),
+        (["lenet"], "PICTURE"),
+        (["lenet", "nowhere.png", "--json", "."], "name a file to write"),
+        ([__file__, "nowhere.png"], "cannot read net"),
+    ],
+)
+def test_classify_refuses(arguments, problem, capsys):
+    try:
+        status = run(classify, *arguments)
+    except SystemExit as stop:
+        status = stop.code
+    printed = capsys.readouterr()
+    assert status == 2 and problem in printed.err and printed.err.count("\n") == 1 and not printed.out
