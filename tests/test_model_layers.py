@@ -6,7 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from model.layers import Conv, Dense, Function, Identity, LeakyReLU, Pool, ReLU, Sigmoid, Softmax, Tanh
+from model.layers import (
+    Conv,
+    Dense,
+    Depthwise,
+    Function,
+    Identity,
+    LeakyReLU,
+    Pool,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from model.losses import LOSSES
 from model.network import Network
 from model.qformat import QFormat
@@ -15,11 +27,12 @@ STEP = 1e-5
 
 
 @st.composite
-def windows(draw, size, largest=3):
+def windows(draw, size, largest=3, dilation=(1, 1)):
     """Kernel, stride and padding that fit an image, in all the forms that a user may write."""
-    kernel = tuple(draw(st.integers(1, min(largest, n))) for n in size)
+    kernel = tuple(draw(st.integers(1, min(largest, 1 + (n - 1) // d))) for n, d in zip(size, dilation))
     stride = draw(st.one_of(st.integers(1, 3), st.tuples(st.integers(1, 3), st.integers(1, 3))))
-    side = [st.tuples(st.integers(0, k - 1), st.integers(0, k - 1)) for k in kernel]
+    reach = [(k - 1) * d for k, d in zip(kernel, dilation)]
+    side = [st.tuples(st.integers(0, n), st.integers(0, n)) for n in reach]
     padding = draw(st.one_of(st.sampled_from(["valid", "same"]), st.tuples(*side)))
     return kernel, stride, padding
 
@@ -30,6 +43,19 @@ def layer_cases(draw, kind):
     shape = draw(st.integers(1, 6)), draw(st.integers(1, 6)), draw(st.integers(1, 3))
     if kind == "conv":
         layer = Conv(draw(st.integers(1, 3)), *draw(windows(shape[:2])))
+    elif kind == "general":
+        shape = draw(st.integers(1, 7)), draw(st.integers(1, 7)), draw(st.integers(1, 4))
+        groups = draw(st.sampled_from([n for n in range(1, 5) if shape[2] % n == 0]))
+        dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+        layer = Conv(
+            groups * draw(st.integers(1, 2)),
+            *draw(windows(shape[:2], 3, dilation)),
+            dilation=dilation,
+            groups=groups,
+            bias=draw(st.sampled_from(["channel", "pixel", None])),
+        )
+    elif kind == "depthwise":
+        layer = Depthwise(*draw(windows(shape[:2])), multiplier=draw(st.integers(1, 2)))
     elif kind == "dense":
         layer = Dense(draw(st.integers(1, 4)))
     elif kind in ("max", "avg", "sum"):
@@ -60,7 +86,7 @@ ACTIVATIONS = {
     "softmax": (lambda draw: Softmax(), lambda layer, x: np.exp(x) / np.exp(x).sum()),
 }
 """How to draw each, and the function itself."""
-KINDS = ("conv", "dense", "max", "avg", "sum", *ACTIVATIONS)
+KINDS = ("conv", "general", "depthwise", "dense", "max", "avg", "sum", *ACTIVATIONS)
 
 
 def build(layer, shape, seed):
@@ -76,8 +102,9 @@ def build(layer, shape, seed):
 def expected(layer, image):
     """A layer's output for one image, by loops."""
     if isinstance(layer, Conv):
-        weights, bias = (layer.params[key].tolist() for key in ("weights", "bias"))
-        return naive.conv(image, weights, bias, layer.geometry.stride, layer.geometry.padding)
+        weights, g = layer.params["weights"].tolist(), layer.geometry
+        bias = layer.params.get("bias", np.zeros(layer.channels)).tolist()
+        return naive.conv(image, weights, bias, g.stride, g.padding, g.dilation, layer.groups)
     if isinstance(layer, Dense):
         return naive.dense(image, layer.params["weights"].tolist(), layer.params["bias"].tolist())
     if isinstance(layer, Pool):
@@ -273,6 +300,12 @@ def test_float32_and_float64_agree():
         ([Conv(2, 3), Conv(2, 9)], "layer 'conv2': a window of 9 x 9"),
         ([Pool("max", 2), Pool("avg", 5)], "layer 'pool2': a window of 5 x 5"),
         ([Conv(2, 3, 0)], "layer 'conv1': a stride"),
+        ([Conv(2, 3, dilation=4)], "layer 'conv1': a window of 9 x 9"),
+        ([Conv(2, 3, dilation=0)], "layer 'conv1': a dilation"),
+        ([Conv(4, 3), Conv(4, 3, groups=3)], "layer 'conv2': 3 groups do not divide 4 input"),
+        ([Conv(4, 3), Conv(6, 3, groups=4)], "layer 'conv2': 4 groups do not divide 6 output"),
+        ([Conv(4, 3, groups=0)], "layer 'conv1': the number of groups"),
+        ([Conv(4, 3, groups="all")], "layer 'conv1': the number of groups"),
         ([Conv(2, 3, 1, "full")], "layer 'conv1': padding"),
         ([Conv(2, 3), Softmax(), Dense(2)], "layer 'softmax1': .*end of a net"),
         ([], "at least one layer"),
@@ -288,6 +321,8 @@ def test_network_errors_name_the_layer(layers, problem):
     [
         lambda: Conv(0, 3),
         lambda: Dense(0),
+        lambda: Conv(2, 3, bias="row"),
+        lambda: Depthwise(3, multiplier=0),
         lambda: Pool("median", 2),
         lambda: LeakyReLU(1.5),
         lambda: LeakyReLU(float("nan")),

@@ -1,6 +1,6 @@
 """One file a layer: its float form, its quantisation to a frozen spec, and the spec's integer model."""
 
-from model.layers.conv import Conv, ConvSpec
+from model.layers.conv import Conv, ConvSpec, Depthwise
 from model.layers.dense import Dense, DenseSpec
 from model.layers.functions import Function, LeakyReLU, Sigmoid, Tanh
 from model.layers.identity import Identity
@@ -15,6 +15,7 @@ __all__ = [
     "ConvSpec",
     "Dense",
     "DenseSpec",
+    "Depthwise",
     "Function",
     "Identity",
     "LeakyReLU",
