@@ -21,7 +21,8 @@ class Layer:
 
     Between `forward` and the backward pass of the same images a layer keeps what it needs in `cache`, a
     dict that belongs to it and to one thread. Arrays that it returns are overwritten by its next call
-    with the same cache.
+    with the same cache. In training the item ``draw`` of the cache is a tuple of integers, a seed for
+    whatever the layer draws at random for these images; else it is None or missing.
 
     Attributes
     ----------

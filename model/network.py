@@ -88,7 +88,11 @@ class Network:
         return [{} for _ in range(len(self.layers) + 1)]
 
     def forward(
-        self, images: np.ndarray, caches: list[dict], used: int | None = None
+        self,
+        images: np.ndarray,
+        caches: list[dict],
+        used: int | None = None,
+        draw: tuple[int, ...] | None = None,
     ) -> Iterator[np.ndarray]:
         """Every layer's output, engine layout, one after another.
 
@@ -100,6 +104,8 @@ class Network:
             From `new_caches`.
         used : int, optional
             Layers that run; all by default.
+        draw : tuple of int, optional
+            In training, a seed of what layers draw for these images.
         """
         pixels = images.transpose(1, 3, 2, 0)
         x = scratch(caches[-1], "x", pixels.shape, self.dtype)
@@ -108,21 +114,27 @@ class Network:
         else:
             np.multiply(pixels, self.dtype(2.0**-PIXELS.frac), out=x)
         for layer, cache in zip(self.layers[:used], caches):
+            cache["draw"] = draw
             x = layer.forward(x, cache)
             yield x
 
-    def outputs(self, images: np.ndarray, caches: list[dict], used: int | None = None) -> np.ndarray:
+    def outputs(self, images: np.ndarray, caches: list[dict], used=None, draw=None) -> np.ndarray:
         """The last layer's values of one chunk, (N, classes), in raster order, channels last.
 
-        The next chunk of the same caches may overwrite them. `used` leaves out the layers behind so many.
+        The next chunk of the same caches may overwrite them. `used` and `draw` go to `forward`.
         """
-        y = deque(self.forward(images, caches, used), maxlen=1).pop()
+        y = deque(self.forward(images, caches, used, draw), maxlen=1).pop()
         return y.transpose(3, 0, 2, 1).reshape(len(images), -1)
 
     def gradient(
-        self, images: np.ndarray, labels: np.ndarray, loss: Loss, caches: list[dict]
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        loss: Loss,
+        caches: list[dict],
+        draw: tuple[int, ...] | None = None,
     ) -> tuple[float, int, np.ndarray]:
-        """One chunk forward and backward.
+        """One chunk forward and backward; without `draw` as if nothing were drawn at random.
 
         Returns
         -------
@@ -134,7 +146,7 @@ class Network:
             Of the summed loss by `vector`.
         """
         used = len(self.layers) - (self.layers[-1].kind == LINKS.get(loss))
-        outputs = self.outputs(images, caches, used)
+        outputs = self.outputs(images, caches, used, draw)
         value, slope = loss(outputs, labels)
         height, width, channels = self.out_shape
         dy = np.ascontiguousarray(slope.reshape(-1, height, width, channels).transpose(1, 3, 2, 0))

@@ -62,7 +62,7 @@ def main(argv: list[str]) -> None:
     metadata = {
         "command": shlex.join(["python", "-m", "model.train", *argv]),
         "seed": options.seed,
-        "epochs": recipe.epochs,
+        "epochs": len(history),
         "dataset": data.name,
         "classes": [str(index) for index in range(data.classes)],
     }
@@ -72,14 +72,15 @@ def main(argv: list[str]) -> None:
     artifact.save(options.out, net)
     accuracy = net.metadata["accuracy"]
     rate = len(learnt) * len(history) / max(sum(epoch.seconds for epoch in history), 1e-9)
+    validated = [epoch.validation for epoch in history]
     result = {
         "net": options.net,
         "params": network.params,
         "macs": network.macs,
-        "epochs": recipe.epochs,
+        "epochs": len(history),
         "float_accuracy": accuracy["float"],
         "quantised_accuracy": accuracy["quantised"],
-        "validation_accuracy": history[-1].validation,
+        "validation_accuracy": max(validated) if recipe.patience else validated[-1],
         "images_per_second": rate,
         "seconds": seconds,
     }
@@ -96,6 +97,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=natural, default=0, metavar="S", help="of every random draw (0)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="artifact to write (build/NET.npz)")
     parser.add_argument("--threads", type=positive, default=2, metavar="N", help="share the work (2)")
+    parser.add_argument(
+        "--patience", type=positive, metavar="N", help="stop after N epochs without better validation"
+    )
     parser.add_argument("--loss", choices=sorted(LOSSES), help="what training makes small (cross-entropy)")
     parser.add_argument(
         "--penalty", type=float, metavar="L", help="add L times the norm of the weights to the loss (0)"
@@ -121,6 +125,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     changes = {
         "epochs": options.epochs,
         "loss": options.loss,
+        "patience": options.patience,
         "penalty": Penalty(options.penalty, options.norm) if options.penalty is not None else None,
     }
     return replace(

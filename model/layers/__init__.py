@@ -2,6 +2,7 @@
 
 from model.layers.conv import Conv, ConvSpec, Depthwise
 from model.layers.dense import Dense, DenseSpec
+from model.layers.dropout import Dropout
 from model.layers.functions import Function, LeakyReLU, Sigmoid, Tanh
 from model.layers.identity import Identity
 from model.layers.pool import Pool, PoolSpec
@@ -16,6 +17,7 @@ __all__ = [
     "Dense",
     "DenseSpec",
     "Depthwise",
+    "Dropout",
     "Function",
     "Identity",
     "LeakyReLU",
