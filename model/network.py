@@ -145,7 +145,8 @@ class Network:
         gradient : ndarray, (params,)
             Of the summed loss by `vector`.
         """
-        used = len(self.layers) - (self.layers[-1].kind == LINKS.get(loss))
+        # A net of nothing but the loss's own last step keeps it.
+        used = max(len(self.layers) - (self.layers[-1].kind == LINKS.get(loss)), 1)
         outputs = self.outputs(images, caches, used, draw)
         value, slope = loss(outputs, labels)
         height, width, channels = self.out_shape
