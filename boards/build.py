@@ -50,6 +50,10 @@ def main(argv: list[str]) -> None:
     loader = programmer(target) if options.program else None
     net = artifact.load(options.net)
     plan = default_plan(net, target) if options.plan is None else Plan.load(options.plan, net)
+    if options.baud is not None and options.baud > target.max_baud:
+        raise ValueError(
+            f"--baud {options.baud}: the serial port of {target.name} does {target.max_baud:,} at most"
+        )
     design = Design.of(target, net, plan, clock_mhz=options.clock, baud=options.baud)
     budget = checked_fit(design)
     out = Path("build", options.board.lower()) if options.out is None else Path(options.out)

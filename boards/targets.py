@@ -28,8 +28,8 @@ class Target:
     oscillator_mhz : float
     clock_mhz : float
         Of the core, where nothing else is asked for.
-    baud : int
-        Of the serial port, likewise.
+    baud, max_baud : int
+        Of the serial port, likewise; and the most that the bridge to the computer does.
     uart : str
         Resource of the serial port.
     leds : int
@@ -52,6 +52,7 @@ class Target:
     oscillator_mhz: float
     clock_mhz: float
     baud: int
+    max_baud: int
     uart: str
     leds: int
     reset: str | None
@@ -89,6 +90,7 @@ TARGETS = {
         oscillator_mhz=25,
         clock_mhz=100,
         baud=1_000_000,
+        max_baud=3_000_000,  # FT231X, data sheet
         uart="uart",
         leds=8,
         reset="button_pwr",

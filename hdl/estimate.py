@@ -20,14 +20,16 @@ from hdl.classify import Argmax
 from hdl.device import Device
 from hdl.ecp5 import ECP5
 from hdl.folding import Plan
+from hdl.grey import ExtremesPipe
 from hdl.mac import MacPipe, Sequencer
 from hdl.memory import Rom
 from hdl.network import Accelerator
-from hdl.pipe import Door, Elastic
+from hdl.pipe import Door, Elastic, tree_latency
 from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
 from hdl.table import TablePipe
+from hdl.weigh import WeighPipe
 from hdl.window import Window
 from model.qnetwork import QNetwork
 
@@ -236,11 +238,33 @@ def _(part: ReducePipe, device: Device) -> Budget:
 def _(part: AveragePipe, device: Device) -> Budget:
     factor, _, _ = part.spec.reciprocal
     target = part.spec.dst.width
-    product = part.spec.sum_format.width + factor.bit_length()
+    source = part.spec.sum_format.width
+    product = source + factor.bit_length()
     lane = adder(product) + Budget(lut=3 * target, ff=product + 2 * target + 2)
     if factor & (factor - 1):
-        lane += Budget(dsp=1)
+        # A product wider than a multiplier takes several.
+        parts = [-(-width // device.multiplier_width) for width in (source, factor.bit_length() + 1)]
+        lane += Budget(dsp=parts[0] * parts[1])
     return lane.times(part.lanes) + Budget(ff=4)
+
+
+@resources.register
+def _(part: WeighPipe, device: Device) -> Budget:
+    width = part.spec.sum_format.width
+    lane = Budget()
+    for terms in (part.added, part.subtracted):
+        levels = part.deepest - tree_latency(max(len(terms), 1))
+        lane += tree(part.spec.src.width, len(terms)) + Budget(ff=levels * width)
+    if part.subtracted:
+        lane += adder(width)
+    return lane.times(part.lanes) + Budget(ff=part.latency)
+
+
+@resources.register
+def _(part: ExtremesPipe, device: Device) -> Budget:
+    width = part.spec.src.width
+    chosen = Budget(lut=2 * width + CARRY, ff=width).times(2 * (part.taps - 1))
+    return chosen + adder(width + 1) + Budget(ff=2 * width + part.latency)
 
 
 @resources.register

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from model.files import replacing
+from model.layers.grey import GreySpec
 from model.qformat import QFormat, Requant
 from model.qnetwork import QNetwork
 from model.spec import FLOAT64_EXACT, Spec, WeightedSpec
@@ -128,7 +129,9 @@ class Plan:
 
     def lanes_after(self, spec: Spec, lanes: int) -> int:
         """Values in a beat behind a layer that is fed with beats of `lanes`."""
-        return self.stages[spec.name].output_lanes if isinstance(spec, WeightedSpec) else lanes
+        if isinstance(spec, WeightedSpec):
+            return self.stages[spec.name].output_lanes
+        return spec.out_shape[2] if isinstance(spec, GreySpec) else lanes
 
     @property
     def multipliers(self) -> int:

@@ -14,8 +14,10 @@ from hdl.dense import dense_parts
 from hdl.device import PORTABLE, Device
 from hdl.folding import Plan
 from hdl.gate import Gate, Verdict, frame_layout
+from hdl.grey import grey_parts
 from hdl.pipe import lanes_of
 from hdl.pool import pool_parts
+from hdl.reduce import reduce_parts
 from hdl.repack import repack
 from hdl.requant import requant_parts
 from hdl.table import table_parts
@@ -24,7 +26,13 @@ from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
 
 PLANNED = {"conv": conv_parts, "dense": dense_parts}
-FOLLOWING = {"pool": pool_parts, "table": table_parts, "requant": requant_parts}
+FOLLOWING = {
+    "grey": grey_parts,
+    "reduce": reduce_parts,
+    "pool": pool_parts,
+    "table": table_parts,
+    "requant": requant_parts,
+}
 
 
 def stage_parts(spec: Spec, plan: Plan, lanes: int, device: Device) -> list[wiring.Component]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hdl.folding import Folding, Plan, StagePlan, weighted
-from model.layers import ConvSpec, PoolSpec
+from model.layers import ConvSpec, PoolSpec, ReduceSpec
 from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
 
@@ -41,7 +41,7 @@ class StageCost:
 def beats_of(spec: Spec, lanes: int) -> int:
     """Cycles a frame in which a layer takes its input, fed with beats of `lanes` values."""
     height, width, channels = spec.in_shape
-    if isinstance(spec, PoolSpec):
+    if isinstance(spec, (PoolSpec, ReduceSpec)):
         height, width = spec.geometry.padded(spec.in_shape)
     beats = height * width * channels // lanes
     if isinstance(spec, ConvSpec):

@@ -10,6 +10,7 @@ from hdl.pipe import Pipe, delayed, lanes_of, tree, tree_latency
 from hdl.requant import RequantPipe, saturated
 from hdl.window import Window
 from model.layers.pool import PoolSpec
+from model.prepare import PrepareSpec
 
 
 class ReducePipe(Pipe):
@@ -45,12 +46,18 @@ class ReducePipe(Pipe):
 
 
 class AveragePipe(Pipe):
-    """Divides sums by the window's area: the multiplication of `PoolSpec.reciprocal`, then saturation.
+    """Divides sums exactly by a constant: the multiplication of the spec's `reciprocal`, then saturation.
 
     Latency: 4 cycles.
+
+    Parameters
+    ----------
+    spec : PoolSpec or PrepareSpec
+        With `sum_format` and `reciprocal`.
+    lanes : int
     """
 
-    def __init__(self, spec: PoolSpec, lanes: int):
+    def __init__(self, spec: PoolSpec | PrepareSpec, lanes: int):
         self.spec, self.lanes = spec, lanes
         super().__init__(lanes_of(spec.sum_format, lanes), lanes_of(spec.dst, lanes), 4)
 

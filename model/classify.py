@@ -15,7 +15,7 @@ from model.qnetwork import QNetwork
 EXAMPLES = """\
 examples:
   python -m model.classify lenet seven.png
-  python -m model.classify build/lenet.npz --invert photo1.jpg photo2.jpg     dark strokes on light paper
+  python -m model.classify build/lenet.npz --resize --invert photo1.jpg photo2.jpg    dark on light
 """
 
 
@@ -25,11 +25,17 @@ def main(argv: list[str]) -> None:
     parser.add_argument("net", metavar="NET", help="a shipped net's name, or an artifact's file")
     parser.add_argument("pictures", metavar="PICTURE", nargs="+", help="PNG or JPEG files")
     parser.add_argument("--invert", action="store_true", help="take black for white")
+    parser.add_argument("--resize", action="store_true", help="scale pictures to the size that the net takes")
     parser.add_argument("--json", metavar="FILE", help="write classes and logits as JSON")
     options = parser.parse_args(argv)
     check_writable(options.json)
     net = artifact.load(options.net)
-    images = np.stack([read_image(path, net.in_shape, options.invert) for path in options.pictures])
+    images = np.stack(
+        [
+            read_image(path, net.in_shape, invert=options.invert, resize=options.resize)
+            for path in options.pictures
+        ]
+    )
     logits = net.logits(images)
     answers = [
         {"picture": path, "class": class_name(net, int(row.argmax())), "logits": row.tolist()}

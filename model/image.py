@@ -17,7 +17,7 @@ MODES = {1: "L", 3: "RGB"}
 """Pillow's name for a picture of so many channels."""
 
 
-def read_image(path, shape: Shape, invert: bool = False) -> np.ndarray:
+def read_image(path, shape: Shape, *, invert: bool = False, resize: bool = False) -> np.ndarray:
     """A picture as a net's input.
 
     Parameters
@@ -25,9 +25,11 @@ def read_image(path, shape: Shape, invert: bool = False) -> np.ndarray:
     path : str or Path
         PNG or JPEG, grey or colour; what is transparent counts as white.
     shape : (int, int, int)
-        Height, width and channels (1 for grey, 3 for colour) to resize and convert to.
+        Height, width and channels (1 for grey, 3 for colour; converted to) of the input.
     invert : bool
         Take black for white: for dark strokes on light paper, where the net learnt light ones on dark.
+    resize : bool
+        Scale a picture of another size; otherwise that is an error.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def read_image(path, shape: Shape, invert: bool = False) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the file is no such picture, is damaged or huge; names the file.
+        If the file is no such picture, is damaged, huge or of another size; names the file.
     OSError
         If it cannot be opened.
     """
@@ -66,7 +68,14 @@ def read_image(path, shape: Shape, invert: bool = False) -> np.ndarray:
             Image.DecompressionBombError,
         ) as error:
             raise ValueError(f"{path}: the picture cannot be read: {error}") from None
-    pixels = np.asarray(flat.resize((width, height), Image.Resampling.BILINEAR)).reshape(shape)
+    if flat.size != (width, height):
+        if not resize:
+            raise ValueError(
+                f"{path} has {flat.height} x {flat.width} pixels, but the net takes {height} x {width}"
+                " (--resize scales it)"
+            )
+        flat = flat.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(flat).reshape(shape)
     return 255 - pixels if invert else pixels
 
 

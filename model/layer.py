@@ -43,6 +43,8 @@ class Layer:
     """Whether the layer may be swapped with any non-decreasing function of a value."""
     final: ClassVar[bool] = False
     """Whether the layer can only stand at a net's end."""
+    prepares: ClassVar[bool] = False
+    """Whether the layer works on pixels, before all layers that do not; it has no backward pass then."""
 
     name: str
     in_shape: Shape

@@ -52,9 +52,13 @@ class Network:
         self.layers, self.in_shape, self.dtype = tuple(layers), tuple(in_shape), dtype
         counts = Counter()
         shape = self.in_shape
+        pixels = True
         for layer in self.layers:
             counts[layer.kind] += 1
             name = f"{layer.kind}{counts[layer.kind]}"
+            if layer.prepares and not pixels:
+                raise ValueError(f"layer {name!r}: it prepares images, and stands before all other layers")
+            pixels = layer.prepares
             try:
                 layer.build(name, shape, rng, dtype)
             except ValueError as error:

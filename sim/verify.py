@@ -23,6 +23,7 @@ FRAMES = 100
 """Test images where nobody says how many."""
 RUNS = (("without stalls", 0.0), ("with stalls", 1.0))
 """Name of each run and its share of the probability of stalls; they run side by side."""
+LEVELS = ("rtl",)
 EXAMPLES = """examples:
   python -m sim.verify                                  the shipped lenet, 100 test images
   python -m sim.verify --net lecture --frames 1000      more of them, of another net
@@ -41,6 +42,7 @@ def parser() -> cli.Parser:
     options.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
     options.add_argument("--frames", type=int, metavar="N", help=f"test images to run (up to {FRAMES})")
     options.add_argument("--plan", metavar="FILE", help="how parallel each layer is; a JSON file")
+    options.add_argument("--level", choices=LEVELS, default=LEVELS[0], help="what is simulated (rtl)")
     options.add_argument("--seed", type=int, default=0, help="of the stalls (0)")
     options.add_argument(
         "--stalls", type=float, default=0.25, metavar="P", help="probability that a stall begins (0.25)"
@@ -82,7 +84,7 @@ def main(argv: list[str]) -> None:
         "net": net.name,
         "plan": options.plan or "default",
         "simulator": simulator(),
-        "level": "rtl",
+        "level": options.level,
         "frames": len(images),
         "mismatches": int(check.bad.sum()),
         "ii_cycles": figures.ii_cycles,

@@ -99,3 +99,28 @@ def requanted(image, src, dst) -> np.ndarray:
             for row in image
         ]
     )
+
+
+def grey(pixel, mode) -> int:
+    """The grey level of a pixel, an exact fraction rounded down."""
+    red, green, blue = (Fraction(value) for value in pixel)
+    if mode == "average":
+        return floor((red + green + blue) / 3)
+    if mode == "lightness":
+        return floor((max(red, green, blue) + min(red, green, blue)) / 2)
+    assert mode == "luminosity"
+    return floor(Fraction("0.21") * red + Fraction("0.72") * green + Fraction("0.07") * blue)
+
+
+def reduced(image, weights, stride, padding, low=0, high=255):
+    """A reduction by a kernel of fractions, the same for every channel: max(low, min(high, floor(k)))."""
+    kernel = len(weights), len(weights[0])
+
+    def value(top, left, c):
+        k = sum((weights[i][j] * pixel[c] for i, j, pixel in window(image, top, left, kernel)), Fraction(0))
+        return max(low, min(high, floor(k)))
+
+    return [
+        [[value(top, left, c) for c in range(len(image[0][0]))] for top, left in row]
+        for row in places(image, kernel, stride, padding)
+    ]

@@ -7,7 +7,7 @@ import numpy as np
 from hdl.folding import Plan, StagePlan, weighted
 from hdl.plan import divisors
 from model.geometry import Geometry
-from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec, TableSpec
+from model.layers import ConvSpec, DenseSpec, GreySpec, PoolSpec, ReduceSpec, RequantSpec, TableSpec
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
 
@@ -94,6 +94,18 @@ class NetDrawer:
                 return PoolSpec(**fields, dst=src)
             wide = PoolSpec(**fields, dst=src).sum_format
             return PoolSpec(**fields, dst=src if self.integer(0, 2) == 0 else self.destination(wide))
+        if kind == "grey":
+            mode = ("average", "lightness", "luminosity")[self.integer(0, 2)]
+            return GreySpec(name=name, in_shape=shape, src=src, dst=src, mode=mode)
+        if kind == "reduce":
+            geometry = self.geometry(shape, 3)
+            weights = self.rng.integers(-20, 30, geometry.kernel)
+            weights[0, 0] |= 1  # at least one that counts
+            divisor = (self.integer(1, 9), 1 << self.integer(0, 7), self.integer(1, 200))[self.integer(0, 2)]
+            return ReduceSpec(
+                name=name, in_shape=shape, src=src, dst=src, weights=weights, divisor=divisor,
+                stride=geometry.stride, padding=geometry.padding,
+            )  # fmt: skip
         if kind == "table":
             dst = self.format()
             return TableSpec(
@@ -102,11 +114,19 @@ class NetDrawer:
             )  # fmt: skip
         return RequantSpec(name=name, in_shape=shape, src=src, dst=self.destination(src))
 
-    def net(self, layers: int, largest: int = 8) -> QNetwork:
-        """A net of `layers` layers on images up to `largest` pixels wide, ending in a dense layer or not."""
+    def net(self, layers: int, largest: int = 8, *, prepared: bool = False) -> QNetwork:
+        """A net of `layers` layers on images up to `largest` pixels wide, ending in a dense layer or not.
+
+        A `prepared` one has up to two more layers before them, which make its images grey or reduce them.
+        """
         shape = (self.integer(1, largest), self.integer(1, largest), self.integer(1, 3))
         src = input_format = self.format(1, 8)
         specs = []
+        if prepared:
+            shape = (*shape[:2], 3)
+            for kind in (["grey"], ["reduce"], ["grey", "reduce"], ["reduce", "grey"])[self.integer(0, 3)]:
+                specs.append(self.layer(kind, f"{kind}1", shape, src))
+                shape = specs[-1].out_shape
         for index in range(layers):
             last = index == layers - 1
             kinds = ["conv", "dense"] if last else ["conv", "general", "pool", "table", "requant"]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from boards import build, flow
+from boards.design import Design
 from hdl.folding import Plan
 from model import artifact, cli
 from model.layers import DenseSpec
@@ -126,7 +127,8 @@ def test_impossible_clock(capsys, net, clock):
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        (["--baud", "50000000"], "too slow for 50000000 baud"),
+        (["--baud", "3000001"], "does 3,000,000 at most"),
+        (["--baud", "3000000", "--clock", "20"], "too slow for 3000000 baud"),
         (["--baud", "-1"], "positive baud rate"),
         (["--net", "none.npz"], "none.npz"),
         (["--net", "plan.json"], "plan.json"),
@@ -272,8 +274,10 @@ def test_verilog_only(capsys, net):
 
 
 def test_default_plan_fits_the_chip():
-    for name, target in build.targets.TARGETS.items():
-        assert build.default_plan(tiny_net(), target).multipliers <= target.budget.dsp, name
+    for net in (tiny_net(), *map(artifact.load, artifact.names())):
+        for target in build.targets.TARGETS.values():
+            design = Design.of(target, net, build.default_plan(net, target))
+            build.checked_fit(design)
 
 
 def test_true_tools(capsys, tmp_path):
@@ -289,8 +293,21 @@ def test_true_tools(capsys, tmp_path):
     assert report["clock"]["target_mhz"] == 60
     assert report["clock"]["fmax_mhz"] > 60
     assert 0 < report["resources"]["lut"]["used"] < report["resources"]["lut"]["available"]
-    assert report["resources"]["dsp"]["used"] <= report["multipliers"]
+    assert report["resources"]["dsp"]["used"] == report["multipliers"] == report["estimate"]["dsp"]
     bits = (out / "top.bit").read_bytes()
     assert b"LFE5U-12F" in bits[:200]
     assert report["bitstream"]["sha256"] == hashlib.sha256(bits).hexdigest()
     assert report["critical_path"]["levels"] > 0
+
+
+@pytest.mark.slow
+def test_the_shipped_lenet_on_the_ulx3s(capsys, tmp_path):
+    """What the README's first command builds."""
+    status, out, err = run(capsys, "ulx3s", "--out", str(tmp_path / "out"))
+    assert (status, err) == (0, ""), out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["clock"]["met"] and report["clock"]["fmax_mhz"] >= report["clock"]["target_mhz"] >= 80
+    assert report["resources"]["dsp"]["used"] == report["estimate"]["dsp"]
+    assert report["throughput"]["efficiency"] > 0.9
+    assert report["accuracy"]["images"] == 10_000
+    assert all(row["used"] <= row["available"] for row in report["resources"].values())

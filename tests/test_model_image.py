@@ -39,14 +39,14 @@ def test_converted(tmp_path):
 
 def test_resized(tmp_path):
     flat = np.full((40, 60), 77, np.uint8)
-    assert (read_image(saved(tmp_path, flat), (28, 28, 1)) == 77).all()
+    assert (read_image(saved(tmp_path, flat), (28, 28, 1), resize=True) == 77).all()
     halves = np.repeat([0, 200], 20).astype(np.uint8) * np.ones((30, 1), np.uint8)
-    image = read_image(saved(tmp_path, halves), (3, 4, 1))[..., 0]
+    image = read_image(saved(tmp_path, halves), (3, 4, 1), resize=True)[..., 0]
     assert (image[:, 0] < 10).all() and (image[:, 3] > 190).all()
 
 
 def test_jpeg(tmp_path):
-    image = read_image(saved(tmp_path, np.full((20, 20), 130, np.uint8), "p.jpg"), (5, 5, 1))
+    image = read_image(saved(tmp_path, np.full((20, 20), 130, np.uint8), "p.jpg"), (5, 5, 1), resize=True)
     assert np.abs(image.astype(int) - 130).max() <= 2
 
 
@@ -77,6 +77,8 @@ def test_refused(tmp_path):
         read_image(saved(tmp_path, GREY, "p.bmp"), (8, 8, 1))
     with pytest.raises(ValueError, match="1 or 3 channels"):
         read_image(saved(tmp_path, GREY), (8, 8, 2))
+    with pytest.raises(ValueError, match=r"4 x 6 pixels, but the net takes 8 x 8 .*--resize"):
+        read_image(saved(tmp_path, GREY), (8, 8, 1))
     with pytest.raises(OSError, match="nowhere"):
         read_image(tmp_path / "nowhere.png", (8, 8, 1))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import naive
 from model.geometry import Geometry
-from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec, TableSpec
+from model.layers import ConvSpec, DenseSpec, GreySpec, PoolSpec, ReduceSpec, RequantSpec, TableSpec
 from model.qformat import QFormat
 from random_nets import NetDrawer
 
@@ -34,6 +34,11 @@ def expected(spec, image):
             return np.array(naive.pool(pixels, "max", spec.kernel, spec.stride, ((0, 0), (0, 0))))
         pooled = naive.pool(pixels, spec.mode, spec.kernel, spec.stride, spec.padding)
         return naive.requanted(pooled, spec.src, spec.dst)
+    if spec.kind == "grey":
+        return np.array([[[naive.grey(pixel, spec.mode)] for pixel in row] for row in pixels])
+    if spec.kind == "reduce":
+        weights = [[Fraction(weight, spec.divisor) for weight in row] for row in spec.weights.tolist()]
+        return np.array(naive.reduced(pixels, weights, spec.stride, spec.padding, spec.src.min, spec.src.max))
     if spec.kind == "requant":
         return naive.requanted(pixels, spec.src, spec.dst)
     assert spec.kind == "table"
@@ -41,12 +46,12 @@ def expected(spec, image):
     return np.array([[[entries[value % len(entries)] for value in pixel] for pixel in row] for row in pixels])
 
 
-@pytest.mark.parametrize("kind", ["conv", "general", "dense", "pool", "requant", "table"])
+@pytest.mark.parametrize("kind", ["grey", "reduce", "conv", "general", "dense", "pool", "requant", "table"])
 @given(seed=st.integers(0, 2**32 - 1), last=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_run_is_the_definition(kind, seed, last):
     drawer = NetDrawer(seed)
-    shape = drawer.integer(1, 6), drawer.integer(1, 6), drawer.integer(1, 3)
+    shape = drawer.integer(1, 6), drawer.integer(1, 6), 3 if kind == "grey" else drawer.integer(1, 3)
     src = drawer.format(1, 8)
     spec = drawer.layer(kind, "layer", shape, src, last)
     images = drawer.values(src, (2, *shape))
@@ -106,6 +111,11 @@ POOL = dict(
 TABLE = dict(
     name="table1", in_shape=(5, 5, 2), src=FORMAT, dst=FORMAT, function="f", table=np.zeros(256, int)
 )
+GREY = dict(name="grey1", in_shape=(5, 5, 3), src=FORMAT, dst=FORMAT, mode="average")
+REDUCE = dict(
+    name="reduce1", in_shape=(5, 5, 2), src=FORMAT, dst=FORMAT, weights=np.ones((2, 2), int), divisor=4,
+    stride=(2, 2),
+)  # fmt: skip
 DENSE = CONV | dict(name="dense1", weights=np.ones((50, 4), int))
 
 
@@ -141,6 +151,24 @@ DENSE = CONV | dict(name="dense1", weights=np.ones((50, 4), int))
         (PoolSpec, POOL | {"mode": "median"}, "pool1.*median"),
         (PoolSpec, POOL | {"kernel": (6, 1)}, "pool1.*does not fit"),
         (PoolSpec, POOL | {"dst": QFormat(7, 4)}, "pool1.*keeps its format"),
+        (GreySpec, GREY | {"mode": "luma"}, "grey1.*luma"),
+        (GreySpec, GREY | {"mode": ["average"]}, "grey1.*average"),
+        (GreySpec, GREY | {"in_shape": (5, 5, 1)}, "grey1.*3 channels.*not 1"),
+        (GreySpec, GREY | {"dst": QFormat(7, 4)}, "grey1.*keeps its format"),
+        (GreySpec, GREY | {"src": QFormat(62, 4), "dst": QFormat(62, 4)}, "grey1.*too wide"),
+        (ReduceSpec, REDUCE | {"weights": np.ones((2, 2))}, "reduce1.*integers"),
+        (ReduceSpec, REDUCE | {"weights": np.ones((2, 2, 1), int)}, "reduce1.*rows and columns"),
+        (ReduceSpec, REDUCE | {"weights": np.ones((0, 2), int)}, "reduce1.*rows and columns"),
+        (ReduceSpec, REDUCE | {"weights": np.zeros((2, 2), int)}, "reduce1.*zero"),
+        (ReduceSpec, REDUCE | {"weights": np.full((2, 2), 1 << 23)}, "reduce1.*8388607"),
+        (ReduceSpec, REDUCE | {"weights": np.full((2, 2), 2**64 - 1, np.uint64)}, "reduce1.*8388607"),
+        (ReduceSpec, REDUCE | {"weights": np.ones((6, 2), int)}, "reduce1.*does not fit"),
+        (ReduceSpec, REDUCE | {"divisor": 0}, "reduce1.*divisor.*not 0"),
+        (ReduceSpec, REDUCE | {"divisor": 2.0}, "reduce1.*divisor.*not 2.0"),
+        (ReduceSpec, REDUCE | {"divisor": 65537}, "reduce1.*divisor.*not 65537"),
+        (ReduceSpec, REDUCE | {"stride": (0, 1)}, "reduce1.*stride"),
+        (ReduceSpec, REDUCE | {"padding": ((2, 0), (0, 0))}, "reduce1.*padding"),
+        (ReduceSpec, REDUCE | {"src": QFormat(61, 4), "dst": QFormat(61, 4)}, "reduce1.*too wide"),
         (TableSpec, TABLE | {"table": np.zeros(255, int)}, "table1.*256 integers"),
         (TableSpec, TABLE | {"table": np.full(256, 200)}, "table1.*outside"),
         (TableSpec, TABLE | {"src": QFormat(13, 0)}, "table1.*at most 12 bits"),

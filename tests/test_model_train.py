@@ -1,7 +1,6 @@
 """The commands of training and classifying, from the outside."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -139,12 +138,14 @@ def test_help(module):
 
 def test_interrupted(folder, tmp_path):
     """Control-C in the midst of training: one line, and no file."""
+    code = "import sys; from model import cli, train; print(flush=True); sys.exit(cli.run(train.main))"
     out = tmp_path / "out" / "net.npz"
     process = subprocess.Popen(
-        [sys.executable, "-m", "model.train", "lenet", "--data", folder, "--epochs", "99999", "--out", out],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
+        [sys.executable, "-c", code, "lenet", "--data", folder, "--epochs", "99999", "--out", out],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    time.sleep(4)
+    process.stdout.readline()
+    time.sleep(2)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     printed, error = process.communicate(timeout=60)
@@ -163,7 +164,7 @@ def picture(tmp_path):
 def test_classifies(picture, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = tmp_path / "result.json"
-    assert run(classify, "lenet", picture.name, picture.name, "--invert", "--json", result) == 0
+    assert run(classify, "lenet", picture.name, picture.name, "--invert", "--resize", "--json", result) == 0
     answers = json.loads(result.read_text())["answers"]
     assert [answer["class"] for answer in answers] == ["7", "7"]
     assert len(answers[0]["logits"]) == 10 and max(answers[0]["logits"]) == answers[0]["logits"][7]
@@ -176,12 +177,14 @@ def test_classifies(picture, tmp_path, capsys, monkeypatch):
         (["lenet", "nowhere.png"], "nowhere.png"),
         (["nowhere", "nowhere.png"], "no net 'nowhere'"),
         (["lenet", __file__], "no PNG or JPEG"),
+        (["lenet", "PICTURE"], "140 x 140 pixels, but the net takes 28 x 28 (--resize scales it)"),
         (["lenet"], "PICTURE"),
         (["lenet", "nowhere.png", "--json", "."], "name a file to write"),
         ([__file__, "nowhere.png"], "cannot read net"),
     ],
 )
-def test_classify_refuses(arguments, problem, capsys):
+def test_classify_refuses(arguments, problem, picture, capsys):
+    arguments = [str(picture) if argument == "PICTURE" else argument for argument in arguments]
     try:
         status = run(classify, *arguments)
     except SystemExit as stop:

@@ -200,6 +200,19 @@ def test_compiled_once(increment, monkeypatch):
     assert Bench(Increment()).folder == increment.folder
 
 
+def test_a_simulation_that_dies_is_one_line(increment, monkeypatch):
+    monkeypatch.setattr("sim.bench.MODULE", "no_such_module")
+    with pytest.raises(Failure, match="the simulator failed") as error:
+        increment.run(beats(VALUES), 100)
+    assert "\n" not in str(error.value)
+
+
+def test_a_conftest_in_the_working_folder_is_left_alone(increment, monkeypatch, tmp_path):
+    (tmp_path / "conftest.py").write_text("raise SystemExit('loaded')")
+    monkeypatch.chdir(tmp_path)
+    assert len(increment.run(beats(VALUES), 100).beats) == 100
+
+
 def test_a_run_without_a_test_does_not_pass(increment, monkeypatch, tmp_path):
     (tmp_path / "empty_module.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)

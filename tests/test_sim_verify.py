@@ -179,11 +179,12 @@ def test_bad_input(given, options, message, monkeypatch, capsys):
     assert message in error and error.startswith("error: ") and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("options", [["--frames", "many"], ["--level", "gates"], ["surplus"]])
+@pytest.mark.parametrize("options", [["--frames", "many"], ["--level", "gates"], ["--gates"], ["surplus"]])
 def test_unknown_options(options, capsys):
     with pytest.raises(SystemExit) as status:
         cli.run(verify.main, options)
-    assert status.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+    error = capsys.readouterr().err
+    assert status.value.code == 2 and error.count("\n") == 1 and options[0].lstrip("-") in error
 
 
 def test_images_of_another_size(given, tmp_path, capsys):

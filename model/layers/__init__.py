@@ -4,8 +4,10 @@ from model.layers.conv import Conv, ConvSpec, Depthwise
 from model.layers.dense import Dense, DenseSpec
 from model.layers.dropout import Dropout
 from model.layers.functions import Function, LeakyReLU, Sigmoid, Tanh
+from model.layers.grey import Grey, GreySpec
 from model.layers.identity import Identity
 from model.layers.pool import Pool, PoolSpec
+from model.layers.reduce import Reduce, ReduceSpec
 from model.layers.requant import ReLU, RequantSpec
 from model.layers.softmax import Softmax
 from model.layers.table import TableSpec
@@ -19,11 +21,15 @@ __all__ = [
     "Depthwise",
     "Dropout",
     "Function",
+    "Grey",
+    "GreySpec",
     "Identity",
     "LeakyReLU",
     "Pool",
     "PoolSpec",
     "ReLU",
+    "Reduce",
+    "ReduceSpec",
     "RequantSpec",
     "Sigmoid",
     "Softmax",
@@ -31,5 +37,7 @@ __all__ = [
     "Tanh",
 ]
 
-SPECS = {spec.kind: spec for spec in (ConvSpec, PoolSpec, TableSpec, RequantSpec, DenseSpec)}
+SPECS = {
+    spec.kind: spec for spec in (GreySpec, ReduceSpec, ConvSpec, PoolSpec, TableSpec, RequantSpec, DenseSpec)
+}
 """Every kind of quantised layer, by the name that artifacts store."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.division import reciprocal
 from model.geometry import Geometry, Shape
 from model.layer import Layer, cropped, every, padded, scratch
 from model.qformat import QFormat
@@ -74,27 +75,10 @@ class PoolSpec(Spec):
 
     @property
     def reciprocal(self) -> tuple[int, int, int]:
-        """Integers (m, c, k): ``(sum * m + c) >> k`` is the average in steps of `dst`, rounded half up.
-
-        The division by an invariant integer of Granlund and Montgomery, "Division by Invariant Integers
-        using Multiplication" (PLDI 1994), moved up so that negative sums divide exactly as well.
-        """
+        """Integers (m, c, k): ``(sum * m + c) >> k`` is the average in steps of `dst`, rounded half up."""
         up = self.dst.frac - self.src.frac
         numerator, divisor = 2 << max(up, 0), (2 * self.kernel[0] * self.kernel[1]) << max(-up, 0)
-        half = divisor // 2
-        # n = sum * numerator + half, lifted by a multiple of the divisor to be no less than zero
-        low = self.sum_format.min * numerator + half
-        high = self.sum_format.max * numerator + half
-        lift = max(-(low // divisor), 0)
-        largest = high + lift * divisor
-        k = 0
-        while True:
-            m = -(-(1 << k) // divisor)
-            excess = m * divisor - (1 << k)
-            if excess * largest < 1 << k:
-                break
-            k += 1
-        return numerator * m, half * m + lift * excess, k
+        return reciprocal(self.sum_format.min, self.sum_format.max, numerator, divisor, divisor // 2)
 
     def run(self, x: np.ndarray) -> np.ndarray:
         windows = self.geometry.windows(x.astype(np.int64), self.fill)

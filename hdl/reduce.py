@@ -1,0 +1,20 @@
+"""Reduction kernels: a window of each channel, summed with constant weights and divided."""
+
+from __future__ import annotations
+
+from amaranth.lib import wiring
+
+from hdl.device import Device
+from hdl.weigh import weigh_parts
+from hdl.window import Window
+from model.layers.reduce import ReduceSpec
+
+
+def reduce_parts(spec: ReduceSpec, lanes: int, device: Device) -> list[wiring.Component]:
+    """Stage of a `ReduceSpec`; its output has as many lanes as its input.
+
+    Throughput: the `Window`'s, a position of the padded image a cycle. Latency: the window's, the
+    `WeighPipe`'s, and 2 cycles for a divisor that is a power of two, 4 for another.
+    """
+    window = Window(spec.in_shape, spec.geometry, spec.src, lanes, 0, device)
+    return [window, *weigh_parts(spec, lanes)]
