@@ -156,11 +156,11 @@ def _(part: Narrow, device: Device) -> Budget:
 
 @resources.register
 def _(part: Window, device: Device) -> Budget:
-    rows, columns = part.geometry.kernel
+    rows, columns = part.geometry.extent
     height, width = part.geometry.padded(part.shape)
     word, depth = part.fmt.width * part.lanes, width * part.groups
     total = Budget(lut=20 + word, ff=word + 4)
-    total += Budget(ff=(part.groups * (columns - 1) + 1) * word * rows)
+    total += Budget(ff=(part.groups * (columns - 1) + 1) * word * part.geometry.kernel[0])
     total += counter(height) + counter(width) + counter(part.groups) + counter(depth)
     total += Budget(lut=12, ff=depth.bit_length())
     if rows > 1:
@@ -177,6 +177,10 @@ def _(part: Door, device: Device) -> Budget:
 def _(part: Sequencer, device: Device) -> Budget:
     folding = part.folding
     total = Budget(lut=8, ff=4) + counter(folding.steps) + counter(folding.output_folds)
+    if folding.groups > 1:
+        total += counter(folding.vector_steps)
+    if folding.seeds > folding.output_folds:
+        total += counter(folding.seeds)
     if part.steps > 1:
         word = bits(part.i.payload)
         total += Budget(lut=word if part.slices > 1 else 0, ff=word) + counter(part.steps + 1)
@@ -191,7 +195,7 @@ def _(part: MacPipe, device: Device) -> Budget:
     product = source.width + factor.width
     total = Budget(ff=Rom.latency * plan.input_lanes * source.width + 4 * part.latency)
     total += rom(factor.width * lanes, folding.steps, device)
-    total += rom(folding.accumulator.width * plan.output_lanes, folding.output_folds, device)
+    total += rom(folding.accumulator.width * plan.output_lanes, folding.seeds, device)
     if max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width:
         total += Budget(dsp=lanes)
     else:

@@ -21,11 +21,11 @@ class StagePlan:
     Parameters
     ----------
     input_lanes : int
-        Products of one output that are summed each cycle: a divisor of r_h * r_w * C_in (convolution) or
-        of the number of inputs (dense).
+        Products of one output that are summed each cycle: a divisor of r_h * r_w * C_in (convolution, of
+        one group) or of the number of inputs (dense).
     output_lanes : int
-        Output channels worked on side by side, a divisor of C_out; also the values in one beat of the
-        output stream.
+        Output channels worked on side by side, a divisor of C_out (of one group); also the values in one
+        beat of the output stream.
     """
 
     input_lanes: int = 1
@@ -42,16 +42,18 @@ class Folding:
 
     Attributes
     ----------
+    groups : int
+        Input vectors, one behind the other, that make the outputs of one position.
     input_folds, output_folds : int
         Beats of an input vector, and cycles that each beat stays.
-    seeded_bias : ndarray of int64, (C_out,)
+    seeded_bias : ndarray of int64, (C_out,) or (H_out, W_out, C_out)
         The bias and what rounding adds.
     accumulator : QFormat
         Format of the sums, seeds included.
     """
 
     def __init__(self, spec: WeightedSpec, plan: StagePlan):
-        self.inputs, self.outputs = spec.matrix.shape
+        self.groups, self.inputs, self.outputs = spec.matrices.shape
         for lanes, count, what in (
             (plan.input_lanes, self.inputs, "inputs of a sum"),
             (plan.output_lanes, self.outputs, "output channels"),
@@ -71,22 +73,32 @@ class Folding:
         self.accumulator = QFormat.spanning(low, high + half, spec.accumulator.frac)
 
     @property
-    def steps(self) -> int:
-        """Cycles of an output vector."""
+    def vector_steps(self) -> int:
+        """Cycles of an input vector."""
         return self.input_folds * self.output_folds
+
+    @property
+    def steps(self) -> int:
+        """Cycles of all outputs of a position."""
+        return self.groups * self.vector_steps
+
+    @property
+    def seeds(self) -> int:
+        """Output beats until the biases repeat."""
+        return self.seeded_bias.size // self.plan.output_lanes
 
     def weight_words(self) -> list[int]:
         """The weights of each step as one number, input lane by input lane, lowest bits first."""
         width = self.spec.weight_format.width
-        grouped = self.spec.matrix.reshape(
-            self.input_folds, self.plan.input_lanes, self.output_folds, self.plan.output_lanes
-        ).transpose(0, 2, 3, 1)
-        return [packed(step.ravel(), width) for step in grouped.reshape(self.steps, -1)]
+        folded = self.spec.matrices.reshape(
+            self.groups, self.input_folds, self.plan.input_lanes, self.output_folds, self.plan.output_lanes
+        ).transpose(0, 1, 3, 4, 2)
+        return [packed(step.ravel(), width) for step in folded.reshape(self.steps, -1)]
 
     def bias_words(self) -> list[int]:
-        """The seeds of each output fold as one number."""
-        groups = self.seeded_bias.reshape(self.output_folds, self.plan.output_lanes)
-        return [packed(group, self.accumulator.width) for group in groups]
+        """The seeds of each output beat as one number."""
+        beats = self.seeded_bias.reshape(self.seeds, self.plan.output_lanes)
+        return [packed(beat, self.accumulator.width) for beat in beats]
 
 
 def packed(values: np.ndarray, width: int) -> int:

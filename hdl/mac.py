@@ -1,9 +1,11 @@
 """The multiply-accumulate array behind convolution and dense layers.
 
-An output vector of C_out sums over K products is folded onto ``input_lanes * output_lanes`` multipliers:
-beats of `input_lanes` values arrive in the order of K, and each stays for ``C_out / output_lanes`` cycles
-while the output channels pass by. So one array serves a convolution, whose windows are handed out in
-slices, and a dense layer, whose inputs come as they are.
+An output vector of C_out sums over K products (of each group, where a convolution is grouped) is folded
+onto ``input_lanes * output_lanes`` multipliers: beats of `input_lanes` values arrive in the order of K, and
+each stays for ``C_out / output_lanes`` cycles while the output channels pass by. So one array serves a
+convolution, whose windows are handed out in slices, and a dense layer, whose inputs come as they are.
+Groups come one behind the other and bring their own weights, as pixels bring their own biases: both are
+words of a ROM, and a counter addresses them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from model.spec import WeightedSpec
 
 class Sequencer(Front):
     """Hands an input beat out in slices of `input_lanes` values, each for as long as the output channels
-    pass by, and numbers the steps.
+    pass by, and numbers the steps and the output beats that they begin.
 
     Once a beat is in, its steps follow each other without a stall: the output FIFO kept room for what they
     yield. So the many registers that hold the beat hang on two flip-flops, and not on a chain of ready
@@ -32,7 +34,7 @@ class Sequencer(Front):
     ----------
     folding : Folding
     slices : int
-        Slices of an input beat: a window in one beat has `Folding.input_folds` of them.
+        Slices of an input beat: a window in one beat has `Folding.input_folds` of them for each group.
     """
 
     def __init__(self, folding: Folding, slices: int):
@@ -40,7 +42,7 @@ class Sequencer(Front):
         super().__init__(
             lanes_of(folding.spec.src, folding.plan.input_lanes * slices),
             step_layout(folding),
-            burst=folding.output_folds,
+            burst=folding.output_folds * max(slices // folding.input_folds, 1),
             steps=slices * folding.output_folds,
         )
 
@@ -48,24 +50,27 @@ class Sequencer(Front):
         m = Module()
         folding, slices = self.folding, self.slices
         step = self.o.payload
-        beats = folding.input_folds // slices
-        output, index = Signal(range(folding.output_folds)), Signal(range(folding.steps))
+        beats = folding.groups * folding.input_folds // slices
         starts, ends = Signal(init=1), Signal(init=folding.input_folds == 1)
-        last_output = output == folding.output_folds - 1
+        output, last_output = counter(m, "output", folding.output_folds, self.o.valid)
+        index, _ = counter(m, "index", folding.steps, self.o.valid)
+        # Where one counter is as long as another it stands for both.
+        within, seed = index, output
+        if folding.groups > 1:
+            within, _ = counter(m, "within", folding.vector_steps, self.o.valid)
+        if folding.seeds > folding.output_folds:
+            seed, _ = counter(m, "seed", folding.seeds, self.o.valid & starts)
         m.d.comb += [
             step.index.eq(index),
-            step.output.eq(output),
+            step.seed.eq(seed),
             step.starts.eq(starts),
             step.ends.eq(ends),
         ]
         with m.If(self.o.valid):
-            m.d.sync += [
-                output.eq(Mux(last_output, 0, output + 1)),
-                index.eq(Mux(index == folding.steps - 1, 0, index + 1)),
-            ]
             if folding.input_folds > 1:
-                for flag, at in ((starts, folding.steps), (ends, folding.steps - folding.output_folds)):
-                    with m.If(index == at - 1):
+                last = folding.vector_steps
+                for flag, at in ((starts, last), (ends, last - folding.output_folds)):
+                    with m.If(within == at - 1):
                         m.d.sync += flag.eq(1)
                     with m.Elif(last_output):
                         m.d.sync += flag.eq(0)
@@ -104,13 +109,22 @@ class Sequencer(Front):
         return m
 
 
+def counter(m: Module, name: str, count: int, advance) -> tuple[Signal, Value]:
+    """A signal that runs through ``0 .. count - 1`` as `advance` tells, and whether it is at the last."""
+    value = Signal(range(count), name=name)
+    last = value == count - 1
+    with m.If(advance):
+        m.d.sync += value.eq(Mux(last, 0, value + 1))
+    return value, last
+
+
 def step_layout(folding: Folding) -> data.StructLayout:
     """Payload of a step: the inputs, which weights and biases meet them, and where a sum starts and ends."""
     return data.StructLayout(
         {
             "x": lanes_of(folding.spec.src, folding.plan.input_lanes),
             "index": range(folding.steps),
-            "output": range(folding.output_folds),
+            "seed": range(folding.seeds),
             "starts": 1,
             "ends": 1,
         }
@@ -151,12 +165,12 @@ class MacPipe(Pipe):
         valid = delayed(m, self.i.valid, self.latency - 1, "valid", reset_less=False)
         starts = delayed(m, step.starts, self.latency - 1, "starts")
         ends = delayed(m, step.ends, self.latency - 1, "ends")
-        output = delayed(m, step.output, self.latency - 1 - Rom.latency, "output")
+        seed_at = delayed(m, step.seed, self.latency - 1 - Rom.latency, "seed")
 
         m.submodules.bias = bias = Rom(
             folding.accumulator.width * plan.output_lanes, folding.bias_words(), self.device
         )
-        m.d.comb += bias.addr.eq(output)
+        m.d.comb += bias.addr.eq(seed_at)
 
         for lane in range(plan.output_lanes):
             products = []
@@ -193,10 +207,11 @@ def mac_parts(spec: WeightedSpec, plan: StagePlan, device: Device, *, whole: boo
     plan : StagePlan
     device : Device
     whole : bool
-        Whether a vector comes in one beat, or in beats of `input_lanes` values.
+        Whether the vectors of a position come in one beat, or in beats of `input_lanes` values.
     """
     folding = Folding(spec, plan)
-    parts = [Sequencer(folding, folding.input_folds if whole else 1), MacPipe(folding, device)]
+    slices = folding.groups * folding.input_folds if whole else 1
+    parts = [Sequencer(folding, slices), MacPipe(folding, device)]
     if folding.accumulator != spec.dst:
         parts.append(RequantPipe(folding.accumulator, spec.dst, plan.output_lanes, rounded=True))
     return parts

@@ -112,7 +112,7 @@ class Accelerator(wiring.Component):
         at its own rate.
         """
         height, width, channels = spec.in_shape
-        rows = min(spec.weights.shape[0], height) if isinstance(spec, ConvSpec) else 1
+        rows = min(spec.geometry.extent[0], height) if isinstance(spec, ConvSpec) else 1
         return Buffer(lanes_of(spec.src, lanes), max(rows * width * channels // lanes, 2), self.device)
 
     def elaborate(self, platform):

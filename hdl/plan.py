@@ -86,7 +86,7 @@ def divisors(number: int) -> list[int]:
 
 def choices(spec: WeightedSpec) -> Iterator[StagePlan]:
     """Every legal `StagePlan` of a layer."""
-    inputs, outputs = spec.matrix.shape
+    _, inputs, outputs = spec.matrices.shape
     for output_lanes in divisors(outputs):
         for input_lanes in divisors(inputs):
             yield StagePlan(input_lanes, output_lanes)

@@ -16,9 +16,10 @@ from model.qformat import QFormat
 class Window(wiring.Component):
     """Pixels in raster order to the windows of a `Geometry`, also in raster order.
 
-    The last ``r_h - 1`` rows stand in one memory, a column a word; each pixel shifts its column up by
-    one. A pixel may come in several beats (`lanes` of its channels each): then every beat slides a
-    window of its own channels, as pooling wants it.
+    The last rows that a window spans stand in one memory, a column a word; each pixel shifts its column up
+    by one. A dilated window spans ``(r - 1) * dilation + 1`` rows and columns, and its taps lie apart. A
+    pixel may come in several beats (`lanes` of its channels each): then every beat slides a window of its
+    own channels, as pooling wants it.
 
     Throughput: one position of the padded image a cycle, so a frame takes
     ``(H + top + bottom) * (W + left + right) * C / lanes`` cycles. Latency: two cycles from the last pixel
@@ -35,20 +36,31 @@ class Window(wiring.Component):
     fill : int
         Value of the padding.
     device : Device
+    parts : int
+        Parts, of as many channels each, in which a beat's window is laid out; a divisor of the lanes.
 
     Members
     -------
     i : stream of `lanes` values
     o : stream of r_h * r_w * lanes values
-        Row by row from the top left, channels last.
+        Part by part, each row by row from the top left, channels last.
     """
 
-    def __init__(self, shape: Shape, geometry: Geometry, fmt: QFormat, lanes: int, fill: int, device: Device):
+    def __init__(
+        self,
+        shape: Shape,
+        geometry: Geometry,
+        fmt: QFormat,
+        lanes: int,
+        fill: int,
+        device: Device,
+        parts: int = 1,
+    ):
         if shape[2] % lanes:
             raise ValueError(f"{lanes} lanes do not divide {shape[2]} channels")
         self.shape, self.geometry, self.fmt = shape, geometry, fmt
         self.lanes, self.fill, self.device = lanes, fill, device
-        self.groups = shape[2] // lanes
+        self.groups, self.parts = shape[2] // lanes, parts
         rows, columns = geometry.kernel
         super().__init__(
             {
@@ -65,7 +77,7 @@ class Window(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        (rows, columns), (step_down, step_right) = self.geometry.kernel, self.geometry.stride
+        (rows, columns), (step_down, step_right) = self.geometry.extent, self.geometry.stride
         (top, _), (left, _) = self.geometry.padding
         height, width = self.geometry.padded(self.shape)
         down, right = self.geometry.positions(self.shape)
@@ -135,20 +147,26 @@ class Window(wiring.Component):
                     lines.write_en.eq(shift),
                 ]
 
-        # Columns of one channel group are `groups` beats apart.
+        # Columns of one channel group are `groups` beats apart. Of each only the rows under taps are kept.
+        (below, beside), (tall, wide) = self.geometry.dilation, self.geometry.kernel
         span = self.groups * (columns - 1) + 1
-        beats = [Signal(word * rows, name=f"column_{n}", reset_less=True) for n in range(span)]
+        beats = [Signal(word * tall, name=f"column_{n}", reset_less=True) for n in range(span)]
+        tapped = Cat(column.word_select(row * below, word) for row in range(tall))
         full = Signal()
         m.d.comb += shift.eq(loaded & (~full | self.o.ready))
         with m.If(shift):
-            for older, newer in zip(beats, [*beats[1:], column]):
+            for older, newer in zip(beats, [*beats[1:], tapped]):
                 m.d.sync += older.eq(newer)
             m.d.sync += full.eq(emits)
         with m.Elif(self.o.ready):
             m.d.sync += full.eq(0)
 
+        share = word // self.parts
         taps = [
-            beats[self.groups * tap].word_select(row, word) for row in range(rows) for tap in range(columns)
+            beats[self.groups * beside * tap].word_select(row * self.parts + part, share)
+            for part in range(self.parts)
+            for row in range(tall)
+            for tap in range(wide)
         ]
         m.d.comb += [self.o.valid.eq(full), Value.cast(self.o.payload).eq(Cat(taps))]
         return m

@@ -1,8 +1,11 @@
 """Trained integer nets as files: an ``.npz`` of integer arrays and one JSON text; never a pickle.
 
-The member ``net.json`` (bytes as a uint8 array) holds ``{"format": 1, "name", "input_format", "layers",
+The member ``net.json`` (bytes as a uint8 array) holds ``{"format", "name", "input_format", "layers",
 "metadata"}``. A layer is ``{"kind", <scalar fields>}``; its array fields are members named
 ``<layer>/<field>``, where ``<layer>`` is the position in the net.
+
+A net is written in the first format that can hold it, so that older versions read what they can run.
+Format 2 added to convolutions groups, dilation and biases by pixel.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ from model.layers import SPECS
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
 
-FORMAT = 1
+FORMATS = (1, 2)
+ADDED = {"groups": 2, "dilation": 2}
+"""Fields that came after the first format, and with which."""
 ZOO = Path(__file__).parent / "zoo"
 MAX_BYTES = 1 << 28
 """Larger artifacts are refused before they are unpacked; a weight takes 1 to 8 bytes."""
@@ -51,10 +56,11 @@ def find(net: str) -> Path:
 
 def save(path, net: QNetwork) -> None:
     """Write a net's artifact; `path` is replaced whole or left alone."""
+    version = max(spec.since for spec in net.specs)
     arrays, layers = {}, []
     for index, spec in enumerate(net.specs):
         layer = {"kind": spec.kind}
-        for field in dataclasses.fields(spec):
+        for field in fields_of(spec, version):
             value = getattr(spec, field.name)
             if isinstance(value, np.ndarray):
                 arrays[f"{index}/{field.name}"] = narrow(value)
@@ -63,7 +69,7 @@ def save(path, net: QNetwork) -> None:
         layers.append(layer)
     text = json.dumps(
         {
-            "format": FORMAT,
+            "format": version,
             "name": net.name,
             "input_format": dataclasses.asdict(net.input_format),
             "layers": layers,
@@ -107,9 +113,10 @@ def load(net) -> QNetwork:
 
 def decode(description: dict, arrays) -> QNetwork:
     """A net from its JSON description and its arrays."""
-    if description["format"] != FORMAT:
+    version = description["format"]
+    if type(version) is not int or version not in FORMATS:
         raise ValueError(
-            f"artifact format {description['format']!r}, but this version reads format {FORMAT};"
+            f"artifact format {version!r}, but this version reads formats {FORMATS[0]} to {FORMATS[-1]};"
             " train the net again or use the matching version"
         )
     specs = []
@@ -117,7 +124,7 @@ def decode(description: dict, arrays) -> QNetwork:
         if layer["kind"] not in SPECS:
             raise ValueError(f"layer {index} is of the unknown kind {layer['kind']!r}")
         spec, fields = SPECS[layer["kind"]], {}
-        for field in dataclasses.fields(spec):
+        for field in fields_of(spec, version):
             if f"{index}/{field.name}" in arrays:
                 fields[field.name] = arrays[f"{index}/{field.name}"]
             elif field.name in layer:
@@ -127,12 +134,19 @@ def decode(description: dict, arrays) -> QNetwork:
             raise ValueError(f"layer {index} has an unknown field {min(unknown)!r}")
         check_name(fields["name"])
         specs.append(spec(**fields))
+        if specs[-1].since > version:
+            specs[-1].fail(f"such a layer needs artifact format {specs[-1].since}, not {version}")
     return QNetwork(
         check_name(description["name"]),
         QFormat(**description["input_format"]),
         tuple(specs),
         dict(description["metadata"]),
     )
+
+
+def fields_of(spec, version: int) -> list[dataclasses.Field]:
+    """The fields of a kind of layer, or of one, that a format of artifacts holds."""
+    return [field for field in dataclasses.fields(spec) if ADDED.get(field.name, 1) <= version]
 
 
 def check_name(name: str) -> str:

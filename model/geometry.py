@@ -1,4 +1,4 @@
-"""Where a window stands on an image: kernel, stride and padding, shared by convolution and pooling."""
+"""Where a window stands: kernel, stride, padding, dilation; shared by convolution and pooling."""
 
 from __future__ import annotations
 
@@ -22,34 +22,41 @@ class Geometry:
         Steps down and to the right, pixels.
     padding : ((int, int), (int, int))
         Pixels added at (top, bottom) and (left, right).
+    dilation : (int, int)
+        Pixels from one of the window's rows (columns) to the next; 1 leaves no gap.
     """
 
     kernel: tuple[int, int]
     stride: tuple[int, int] = (1, 1)
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    dilation: tuple[int, int] = (1, 1)
 
     def __post_init__(self):
-        numbers = [self.kernel, self.stride, *self.padding]
-        if len(numbers) != 4 or any(len(two) != 2 or not all(map(whole, two)) for two in numbers):
-            raise ValueError("kernel, stride and both sides of the padding are two whole numbers each")
+        numbers = [self.kernel, self.stride, self.dilation, *self.padding]
+        if len(numbers) != 5 or any(len(two) != 2 or not all(map(whole, two)) for two in numbers):
+            raise ValueError(
+                "kernel, stride, dilation and both sides of the padding are two whole numbers each"
+            )
         if min(self.kernel) < 1:
             raise ValueError(f"a kernel has at least 1 x 1 pixels, not {self.kernel[0]} x {self.kernel[1]}")
         if min(self.stride) < 1:
             raise ValueError(f"a stride is at least 1 pixel, not {self.stride}")
-        for before_after, size in zip(self.padding, self.kernel):
+        if min(self.dilation) < 1:
+            raise ValueError(f"a dilation is at least 1 pixel, not {self.dilation}")
+        for before_after, size in zip(self.padding, self.extent):
             if min(before_after) < 0 or max(before_after) >= size:
                 raise ValueError(
-                    f"padding {before_after} of a kernel {size} wide must lie between 0 and {size - 1}"
+                    f"padding {before_after} of a window {size} wide must lie between 0 and {size - 1}"
                 )
 
     @classmethod
-    def resolve(cls, in_shape: Shape, kernel, stride, padding) -> Geometry:
+    def resolve(cls, in_shape: Shape, kernel, stride, padding, dilation=1) -> Geometry:
         """A geometry from what a user writes.
 
         Parameters
         ----------
         in_shape : (int, int, int)
-        kernel, stride : int or (int, int)
+        kernel, stride, dilation : int or (int, int)
         padding : {"valid", "same"}, int, (int, int) or ((int, int), (int, int))
             ``same`` keeps ceil(size / stride) pixels; an odd pixel goes to the bottom or right. One
             number pads all four sides, two pad (top and bottom, left and right).
@@ -59,13 +66,16 @@ class Geometry:
         ValueError
             For a padding of another form, or an impossible geometry.
         """
-        kernel, stride = pair(kernel, "kernel"), pair(stride, "stride")
+        kernel, stride, dilation = (
+            pair(value, what)
+            for value, what in ((kernel, "kernel"), (stride, "stride"), (dilation, "dilation"))
+        )
         if padding == "valid":
             padding = 0
         if padding == "same":
             sides = []
-            for size, k, s in zip(in_shape, kernel, stride):
-                total = max((-(-size // s) - 1) * s + k - size, 0)
+            for size, k, s, d in zip(in_shape, kernel, stride, dilation):
+                total = max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
                 sides.append((total // 2, total - total // 2))
         elif isinstance(padding, str):
             raise ValueError(f"padding is 'valid', 'same' or numbers, not {padding!r}")
@@ -74,7 +84,12 @@ class Geometry:
             if len(both) != 2:
                 raise ValueError(f"padding is one number, two, or two pairs, not {padding}")
             sides = [pair(side, "padding") for side in both]
-        return cls(kernel, stride, tuple(sides))
+        return cls(kernel, stride, tuple(sides), dilation)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width that the window spans, gaps included."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation))
 
     def padded(self, in_shape: Shape) -> tuple[int, int]:
         """Height and width of the padded image."""
@@ -90,12 +105,12 @@ class Geometry:
             If the window is larger than the padded image.
         """
         height, width = self.padded(in_shape)
-        if height < self.kernel[0] or width < self.kernel[1]:
+        tall, wide = self.extent
+        if height < tall or width < wide:
             raise ValueError(
-                f"a window of {self.kernel[0]} x {self.kernel[1]} does not fit"
-                f" an image of {height} x {width} (padding included)"
+                f"a window of {tall} x {wide} does not fit an image of {height} x {width} (padding included)"
             )
-        return tuple(1 + (n - k) // s for n, k, s in zip((height, width), self.kernel, self.stride))
+        return 1 + (height - tall) // self.stride[0], 1 + (width - wide) // self.stride[1]
 
     def windows(self, x: np.ndarray, fill) -> np.ndarray:
         """All windows of images as a view.
@@ -112,8 +127,9 @@ class Geometry:
         """
         if any(max(side) for side in self.padding):
             x = np.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
-        view = np.lib.stride_tricks.sliding_window_view(x, self.kernel, axis=(1, 2))
-        return view[:, :: self.stride[0], :: self.stride[1]].transpose(0, 1, 2, 4, 5, 3)
+        view = np.lib.stride_tricks.sliding_window_view(x, self.extent, axis=(1, 2))
+        (down, right), (below, beside) = self.stride, self.dilation
+        return view[:, ::down, ::right, :, ::below, ::beside].transpose(0, 1, 2, 4, 5, 3)
 
 
 def whole(value) -> bool:

@@ -21,7 +21,8 @@ class Layer:
 
     Between `forward` and the backward pass of the same images a layer keeps what it needs in `cache`, a
     dict that belongs to it and to one thread. Arrays that it returns are overwritten by its next call
-    with the same cache.
+    with the same cache. In training the item ``draw`` of the cache is a tuple of integers, a seed for
+    whatever the layer draws at random for these images; else it is None or missing.
 
     Attributes
     ----------
@@ -40,6 +41,8 @@ class Layer:
     """Whether the layer sums products, so that its quantised form picks any output format for free."""
     monotone = False
     """Whether the layer may be swapped with any non-decreasing function of a value."""
+    final: ClassVar[bool] = False
+    """Whether the layer can only stand at a net's end."""
     prepares: ClassVar[bool] = False
     """Whether the layer works on pixels, before all layers that do not; it has no backward pass then."""
 
@@ -78,21 +81,31 @@ class Layer:
 class Activation(Layer):
     """A function of single values that decides in which format the layer before hands them over."""
 
-    def source_format(self, y: np.ndarray, width: int) -> QFormat:
+    def source_format(self, x: np.ndarray, y: np.ndarray, width: int) -> QFormat:
         """The format in which the quantised activation takes its input.
 
         Parameters
         ----------
-        y : ndarray of float
-            Outputs of this layer for the calibration images.
+        x, y : ndarray of float
+            Inputs and outputs of this layer for the calibration images.
         width : int
             Bits that the user grants.
         """
         raise NotImplementedError
 
-    def quantise(self, src: QFormat, width: int) -> Spec | None:
+    def quantise(self, src: QFormat, y: np.ndarray, width: int) -> Spec | None:
         """The integer layer behind a `src` that `source_format` chose; None if nothing is left to do."""
         raise NotImplementedError
+
+
+class Vanishing(Layer):
+    """A layer that is there for training alone: integers give the same classes without it."""
+
+    monotone = True
+
+    def quantise(self, src: QFormat, dst: QFormat) -> None:
+        """Nothing: the values go on as they are."""
+        return None
 
 
 def scratch(cache: dict, key: str, shape: tuple[int, ...], dtype) -> np.ndarray:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from model.geometry import Shape
 from model.layer import Layer, scratch
+from model.losses import LINKS, Loss
 from model.qformat import QFormat
 
 PIXELS = QFormat(8, 8, signed=False)
@@ -16,9 +17,6 @@ PIXELS = QFormat(8, 8, signed=False)
 CHUNK = 32
 """Images that go through the engine together: their arrays stay in the cache, and their matrix products
 below the size from which BLAS packs its operands first."""
-
-Loss = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
-"""From outputs (N, classes) and labels (N,): the sum of the losses, and its derivative by the outputs."""
 
 
 class Network:
@@ -39,6 +37,8 @@ class Network:
     ----------
     vector : ndarray, (params,)
         All parameters; the layers' arrays are views of it, so whoever changes it trains the net.
+    weights : ndarray of int
+        Where in `vector` the weights stand, biases left out.
 
     Raises
     ------
@@ -63,14 +63,19 @@ class Network:
                 layer.build(name, shape, rng, dtype)
             except ValueError as error:
                 raise ValueError(f"layer {name!r}: {error}") from None
+            if layer.final and layer is not self.layers[-1]:
+                raise ValueError(f"layer {name!r}: it can only stand at the end of a net")
             shape = layer.out_shape
         self.out_shape = shape
         self.vector = self.flat([layer.params for layer in self.layers])
-        start = 0
+        start, weights = 0, [np.empty(0, np.intp)]
         for layer in self.layers:
             for key, value in layer.params.items():
                 layer.params[key] = self.vector[start : start + value.size].reshape(value.shape)
+                if key == "weights":
+                    weights.append(np.arange(start, start + value.size))
                 start += value.size
+        self.weights = np.concatenate(weights)
 
     @property
     def params(self) -> int:
@@ -86,7 +91,13 @@ class Network:
         """Working memory of one thread: a dict for each layer, and one for the images."""
         return [{} for _ in range(len(self.layers) + 1)]
 
-    def forward(self, images: np.ndarray, caches: list[dict]) -> Iterator[np.ndarray]:
+    def forward(
+        self,
+        images: np.ndarray,
+        caches: list[dict],
+        used: int | None = None,
+        draw: tuple[int, ...] | None = None,
+    ) -> Iterator[np.ndarray]:
         """Every layer's output, engine layout, one after another.
 
         Parameters
@@ -95,6 +106,10 @@ class Network:
             Grey levels as integers, or real values as floats.
         caches : list of dict
             From `new_caches`.
+        used : int, optional
+            Layers that run; all by default.
+        draw : tuple of int, optional
+            In training, a seed of what layers draw for these images.
         """
         pixels = images.transpose(1, 3, 2, 0)
         x = scratch(caches[-1], "x", pixels.shape, self.dtype)
@@ -102,22 +117,28 @@ class Network:
             x[...] = pixels
         else:
             np.multiply(pixels, self.dtype(2.0**-PIXELS.frac), out=x)
-        for layer, cache in zip(self.layers, caches):
+        for layer, cache in zip(self.layers[:used], caches):
+            cache["draw"] = draw
             x = layer.forward(x, cache)
             yield x
 
-    def outputs(self, images: np.ndarray, caches: list[dict]) -> np.ndarray:
+    def outputs(self, images: np.ndarray, caches: list[dict], used=None, draw=None) -> np.ndarray:
         """The last layer's values of one chunk, (N, classes), in raster order, channels last.
 
-        The next chunk of the same caches may overwrite them.
+        The next chunk of the same caches may overwrite them. `used` and `draw` go to `forward`.
         """
-        y = deque(self.forward(images, caches), maxlen=1).pop()
+        y = deque(self.forward(images, caches, used, draw), maxlen=1).pop()
         return y.transpose(3, 0, 2, 1).reshape(len(images), -1)
 
     def gradient(
-        self, images: np.ndarray, labels: np.ndarray, loss: Loss, caches: list[dict]
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        loss: Loss,
+        caches: list[dict],
+        draw: tuple[int, ...] | None = None,
     ) -> tuple[float, int, np.ndarray]:
-        """One chunk forward and backward.
+        """One chunk forward and backward; without `draw` as if nothing were drawn at random.
 
         Returns
         -------
@@ -128,13 +149,15 @@ class Network:
         gradient : ndarray, (params,)
             Of the summed loss by `vector`.
         """
-        outputs = self.outputs(images, caches)
+        # A net of nothing but the loss's own last step keeps it.
+        used = max(len(self.layers) - (self.layers[-1].kind == LINKS.get(loss)), 1)
+        outputs = self.outputs(images, caches, used, draw)
         value, slope = loss(outputs, labels)
         height, width, channels = self.out_shape
         dy = np.ascontiguousarray(slope.reshape(-1, height, width, channels).transpose(1, 3, 2, 0))
         first = next((i for i, layer in enumerate(self.layers) if layer.params), len(self.layers))
         gradients = [{} for _ in self.layers]
-        for index in range(len(self.layers) - 1, first - 1, -1):
+        for index in range(used - 1, first - 1, -1):
             gradients[index] = self.layers[index].gradients(dy, caches[index])
             if index > first:
                 dy = self.layers[index].backward(dy, caches[index])

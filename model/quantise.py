@@ -73,9 +73,10 @@ def quantise(
 ) -> QNetwork:
     """A trained net in integers.
 
-    A ReLU or sigmoid behind a convolution or dense layer (with max pooling between them or not) chooses the
-    format into which that layer's sums are rounded: a ReLU is then nothing but their saturation at zero.
-    The last layer's sums stay exact.
+    An activation behind a convolution or dense layer (with max pooling between them or not) chooses the
+    format into which that layer's sums are rounded: a ReLU is then nothing but their saturation at zero,
+    any other function a table that they index. The last layer's sums stay exact; a softmax behind them
+    falls away.
 
     Parameters
     ----------
@@ -95,37 +96,37 @@ def quantise(
     layers = network.layers
     weights.check([layer.name for layer in layers if layer.weighted], "weights")
     activations.check([layer.name for layer in layers], "activations")
-    outputs = [thinned(y) for y in network.trace(images)]
+    values = [thinned(PIXELS.real(images)), *(thinned(y) for y in network.trace(images))]
     specs: list[Spec] = []
     src = PIXELS
     for index, layer in enumerate(layers):
         width = activations.of(layer.name)
         if layer.weighted:
-            dst = destination(network, index, outputs, activations)
+            dst = destination(network, index, values, activations)
             spec = layer.quantise(src, dst, weights.of(layer.name))
         elif isinstance(layer, Activation):
-            fmt = layer.source_format(outputs[index], width)
+            fmt = layer.source_format(*values[index : index + 2], width)
             if src != fmt and not fused(layers, index):
                 specs.append(RequantSpec(name=f"{layer.name}_in", in_shape=layer.in_shape, src=src, dst=fmt))
                 src = fmt
-            spec = layer.quantise(src, width)
+            spec = layer.quantise(src, values[index + 1], width)
         else:
-            spec = layer.quantise(src, best_format(outputs[index], width, src.signed))
+            spec = layer.quantise(src, best_format(values[index + 1], width, src.signed))
         if spec is not None:
             specs.append(spec)
             src = spec.dst
     return QNetwork(name, PIXELS, tuple(specs), metadata or {})
 
 
-def destination(network: Network, index: int, outputs, activations: Widths) -> QFormat | None:
-    """Where a weighted layer's sums go; None leaves them exact."""
+def destination(network: Network, index: int, values, activations: Widths) -> QFormat | None:
+    """Where a weighted layer's sums go; None leaves them exact. `values` holds every layer's input."""
     layers = network.layers
     after = next((i for i in range(index + 1, len(layers)) if not layers[i].monotone), None)
     if after is not None and isinstance(layers[after], Activation):
-        return layers[after].source_format(outputs[after], activations.of(layers[after].name))
+        return layers[after].source_format(*values[after : after + 2], activations.of(layers[after].name))
     if not any(layer.weighted for layer in layers[index + 1 :]):
         return None
-    return best_format(outputs[index], activations.of(layers[index].name), signed=True)
+    return best_format(values[index + 1], activations.of(layers[index].name), signed=True)
 
 
 def fused(layers, index: int) -> bool:

@@ -31,6 +31,8 @@ class Spec:
     """
 
     kind: ClassVar[str]
+    since: ClassVar[int] = 1
+    """The artifacts' format that first held such a layer."""
     name: str
     in_shape: Shape
     src: QFormat
@@ -74,7 +76,7 @@ class Spec:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WeightedSpec(Spec):
-    """A quantised layer of products with weights and a bias per output channel.
+    """A quantised layer of products with weights, and biases.
 
     Parameters
     ----------
@@ -83,11 +85,17 @@ class WeightedSpec(Spec):
     weight_format : QFormat
     bias : ndarray of int, (C_out,)
         On the accumulator's grid: ``src.frac + weight_format.frac`` fraction bits.
+
+    Attributes
+    ----------
+    groups : int
+        Parts of the output channels that each see a part of the input of their own.
     """
 
     weights: np.ndarray
     weight_format: QFormat
     bias: np.ndarray
+    groups: ClassVar[int] = 1
 
     def __post_init__(self):
         super().__post_init__()
@@ -95,13 +103,14 @@ class WeightedSpec(Spec):
         if weights.dtype.kind not in "iu" or bias.dtype.kind not in "iu":
             self.fail("weights and bias must be integers")
         weights, bias = weights.astype(np.int64), bias.astype(np.int64)
-        if not weights.size or bias.shape != weights.shape[-1:]:
-            self.fail(f"biases of shape {bias.shape} do not fit weights of shape {weights.shape}")
+        if not weights.ndim or not weights.size:
+            self.fail(f"an array of shape {weights.shape} holds no weights")
         if not self.weight_format.contains(weights):
             self.fail(f"a weight lies outside its format {self.weight_format}")
         weights.flags.writeable = bias.flags.writeable = False
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "bias", bias)
+        self.check_shapes()
         if self.magnitude >= FLOAT64_EXACT:
             self.fail(
                 f"sums up to 2**{math.log2(self.magnitude):.1f} are too wide for exact arithmetic (2**53);"
@@ -109,10 +118,20 @@ class WeightedSpec(Spec):
             )
         self.requant(self.accumulator)
 
+    def check_shapes(self) -> None:
+        """Raise a ValueError if weights, biases and input do not fit together."""
+        if self.bias.shape != self.weights.shape[-1:]:
+            self.fail(f"biases of shape {self.bias.shape} do not fit weights of shape {self.weights.shape}")
+
     @property
     def matrix(self) -> np.ndarray:
         """The weights as (K, C_out): K products make one output."""
         return self.weights.reshape(-1, self.weights.shape[-1])
+
+    @property
+    def matrices(self) -> np.ndarray:
+        """The weights group by group, (groups, K, C_out / groups)."""
+        return self.matrix.reshape(len(self.matrix), self.groups, -1).swapaxes(0, 1)
 
     @property
     def accumulator_range(self) -> tuple[int, int]:
@@ -144,16 +163,16 @@ class WeightedSpec(Spec):
         return np.float32 if self.magnitude < FLOAT32_EXACT else np.float64
 
     def products(self, x: np.ndarray) -> np.ndarray:
-        """Exact integer ``x @ matrix + bias`` by float BLAS.
+        """Exact integer ``x @ matrices`` by float BLAS.
 
         Parameters
         ----------
-        x : ndarray, (M, K)
+        x : ndarray, (groups, M, K)
 
         Returns
         -------
         ndarray of int64, (M, C_out)
         """
         dtype = self.exact_dtype
-        sums = x.astype(dtype) @ self.matrix.astype(dtype)
-        return sums.astype(np.int64) + self.bias
+        sums = x.astype(dtype) @ self.matrices.astype(dtype)
+        return sums.swapaxes(0, 1).reshape(x.shape[1], -1).astype(np.int64)

@@ -15,6 +15,7 @@ from rich.table import Table
 from model import artifact, cli, dataset
 from model.dataset import Dataset
 from model.files import check_writable
+from model.losses import LOSSES, Penalty
 from model.nets import NETS
 from model.network import Network
 from model.qnetwork import QNetwork
@@ -31,6 +32,7 @@ examples:
   python -m model.train lecture --epochs 5 --seed 0
   python -m model.train lenet --data my_images/ --out my.npz  IDX files of your own, any size and classes
   python -m model.train lenet --weight-bits 6,conv1=8 --activation-bits 6
+  python -m model.train lenet --loss rmse --penalty 0.001 --norm 1
 """
 
 
@@ -38,9 +40,7 @@ def main(argv: list[str]) -> None:
     """Run the command."""
     options = parse(argv)
     start = time.perf_counter()
-    recipe = NETS[options.net].recipe
-    if options.epochs is not None:
-        recipe = replace(recipe, epochs=options.epochs)
+    recipe = recipe_of(options)
     data = dataset.load(options.data)
     if len(data.train_images) < VALIDATION:
         raise ValueError(f"{options.data}: training needs at least {VALIDATION} images")
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> None:
     metadata = {
         "command": shlex.join(["python", "-m", "model.train", *argv]),
         "seed": options.seed,
-        "epochs": recipe.epochs,
+        "epochs": len(history),
         "dataset": data.name,
         "classes": [str(index) for index in range(data.classes)],
     }
@@ -72,14 +72,15 @@ def main(argv: list[str]) -> None:
     artifact.save(options.out, net)
     accuracy = net.metadata["accuracy"]
     rate = len(learnt) * len(history) / max(sum(epoch.seconds for epoch in history), 1e-9)
+    validated = [epoch.validation for epoch in history]
     result = {
         "net": options.net,
         "params": network.params,
         "macs": network.macs,
-        "epochs": recipe.epochs,
+        "epochs": len(history),
         "float_accuracy": accuracy["float"],
         "quantised_accuracy": accuracy["quantised"],
-        "validation_accuracy": history[-1].validation,
+        "validation_accuracy": max(validated) if recipe.patience else validated[-1],
         "images_per_second": rate,
         "seconds": seconds,
     }
@@ -97,6 +98,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="FILE", help="artifact to write (build/NET.npz)")
     parser.add_argument("--threads", type=positive, default=2, metavar="N", help="share the work (2)")
     parser.add_argument(
+        "--patience", type=positive, metavar="N", help="stop after N epochs without better validation"
+    )
+    parser.add_argument("--loss", choices=sorted(LOSSES), help="what training makes small (cross-entropy)")
+    parser.add_argument(
+        "--penalty", type=float, metavar="L", help="add L times the norm of the weights to the loss (0)"
+    )
+    parser.add_argument("--norm", type=float, default=2, metavar="P", help="its p-norm, P from 1 (2)")
+    parser.add_argument(
         "--weight-bits", type=widths, default=Widths(), metavar="BITS", help="8, or 8,conv1=4 by layer"
     )
     parser.add_argument(
@@ -109,6 +118,19 @@ def parse(argv: list[str]) -> argparse.Namespace:
     options.out = options.out or Path("build") / f"{options.net}.npz"
     check_writable(options.out, options.json)
     return options
+
+
+def recipe_of(options: argparse.Namespace) -> Recipe:
+    """The net's recipe with the user's changes."""
+    changes = {
+        "epochs": options.epochs,
+        "loss": options.loss,
+        "patience": options.patience,
+        "penalty": Penalty(options.penalty, options.norm) if options.penalty is not None else None,
+    }
+    return replace(
+        NETS[options.net].recipe, **{key: value for key, value in changes.items() if value is not None}
+    )
 
 
 def positive(text: str) -> int:

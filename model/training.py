@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from model.augment import Affine
-from model.losses import LOSSES
+from model.losses import LOSSES, Penalty
 from model.network import CHUNK, Network
 from model.optim import Average, Momentum, cosine
 
@@ -42,6 +42,10 @@ class Recipe:
     loss : str
         One of `model.losses.LOSSES`.
     augment : Affine, optional
+    penalty : Penalty, optional
+        On the weights of all layers together, biases left out; added to the mean loss.
+    patience : int, optional
+        So many epochs that classify no more validation images right than the best one end the training.
     """
 
     epochs: int
@@ -53,6 +57,8 @@ class Recipe:
     averaging: float = 0.999
     loss: str = "cross-entropy"
     augment: Affine | None = None
+    penalty: Penalty | None = None
+    patience: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Epoch:
     Attributes
     ----------
     loss, accuracy : float
-        Means over the (moved) training images, as the net was when it met them.
+        Means over the (moved) training images, as the net was when it met them; the loss with its penalty.
     validation : float
         Share of the validation images that the averaged net classifies right.
     seconds : float
@@ -122,7 +128,7 @@ def fit(
     threads: int = 1,
     report: Callable[[int, float, float], None] = lambda images, loss, accuracy: None,
 ) -> list[Epoch]:
-    """Train a net; at the end it holds the average of its weights.
+    """Train a net; at the end it holds the average of its weights, with `Recipe.patience` the best epoch's.
 
     Parameters
     ----------
@@ -131,7 +137,7 @@ def fit(
     images : ndarray of uint8, (N, H, W, C)
     labels : ndarray of int, (N,)
     validation : (images, labels)
-        Only looked at, never learnt from.
+        Never learnt from, but they tell when to stop if the recipe asks for it.
     rng : numpy.random.Generator
         Draws the order of the images and how they are moved.
     threads : int
@@ -149,7 +155,7 @@ def fit(
     steps, total = 0, recipe.epochs * len(starts)
     optimiser = Momentum(network.vector, recipe.momentum, recipe.clip)
     average = Average(network.vector, recipe.averaging)
-    history = []
+    history, best, kept = [], 0, average.mean
     with Workers.of(network, threads) as workers:
         for epoch in range(recipe.epochs):
             begin, done, loss, correct = time.perf_counter(), 0, 0.0, 0
@@ -158,7 +164,7 @@ def fit(
                 batch = order[start : start + recipe.batch]
                 maps = recipe.augment.draw(rng, len(batch)) if recipe.augment else None
                 losses, hits, gradient = batch_gradient(
-                    network, recipe, images[batch], labels[batch], maps, workers
+                    network, recipe, images[batch], labels[batch], maps, workers, steps
                 )
                 optimiser.step(gradient, recipe.rate * cosine(steps, total, recipe.warmup))
                 average.update(network.vector)
@@ -170,21 +176,33 @@ def fit(
             with averaged(network, average):
                 validated = accuracy(network, *validation, workers)
             history.append(Epoch(loss / done, correct / done, validated, seconds))
-    network.vector[:] = average.mean
+            if epoch == best or validated > history[best].validation:
+                best, kept = epoch, average.mean.copy()
+            elif recipe.patience and epoch - best >= recipe.patience:
+                break
+    network.vector[:] = kept if recipe.patience else average.mean
     return history
 
 
 def batch_gradient(
-    network: Network, recipe: Recipe, images, labels, maps, workers: Workers
+    network: Network, recipe: Recipe, images, labels, maps, workers: Workers, step: int
 ) -> tuple[float, int, np.ndarray]:
-    """Sum of the losses, number of right answers and mean gradient of a batch, moved by `maps` if any."""
+    """Sum of the losses, number of right answers and mean gradient of a batch, moved by `maps` if any.
+
+    The penalty counts for every image. `step` counts the batches since training began.
+    """
 
     def task(chunk, caches):
         x = images[chunk] if maps is None else recipe.augment.apply(images[chunk], maps[chunk])
-        return network.gradient(x, labels[chunk], LOSSES[recipe.loss], caches)
+        return network.gradient(x, labels[chunk], LOSSES[recipe.loss], caches, (step, chunk.start))
 
     losses, correct, gradients = zip(*workers.map(task, len(images)))
-    return sum(losses), sum(correct), sum(gradients) / len(images)
+    loss, gradient = sum(losses), sum(gradients) / len(images)
+    if recipe.penalty:
+        penalty, slope = recipe.penalty(network.vector[network.weights])
+        loss += penalty * len(images)
+        gradient[network.weights] += slope
+    return loss, sum(correct), gradient
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from model.spec import WeightedSpec
 
 
 class Weighted(Layer):
-    """A layer of products with weights and a bias per output channel.
+    """A layer of products with weights, and biases.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class Weighted(Layer):
     Attributes
     ----------
     params : dict
-        ``weights``, with the output channel as last axis, and ``bias``, (channels,).
+        ``weights``, with the output channel as last axis, and unless the layer has none ``bias``.
     """
 
     weighted = True
@@ -35,11 +35,12 @@ class Weighted(Layer):
             raise ValueError(f"{self.kind} needs at least 1 output channel, not {channels}")
         self.channels = channels
 
-    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator, bias: tuple[int, ...] | None) -> None:
         """First weights: uniform with the variance 1 / (products per output); biases of zero."""
         limit = np.sqrt(3 / np.prod(shape[:-1]))
         self.params["weights"] = rng.uniform(-limit, limit, shape).astype(self.dtype)
-        self.params["bias"] = np.zeros(self.channels, self.dtype)
+        if bias is not None:
+            self.params["bias"] = np.zeros(bias, self.dtype)
 
     def quantise(self, src: QFormat, dst: QFormat | None, width: int) -> WeightedSpec:
         """The layer in integers.
@@ -54,6 +55,7 @@ class Weighted(Layer):
             Bits of a weight.
         """
         fmt = best_format(self.params["weights"], width, signed=True)
+        bias = self.params.get("bias", np.zeros(self.channels))
         spec = self.spec(
             name=self.name,
             in_shape=self.in_shape,
@@ -61,7 +63,7 @@ class Weighted(Layer):
             dst=dst or src,
             weights=fmt.quantise(self.params["weights"]),
             weight_format=fmt,
-            bias=QFormat(MAX_WIDTH, src.frac + fmt.frac).quantise(self.params["bias"]),
+            bias=QFormat(MAX_WIDTH, src.frac + fmt.frac).quantise(bias),
             **self.fields(),
         )
         return spec if dst else replace(spec, dst=spec.accumulator)

@@ -17,12 +17,13 @@ def positions(size: int, kernel: int, stride: int, before: int, after: int) -> i
                and start + kernel <= before + size + after)  # fmt: skip
 
 
-def window(image, top: int, left: int, kernel):
+def window(image, top: int, left: int, kernel, dilation=(1, 1)):
     """Pixels (i, j, values) that a window covers, those in the padding left out."""
     for i in range(kernel[0]):
         for j in range(kernel[1]):
-            if 0 <= top + i < len(image) and 0 <= left + j < len(image[0]):
-                yield i, j, image[top + i][left + j]
+            y, x = top + i * dilation[0], left + j * dilation[1]
+            if 0 <= y < len(image) and 0 <= x < len(image[0]):
+                yield i, j, image[y][x]
 
 
 def places(image, kernel, stride, padding):
@@ -35,20 +36,26 @@ def places(image, kernel, stride, padding):
     ]
 
 
-def conv(image, weights, bias, stride, padding):
-    """Convolution: weights[i][j][c][k]."""
+def conv(image, weights, bias, stride, padding, dilation=(1, 1), groups=1):
+    """Convolution: weights[i][j][c][k], with c counted from its group's first; bias[k] or bias[y][x][k]."""
     kernel = len(weights), len(weights[0])
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
+    kernels, channels = len(weights[0][0][0]), len(weights[0][0])
 
-    def value(top, left, k):
-        total = bias[k]
-        for i, j, pixel in window(image, top, left, kernel):
-            for c, x in enumerate(pixel):
-                total += x * weights[i][j][c][k]
+    def value(top, left, k, total):
+        first = k * groups // kernels * channels
+        for i, j, pixel in window(image, top, left, kernel, dilation):
+            for c in range(channels):
+                total += pixel[first + c] * weights[i][j][c][k]
         return total
 
+    def pixel(y, x, top, left):
+        seeds = bias[y][x] if isinstance(bias[0], list) else bias
+        return [value(top, left, k, seeds[k]) for k in range(kernels)]
+
     return [
-        [[value(top, left, k) for k in range(len(bias))] for top, left in row]
-        for row in places(image, kernel, stride, padding)
+        [pixel(y, x, *corner) for x, corner in enumerate(row)]
+        for y, row in enumerate(places(image, extent, stride, padding))
     ]
 
 

@@ -42,10 +42,21 @@ class NetDrawer:
         spread = accumulator.width - fmt.width - self.integer(0, 3)
         return QFormat(fmt.width, accumulator.frac - spread, fmt.signed)
 
-    def weighted(self, make, name, shape, src, weights_shape, last: bool, **fields):
+    def spread_geometry(self, shape) -> Geometry:
+        """Any dilation and padding."""
+        kernel = tuple(self.integer(1, 3) for _ in range(2))
+        dilation = tuple(self.integer(1, 3) for _ in range(2))
+        sides = []
+        for size, k, d in zip(shape, kernel, dilation):
+            reach = (k - 1) * d
+            before, after = self.integer(0, reach), self.integer(0, reach)
+            sides.append((before, after) if size + before + after > reach else (reach, after))
+        return Geometry(kernel, (self.integer(1, 3), self.integer(1, 3)), tuple(sides), dilation)
+
+    def weighted(self, make, name, shape, src, weights_shape, last: bool, bias_shape=None, **fields):
         weight_format = self.format(1, 8)
         weights = self.values(weight_format, weights_shape)
-        bias = self.values(QFormat(self.integer(2, 12), 0), weights_shape[-1])
+        bias = self.values(QFormat(self.integer(2, 12), 0), bias_shape or weights_shape[-1])
         fields.update(
             name=name, in_shape=shape, src=src, weights=weights, weight_format=weight_format, bias=bias
         )
@@ -59,6 +70,17 @@ class NetDrawer:
             return self.weighted(
                 ConvSpec, name, shape, src, shape_of_weights, last,
                 stride=geometry.stride, padding=geometry.padding,
+            )  # fmt: skip
+        if kind == "general":
+            geometry = self.spread_geometry(shape)
+            options = divisors(shape[2])
+            groups = options[self.integer(0, len(options) - 1)]
+            kernels = groups * self.integer(1, 3)
+            by_pixel = self.integer(0, 2) == 0
+            return self.weighted(
+                ConvSpec, name, shape, src, (*geometry.kernel, shape[2] // groups, kernels), last,
+                (*geometry.positions(shape), kernels) if by_pixel else None,
+                stride=geometry.stride, padding=geometry.padding, dilation=geometry.dilation, groups=groups,
             )  # fmt: skip
         if kind == "dense":
             shape_of_weights = (int(np.prod(shape)), self.integer(1, 6))
@@ -107,7 +129,7 @@ class NetDrawer:
                 shape = specs[-1].out_shape
         for index in range(layers):
             last = index == layers - 1
-            kinds = ["conv", "dense"] if last else ["conv", "conv", "pool", "table", "requant"]
+            kinds = ["conv", "dense"] if last else ["conv", "general", "pool", "table", "requant"]
             spec = self.layer(kinds[self.integer(0, len(kinds) - 1)], f"layer{index}", shape, src, last)
             specs.append(spec)
             shape, src = spec.out_shape, spec.dst
@@ -117,7 +139,7 @@ class NetDrawer:
         """A legal plan, any lanes."""
         stages = {}
         for spec in weighted(net):
-            inputs, outputs = (divisors(n) for n in spec.matrix.shape)
+            inputs, outputs = (divisors(n) for n in spec.matrices.shape[1:])
             stages[spec.name] = StagePlan(
                 inputs[self.integer(0, len(inputs) - 1)], outputs[self.integer(0, len(outputs) - 1)]
             )

@@ -55,7 +55,7 @@ def test_measured_interval_is_the_computed_one(seed):
     _, cycles = stream_sim.run(Accelerator(net, plan), beats, len(images))
     measured = cycles[-1] - cycles[-2]
     fill = sum(
-        spec.geometry.kernel[0] * spec.geometry.padded(spec.in_shape)[1] * spec.in_shape[2]
+        spec.geometry.extent[0] * spec.geometry.padded(spec.in_shape)[1] * spec.in_shape[2]
         for spec in net.specs
         if hasattr(spec, "geometry")
     )
@@ -121,7 +121,7 @@ def test_a_plan_of_other_bytes_names_the_file(tmp_path):
 def test_lanes_that_do_not_divide_name_the_layer(tmp_path):
     _, net = drawn(5)
     spec = weighted(net)[0]
-    inputs, outputs = spec.matrix.shape
+    _, inputs, outputs = spec.matrices.shape
     for stage in (StagePlan(inputs + 1, 1), StagePlan(1, outputs + 1), StagePlan(0, 1)):
         plan = Plan({**Plan.serial(net).stages, spec.name: stage})
         with pytest.raises(ValueError, match=f"{spec.name}.*divi"):

@@ -18,34 +18,37 @@ from mutants import Deaf, Fickle, Rotated
 COMMON = settings(derandomize=True, deadline=None, max_examples=120)
 
 
-def windows_of(images, geometry, groups, fill):
+def windows_of(images, geometry, groups, fill, parts=1):
     """Beats of all windows, each image's channels split into groups, by loops over output pixels."""
     (top, bottom), (left, right) = geometry.padding
     (rows, columns), (down, across) = geometry.kernel, geometry.stride
+    (below, beside), (tall, wide) = geometry.dilation, geometry.extent
     beats = []
     for image in images:
         height, width, channels = image.shape
         lanes = channels // groups
-        for y in range(-top, height + bottom - rows + 1, down):
-            for x in range(-left, width + right - columns + 1, across):
+        for y in range(-top, height + bottom - tall + 1, down):
+            for x in range(-left, width + right - wide + 1, across):
                 for group in range(groups):
                     beat = []
-                    for dy in range(rows):
-                        for dx in range(columns):
-                            for lane in range(lanes):
-                                inside = 0 <= y + dy < height and 0 <= x + dx < width
-                                channel = group * lanes + lane
-                                beat.append(int(image[y + dy, x + dx, channel]) if inside else fill)
+                    for part in range(parts):
+                        for i, j in np.ndindex(rows, columns):
+                            dy, dx = y + i * below, x + j * beside
+                            for lane in range(part * lanes // parts, (part + 1) * lanes // parts):
+                                inside = 0 <= dy < height and 0 <= dx < width
+                                beat.append(int(image[dy, dx, group * lanes + lane]) if inside else fill)
                     beats.append(beat)
     return beats
 
 
-def check(shape, geometry, fmt, groups, fill, *, frames=3, seed=0, stalls=0.2, wrap=lambda part: part):
+def check(
+    shape, geometry, fmt, groups, fill, parts=1, *, frames=3, seed=0, stalls=0.2, wrap=lambda part: part
+):
     """Several frames back to back; gives the cycles of the output beats."""
     lanes = shape[2] // groups
     images = np.random.default_rng(seed).integers(fmt.min, fmt.max + 1, (frames, *shape))
-    expected = windows_of(images, geometry, groups, fill)
-    window = wrap(Window(shape, geometry, fmt, lanes, fill, PORTABLE))
+    expected = windows_of(images, geometry, groups, fill, parts)
+    window = wrap(Window(shape, geometry, fmt, lanes, fill, PORTABLE, parts))
     got, cycles = stream_sim.run(
         window, images.reshape(-1, lanes).tolist(), len(expected), stalls, seed, longest=4, limit=1000
     )
@@ -59,17 +62,20 @@ def cases(draw):
     channels = draw(st.integers(1, 4))
     shape = (draw(st.integers(1, 6)), draw(st.integers(1, 6)), channels)
     kernel, padding = [], []
-    for size in shape[:2]:
-        k = draw(st.integers(1, 4))
+    dilation = draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (1, 3), (3, 2)]))
+    for size, d in zip(shape, dilation):
+        kernel.append(draw(st.integers(1, 4 if d == 1 else 3)))
+        k = (kernel[-1] - 1) * d + 1
         before = draw(st.integers(0, k - 1))
-        kernel.append(k)
         padding.append((before, draw(st.integers(max(k - size - before, 0), max(k - 1, 0)))))
     stride = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
     groups = draw(st.sampled_from([n for n in range(1, channels + 1) if channels % n == 0]))
     signed = draw(st.booleans())
     fmt = QFormat(draw(st.integers(1, 5)), 0, signed)
     fill = draw(st.sampled_from([0, fmt.min, fmt.max]))
-    return shape, Geometry(tuple(kernel), stride, tuple(padding)), fmt, groups, fill
+    lanes = channels // groups
+    parts = draw(st.sampled_from([n for n in range(1, lanes + 1) if lanes % n == 0]))
+    return shape, Geometry(tuple(kernel), stride, tuple(padding), dilation), fmt, groups, fill, parts
 
 
 @COMMON

@@ -6,19 +6,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from model.layers import Conv, Dense, Pool, ReLU, Sigmoid
+from model.layers import (
+    Conv,
+    Dense,
+    Depthwise,
+    Function,
+    Identity,
+    LeakyReLU,
+    Pool,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from model.losses import LOSSES
 from model.network import Network
+from model.qformat import QFormat
 
 STEP = 1e-5
 
 
 @st.composite
-def windows(draw, size, largest=3):
+def windows(draw, size, largest=3, dilation=(1, 1)):
     """Kernel, stride and padding that fit an image, in all the forms that a user may write."""
-    kernel = tuple(draw(st.integers(1, min(largest, n))) for n in size)
+    kernel = tuple(draw(st.integers(1, min(largest, 1 + (n - 1) // d))) for n, d in zip(size, dilation))
     stride = draw(st.one_of(st.integers(1, 3), st.tuples(st.integers(1, 3), st.integers(1, 3))))
-    side = [st.tuples(st.integers(0, k - 1), st.integers(0, k - 1)) for k in kernel]
+    reach = [(k - 1) * d for k, d in zip(kernel, dilation)]
+    side = [st.tuples(st.integers(0, n), st.integers(0, n)) for n in reach]
     padding = draw(st.one_of(st.sampled_from(["valid", "same"]), st.tuples(*side)))
     return kernel, stride, padding
 
@@ -29,16 +43,50 @@ def layer_cases(draw, kind):
     shape = draw(st.integers(1, 6)), draw(st.integers(1, 6)), draw(st.integers(1, 3))
     if kind == "conv":
         layer = Conv(draw(st.integers(1, 3)), *draw(windows(shape[:2])))
+    elif kind == "general":
+        shape = draw(st.integers(1, 7)), draw(st.integers(1, 7)), draw(st.integers(1, 4))
+        groups = draw(st.sampled_from([n for n in range(1, 5) if shape[2] % n == 0]))
+        dilation = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+        layer = Conv(
+            groups * draw(st.integers(1, 2)),
+            *draw(windows(shape[:2], 3, dilation)),
+            dilation=dilation,
+            groups=groups,
+            bias=draw(st.sampled_from(["channel", "pixel", None])),
+        )
+    elif kind == "depthwise":
+        layer = Depthwise(*draw(windows(shape[:2])), multiplier=draw(st.integers(1, 2)))
     elif kind == "dense":
         layer = Dense(draw(st.integers(1, 4)))
     elif kind in ("max", "avg", "sum"):
         layer = Pool(kind, *draw(windows(shape[:2])))
     else:
-        layer = {"relu": ReLU, "sigmoid": Sigmoid}[kind]()
+        layer = ACTIVATIONS[kind][0](draw)
     return layer, shape, draw(st.integers(0, 2**32 - 1))
 
 
-KINDS = ("conv", "dense", "max", "avg", "sum", "relu", "sigmoid")
+def swish(x):
+    return x / (1 + np.exp(-x))
+
+
+def swish_slope(x):
+    return (1 + np.exp(-x) + x * np.exp(-x)) / (1 + np.exp(-x)) ** 2
+
+
+ACTIVATIONS = {
+    "relu": (lambda draw: ReLU(), lambda layer, x: np.where(x > 0, x, 0)),
+    "sigmoid": (lambda draw: Sigmoid(), lambda layer, x: 1 / (1 + np.exp(-x))),
+    "tanh": (lambda draw: Tanh(), lambda layer, x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)),
+    "leaky": (
+        lambda draw: LeakyReLU(draw(st.floats(0, 1))),
+        lambda layer, x: np.where(x > 0, x, layer.slope * x),
+    ),
+    "identity": (lambda draw: Identity(), lambda layer, x: x),
+    "function": (lambda draw: Function("swish", swish, swish_slope), lambda layer, x: swish(x)),
+    "softmax": (lambda draw: Softmax(), lambda layer, x: np.exp(x) / np.exp(x).sum()),
+}
+"""How to draw each, and the function itself."""
+KINDS = ("conv", "general", "depthwise", "dense", "max", "avg", "sum", *ACTIVATIONS)
 
 
 def build(layer, shape, seed):
@@ -54,15 +102,16 @@ def build(layer, shape, seed):
 def expected(layer, image):
     """A layer's output for one image, by loops."""
     if isinstance(layer, Conv):
-        weights, bias = (layer.params[key].tolist() for key in ("weights", "bias"))
-        return naive.conv(image, weights, bias, layer.geometry.stride, layer.geometry.padding)
+        weights, g = layer.params["weights"].tolist(), layer.geometry
+        bias = layer.params.get("bias", np.zeros(layer.channels)).tolist()
+        return naive.conv(image, weights, bias, g.stride, g.padding, g.dilation, layer.groups)
     if isinstance(layer, Dense):
         return naive.dense(image, layer.params["weights"].tolist(), layer.params["bias"].tolist())
     if isinstance(layer, Pool):
         g = layer.geometry
         return naive.pool(image, layer.mode, g.kernel, g.stride, g.padding)
-    image = np.array(image)
-    return np.where(image > 0, image, 0) if isinstance(layer, ReLU) else 1 / (1 + np.exp(-image))
+    (h,) = (h for make, h in ACTIVATIONS.values() if type(layer) is type(make(lambda _: 0)))
+    return h(layer, np.array(image))
 
 
 def covered(layer):
@@ -184,6 +233,8 @@ def test_losses(loss, seed, classes):
     one = np.eye(classes)[labels]
     if loss == "rmse":
         direct = np.sqrt(((outputs - one) ** 2).mean(axis=1)).sum()
+    elif loss == "binary-cross-entropy":
+        direct = -np.log(np.where(one == 1, 1, np.exp(-outputs)) / (1 + np.exp(-outputs))).sum()
     else:
         direct = -np.log((np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True))[one == 1]).sum()
     assert value == pytest.approx(direct, rel=1e-12)
@@ -197,8 +248,9 @@ def test_losses(loss, seed, classes):
 def test_losses_at_their_edges():
     value, slope = LOSSES["rmse"](np.eye(3), np.arange(3))
     assert value == 0 and not slope.any()
-    value, slope = LOSSES["cross-entropy"](np.array([[1e4, -1e4]]), np.array([1]))
-    assert value == 2e4 and np.isfinite(slope).all()
+    for loss in ("cross-entropy", "binary-cross-entropy"):
+        value, slope = LOSSES[loss](np.array([[1e4, -1e4]]), np.array([1]))
+        assert value == 2e4 and np.isfinite(slope).all()
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -248,7 +300,14 @@ def test_float32_and_float64_agree():
         ([Conv(2, 3), Conv(2, 9)], "layer 'conv2': a window of 9 x 9"),
         ([Pool("max", 2), Pool("avg", 5)], "layer 'pool2': a window of 5 x 5"),
         ([Conv(2, 3, 0)], "layer 'conv1': a stride"),
+        ([Conv(2, 3, dilation=4)], "layer 'conv1': a window of 9 x 9"),
+        ([Conv(2, 3, dilation=0)], "layer 'conv1': a dilation"),
+        ([Conv(4, 3), Conv(4, 3, groups=3)], "layer 'conv2': 3 groups do not divide 4 input"),
+        ([Conv(4, 3), Conv(6, 3, groups=4)], "layer 'conv2': 4 groups do not divide 6 output"),
+        ([Conv(4, 3, groups=0)], "layer 'conv1': the number of groups"),
+        ([Conv(4, 3, groups="all")], "layer 'conv1': the number of groups"),
         ([Conv(2, 3, 1, "full")], "layer 'conv1': padding"),
+        ([Conv(2, 3), Softmax(), Dense(2)], "layer 'softmax1': .*end of a net"),
         ([], "at least one layer"),
     ],
 )
@@ -257,7 +316,19 @@ def test_network_errors_name_the_layer(layers, problem):
         Network(layers, (8, 8, 1), np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("make", [lambda: Conv(0, 3), lambda: Dense(0), lambda: Pool("median", 2)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Conv(0, 3),
+        lambda: Dense(0),
+        lambda: Conv(2, 3, bias="row"),
+        lambda: Depthwise(3, multiplier=0),
+        lambda: Pool("median", 2),
+        lambda: LeakyReLU(1.5),
+        lambda: LeakyReLU(float("nan")),
+        lambda: Tanh(QFormat(13, 4)),
+    ],
+)
 def test_layers_refuse(make):
     with pytest.raises(ValueError):
         make()

@@ -18,7 +18,8 @@ def expected(spec, image):
     """One image through one layer, by definition."""
     pixels = image.tolist()
     if spec.kind == "conv":
-        sums = naive.conv(pixels, spec.weights.tolist(), spec.bias.tolist(), spec.stride, spec.padding)
+        weights, bias = spec.weights.tolist(), spec.bias.tolist()
+        sums = naive.conv(pixels, weights, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
         return naive.requanted(sums, QFormat(1, spec.src.frac + spec.weight_format.frac), spec.dst)
     if spec.kind == "dense":
         sums = naive.dense(pixels, spec.weights.tolist(), spec.bias.tolist())
@@ -45,7 +46,7 @@ def expected(spec, image):
     return np.array([[[entries[value % len(entries)] for value in pixel] for pixel in row] for row in pixels])
 
 
-@pytest.mark.parametrize("kind", ["grey", "reduce", "conv", "dense", "pool", "requant", "table"])
+@pytest.mark.parametrize("kind", ["grey", "reduce", "conv", "general", "dense", "pool", "requant", "table"])
 @given(seed=st.integers(0, 2**32 - 1), last=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_run_is_the_definition(kind, seed, last):
@@ -126,6 +127,21 @@ DENSE = CONV | dict(name="dense1", weights=np.ones((50, 4), int))
         (ConvSpec, CONV | {"weights": np.ones((3, 3, 1, 4), int)}, "conv1.*2 input channels"),
         (ConvSpec, CONV | {"weights": np.ones((3, 2, 4), int)}, "conv1.*2 input channels"),
         (ConvSpec, CONV | {"weights": np.ones((6, 3, 2, 4), int)}, "conv1.*does not fit"),
+        (ConvSpec, CONV | {"weights": np.ones((), int)}, "conv1.*no weights"),
+        (ConvSpec, CONV | {"dilation": (3, 1)}, "conv1.*7 x 3 does not fit"),
+        (ConvSpec, CONV | {"dilation": (0, 1)}, "conv1.*dilation"),
+        (ConvSpec, CONV | {"dilation": (1, 1, 1)}, "conv1.*dilation"),
+        (ConvSpec, CONV | {"groups": 2}, "conv1.*2 input channels in 2 groups"),
+        (ConvSpec, CONV | {"groups": 3}, "conv1.*3 groups do not divide 2 input channels"),
+        (ConvSpec, CONV | {"groups": 0}, "conv1.*groups"),
+        (ConvSpec, CONV | {"groups": 1.0}, "conv1.*groups"),
+        (
+            ConvSpec,
+            CONV | {"groups": 2, "weights": np.ones((3, 3, 1, 3), int), "bias": np.zeros(3, int)},
+            "conv1.*2 groups do not divide 3 output channels",
+        ),
+        (ConvSpec, CONV | {"bias": np.zeros((3, 3, 1), int)}, "conv1.*biases"),
+        (ConvSpec, CONV | {"bias": np.zeros((5, 5, 4), int)}, "conv1.*biases"),
         (ConvSpec, CONV | {"bias": np.zeros(3, int)}, "conv1.*biases"),
         (ConvSpec, CONV | {"stride": (0, 1)}, "conv1.*stride"),
         (ConvSpec, CONV | {"padding": ((3, 0), (0, 0))}, "conv1.*padding"),

@@ -1,12 +1,16 @@
 """One file a layer: its float form, its quantisation to a frozen spec, and the spec's integer model."""
 
-from model.layers.conv import Conv, ConvSpec
+from model.layers.conv import Conv, ConvSpec, Depthwise
 from model.layers.dense import Dense, DenseSpec
+from model.layers.dropout import Dropout
+from model.layers.functions import Function, LeakyReLU, Sigmoid, Tanh
 from model.layers.grey import Grey, GreySpec
+from model.layers.identity import Identity
 from model.layers.pool import Pool, PoolSpec
 from model.layers.reduce import Reduce, ReduceSpec
 from model.layers.requant import ReLU, RequantSpec
-from model.layers.table import Sigmoid, TableSpec
+from model.layers.softmax import Softmax
+from model.layers.table import TableSpec
 
 __all__ = [
     "SPECS",
@@ -14,8 +18,13 @@ __all__ = [
     "ConvSpec",
     "Dense",
     "DenseSpec",
+    "Depthwise",
+    "Dropout",
+    "Function",
     "Grey",
     "GreySpec",
+    "Identity",
+    "LeakyReLU",
     "Pool",
     "PoolSpec",
     "ReLU",
@@ -23,7 +32,9 @@ __all__ = [
     "ReduceSpec",
     "RequantSpec",
     "Sigmoid",
+    "Softmax",
     "TableSpec",
+    "Tanh",
 ]
 
 SPECS = {

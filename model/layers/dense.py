@@ -23,8 +23,8 @@ class DenseSpec(WeightedSpec):
 
     kind = "dense"
 
-    def __post_init__(self):
-        super().__post_init__()
+    def check_shapes(self):
+        super().check_shapes()
         inputs = int(np.prod(self.in_shape))
         if self.weights.ndim != 2 or len(self.weights) != inputs:
             self.fail(f"weights of shape {self.weights.shape} do not fit {inputs} inputs")
@@ -38,7 +38,7 @@ class DenseSpec(WeightedSpec):
         return self.weights.size
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        sums = self.products(x.reshape(len(x), -1))
+        sums = self.products(x.reshape(1, len(x), -1)) + self.bias
         return self.requant(self.accumulator)(sums).reshape(len(x), *self.out_shape)
 
 
@@ -61,7 +61,7 @@ class Dense(Weighted):
 
     def build(self, name, in_shape, rng, dtype):
         super().build(name, in_shape, rng, dtype)
-        self.draw((int(np.prod(in_shape)), self.channels), rng)
+        self.draw((int(np.prod(in_shape)), self.channels), rng, (self.channels,))
 
     @property
     def out_shape(self) -> Shape:

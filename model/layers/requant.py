@@ -38,8 +38,8 @@ class ReLU(Activation):
     def backward(self, dy, cache):
         return dy * (cache["y"] > 0)
 
-    def source_format(self, y, width):
+    def source_format(self, x, y, width):
         return best_format(y, width, signed=False)
 
-    def quantise(self, src: QFormat, width: int) -> None:
+    def quantise(self, src: QFormat, y: np.ndarray, width: int) -> None:
         return None

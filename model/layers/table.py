@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.layer import Activation, scratch
+from model.layer import Activation
 from model.qformat import QFormat
+from model.scale import best_format
 from model.spec import Spec
 
-MAX_INDEX_WIDTH = 12
-SIGMOID_INDEX = QFormat(8, 4)
-"""256 entries, 1/16 apart, over [-8, 8): finer or farther ones change no class worth mentioning."""
+INDEX_WIDTH, MAX_INDEX_WIDTH = 8, 12
+"""Bits that index a table: as many as its entries have, but no fewer than these and no more."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,6 +34,8 @@ class TableSpec(Spec):
 
     def __post_init__(self):
         super().__post_init__()
+        if not isinstance(self.function, str):
+            self.fail(f"a function's name is text, not {self.function!r}")
         table = np.asarray(self.table)
         if self.src.width > MAX_INDEX_WIDTH:
             self.fail(f"a table is indexed by at most {MAX_INDEX_WIDTH} bits, not {self.src.width}")
@@ -49,48 +51,62 @@ class TableSpec(Spec):
         return self.table[np.asarray(x, dtype=np.int64) & ((1 << self.src.width) - 1)]
 
 
-class Sigmoid(Activation):
-    """1 / (1 + exp(-x)); a table in integers.
+class Tabled(Activation):
+    """Base of the activations that a table stands for in integers.
 
     Parameters
     ----------
-    index : QFormat
-        Format of the table's index.
+    index : QFormat, optional
+        Format of the table's index, at most 12 bits wide; by default the best for the calibration images.
+
+    Attributes
+    ----------
+    function : str
+        Name of h.
     """
 
-    kind = "sigmoid"
+    function: str
 
-    def __init__(self, index: QFormat = SIGMOID_INDEX):
+    def __init__(self, index: QFormat | None = None):
+        if index is not None and index.width > MAX_INDEX_WIDTH:
+            raise ValueError(f"a table is indexed by at most {MAX_INDEX_WIDTH} bits, not {index.width}")
         self.index = index
 
-    def forward(self, x, cache):
-        y = scratch(cache, "y", x.shape, x.dtype)
-        np.multiply(x, 0.5, out=y)
-        np.tanh(y, out=y)
-        y *= 0.5
-        y += 0.5
-        return y
+    def h(self, x: np.ndarray) -> np.ndarray:
+        """The function, value by value, in float64; of it the table is made."""
+        raise NotImplementedError
 
-    def backward(self, dy, cache):
-        y = cache["y"]
-        dx = scratch(cache, "dx", y.shape, y.dtype)
-        np.subtract(1, y, out=dx)
-        dx *= y
-        dx *= dy
-        return dx
+    def source_format(self, x, y, width):
+        return self.index or best_format(x, min(max(width, INDEX_WIDTH), MAX_INDEX_WIDTH), signed=True)
 
-    def source_format(self, y, width):
-        return self.index
+    def target_format(self, values: np.ndarray, y: np.ndarray, width: int) -> QFormat:
+        """Format of the table's entries.
 
-    def quantise(self, src: QFormat, width: int) -> TableSpec:
-        dst = QFormat(width, width, signed=False)
+        Parameters
+        ----------
+        values : ndarray of float
+            All that the table is to hold.
+        y : ndarray of float
+            Outputs for the calibration images.
+        width : int
+            Bits.
+        """
+        return best_format(y, width, signed=bool(values.min() < 0))
+
+    def quantise(self, src: QFormat, y: np.ndarray, width: int) -> TableSpec:
         codes = np.arange(1 << src.width)
-        values = src.real(np.where(codes > src.max, codes - (1 << src.width), codes))
+        reals = src.real(np.where(codes > src.max, codes - (1 << src.width), codes))
+        with np.errstate(all="ignore"):  # what is not finite is refused, with the value it came from
+            values = np.broadcast_to(np.asarray(self.h(reals), dtype=np.float64), reals.shape)
+        if not np.isfinite(values).all():
+            where = reals[~np.isfinite(values)][0]
+            raise ValueError(f"layer {self.name!r}: {self.function} has no finite value at {where}")
+        dst = self.target_format(values, y, width)
         return TableSpec(
             name=self.name,
             in_shape=self.in_shape,
             src=src,
             dst=dst,
-            function="sigmoid",
-            table=dst.quantise(0.5 * np.tanh(0.5 * values) + 0.5),
+            function=self.function,
+            table=dst.quantise(values),
         )

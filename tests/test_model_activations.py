@@ -1,0 +1,124 @@
+"""Activations in integers: tables against the functions they stand for, from a float net to the hardware."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import stream_sim
+from hdl.network import Accelerator
+from hdl.plan import Plan
+from model import artifact
+from model.layers import Conv, Dense, Function, Identity, LeakyReLU, Pool, ReLU, Sigmoid, Softmax, Tanh
+from model.network import Network
+from model.qformat import QFormat
+from model.quantise import Widths, quantise
+
+FUNCTIONS = {
+    "sigmoid": (Sigmoid, lambda x: 1 / (1 + math.exp(-x))),
+    "tanh": (Tanh, math.tanh),
+    "leaky_relu": (lambda index=None: LeakyReLU(0.125, index), lambda x: x if x > 0 else x / 8),
+    "square": (lambda index=None: Function("square", np.square, lambda x: 2 * x, index), lambda x: x * x),
+    "one": (lambda index=None: Function("one", lambda x: 1.0, np.zeros_like, index), lambda x: 1),
+}
+
+
+def make(*layers, shape=(6, 6, 1), seed=0):
+    rng = np.random.default_rng(seed)
+    network = Network(layers, shape, rng)
+    network.vector += rng.normal(0, 0.2, network.params).astype(np.float32)
+    return network, rng.integers(0, 256, (40, *shape)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@given(width=st.integers(2, 16), index=st.one_of(st.none(), st.integers(2, 12)), seed=st.integers(0, 99))
+@settings(max_examples=15, deadline=None)
+def test_tables_hold_the_function(name, width, index, seed):
+    layer, h = FUNCTIONS[name]
+    index = index and QFormat(index, index - 3)
+    network, images = make(Conv(2, 3), layer(index) if index else layer(), Dense(3), seed=seed)
+    conv, table, _ = quantise(network, images, activations=Widths(width)).specs
+    assert (table.kind, table.function, table.name) == ("table", name, f"{network.layers[1].kind}1")
+    assert conv.dst == table.src and table.dst.width == width
+    assert index is None or table.src == index
+    for code in range(table.src.min, table.src.max + 1):
+        value = math.floor(h(code * 2.0**-table.src.frac) * 2.0**table.dst.frac + 0.5)
+        entry = table.table[code % (1 << table.src.width)]
+        exact = min(max(value, table.dst.min), table.dst.max)
+        # NumPy and libm may differ in the last bit of a float, and a float may lie on an edge.
+        assert abs(int(entry) - exact) <= (name in ("sigmoid", "tanh"))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_wide_tables_are_close_to_the_floats(name):
+    layer, _ = FUNCTIONS[name]
+    network, images = make(Conv(3, 3), layer(QFormat(12, 8)), Pool("avg", 2), Dense(4))
+    net = quantise(network, images, Widths(16), Widths(16))
+    logits = net.output_format.real(net.logits(images))
+    np.testing.assert_allclose(logits, network.logits(images), atol=2e-2)
+
+
+def test_formats_follow_from_the_images():
+    network, images = make(Conv(2, 3), LeakyReLU(), Dense(3))
+    conv, table, _ = quantise(network, images, activations=Widths(4)).specs
+    assert conv.dst.width == 8 and table.dst.width == 4 and table.dst.signed
+    conv, table, _ = quantise(network, images, activations=Widths(10)).specs
+    assert conv.dst.width == table.dst.width == 10
+    network, images = make(Tanh(), Dense(3))
+    assert [spec.kind for spec in quantise(network, images).specs] == ["requant", "table", "dense"]
+
+
+def test_unsigned_entries_where_nothing_is_negative():
+    network, images = make(Conv(2, 3), Function("square", np.square, lambda x: 2 * x), Dense(3))
+    assert not quantise(network, images).specs[1].dst.signed
+
+
+def test_identity_and_softmax_leave_no_trace():
+    plain, images = make(Conv(3, 3), ReLU(), Dense(4))
+    dressed, _ = make(Conv(3, 3), Identity(), ReLU(), Identity(), Dense(4), Softmax())
+    dressed.vector[:] = plain.vector
+    a, b = quantise(plain, images), quantise(dressed, images)
+    assert [spec.name for spec in a.specs] == [spec.name for spec in b.specs]
+    assert b.specs[-1].dst == b.specs[-1].accumulator
+    np.testing.assert_array_equal(a.logits(images), b.logits(images))
+    np.testing.assert_array_equal(plain.classify(images), dressed.classify(images))
+    np.testing.assert_allclose(dressed.logits(images).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_softmax_of_large_values():
+    network, images = make(Dense(3), Softmax())
+    network.vector *= 1e4
+    assert np.isfinite(network.logits(images)).all()
+
+
+def test_a_function_without_a_value_names_its_layer():
+    network, images = make(
+        Conv(2, 3), Function("log", lambda x: np.log(np.abs(x)), np.reciprocal, QFormat(8, 4)), Dense(3)
+    )
+    with pytest.raises(ValueError, match=r"'function1': log has no finite value at 0\.0"):
+        quantise(network, images)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_artifacts_and_hardware(name, tmp_path):
+    """There and back, with no trace of code; and every logit of the hardware."""
+    layer, _ = FUNCTIONS[name]
+    network, images = make(Conv(2, 3), Pool("max", 2), layer(), Dense(3), Softmax())
+    net = quantise(network, images, activations=Widths(6))
+    artifact.save(tmp_path / "net.npz", net)
+    again = artifact.load(tmp_path / "net.npz")
+    for before, after in zip(net.specs, again.specs):
+        for field in dataclasses.fields(before):
+            np.testing.assert_array_equal(getattr(before, field.name), getattr(after, field.name))
+    beats = stream_sim.frames(again, images[:3].astype(int))
+    got, _ = stream_sim.run(Accelerator(again, Plan.serial(again)), beats, 3, 0.2, limit=100_000)
+    assert [list(answer.logits) for answer in got] == net.logits(images[:3]).tolist()
+
+
+def test_a_function_is_named_by_text():
+    network, images = make(Conv(2, 3), Function(7, np.square, lambda x: 2 * x), Dense(3))
+    with pytest.raises(ValueError, match=r"'function1'.*name"):
+        quantise(network, images)
