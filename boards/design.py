@@ -16,8 +16,8 @@ from boards.shell import Link, Shell
 from boards.targets import Target
 from boards.top import Top
 from boards.uart import Baud
+from hdl.folding import Plan
 from hdl.network import Accelerator
-from hdl.plan import Plan
 from model.qnetwork import QNetwork
 from sim import tools
 

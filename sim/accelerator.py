@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdl.device import PORTABLE, Device
+from hdl.folding import Plan
 from hdl.network import Accelerator
-from hdl.plan import Plan, bound_cycles, cost
+from hdl.plan import bound_cycles, cost
 from model.cli import Failure
 from model.qnetwork import QNetwork
 from sim.bench import FOLDER, PATIENCE, Bench, Result, Stalls
