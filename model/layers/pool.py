@@ -9,7 +9,7 @@ import numpy as np
 from model import pooling
 from model.division import reciprocal
 from model.geometry import Geometry, Shape
-from model.layer import Layer
+from model.layer import Layer, scratch
 from model.qformat import QFormat
 from model.spec import Spec
 
@@ -132,13 +132,13 @@ class Pool(Layer):
         if self.mode == "max":
             return pooling.maxima(x, self.geometry, -np.inf, cache)
         y = pooling.sums(x, self.geometry, cache)
-        y *= self.scale
-        return y
+        return np.multiply(y, self.scale, out=scratch(cache, "y", y.shape, y.dtype))
 
     def backward(self, dy, cache):
         if self.mode == "max":
             return pooling.maxima_backward(dy, self.geometry, self.in_shape, cache)
-        return pooling.sums_backward(dy * self.scale, self.geometry, self.in_shape, cache)
+        dy = np.multiply(dy, self.scale, out=scratch(cache, "dy", dy.shape, dy.dtype))
+        return pooling.sums_backward(dy, self.geometry, self.in_shape, cache)
 
     def quantise(self, src: QFormat, dst: QFormat) -> PoolSpec:
         """The layer in integers; max pooling keeps its format `src`."""
