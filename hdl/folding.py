@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from model.exact import FLOAT64_EXACT
 from model.files import replacing
 from model.layers.grey import GreySpec
 from model.qformat import QFormat, Requant
 from model.qnetwork import QNetwork
-from model.spec import FLOAT64_EXACT, Spec, WeightedSpec
+from model.spec import Spec, WeightedSpec
 
 
 @dataclass(frozen=True)
