@@ -11,7 +11,7 @@ from model import pooling
 from model.division import reciprocal
 from model.exact import narrowest
 from model.geometry import Geometry, Shape
-from model.layer import Layer, held
+from model.layer import Layer, held, scratch
 from model.qformat import QFormat
 from model.spec import Spec
 
@@ -85,7 +85,7 @@ class PoolSpec(Spec):
 
     @property
     def monotone(self) -> bool:
-        # In a window that lies wholly in the padding the function would have to be undone.
+        # Padding that loses against values of `src` may win against others.
         return self.mode == "max" and not any(map(any, self.padding))
 
     @cached_property
@@ -98,19 +98,22 @@ class PoolSpec(Spec):
 
     def apply(self, x, cache):
         if self.mode == "max":
-            return pooling.maxima(x, self.geometry, self.fill, cache, winner=False)
+            return pooling.maxima(x, self.geometry, self.fill, cache)
         sums = pooling.sums(held(x, self.dtype, cache), self.geometry, cache)
+        # Sums of single pixels may be the input itself.
+        y = scratch(cache, "output", sums.shape, self.dtype)
         if self.mode == "sum":
-            return self.requant(self.sum_format).inplace(sums)
+            y[...] = sums
+            return self.requant(self.sum_format).inplace(y)
         m, c, k = self.reciprocal
         if self.dtype is np.int64:
-            sums *= m
-            sums += c
-            sums >>= k
+            np.multiply(sums, m, out=y)
+            y += c
+            y >>= k
         else:
-            sums *= m * 2.0**-k
-            sums += c * 2.0**-k
-        return self.dst.settle(sums)
+            np.multiply(sums, m * 2.0**-k, out=y)
+            y += c * 2.0**-k
+        return self.dst.settle(y)
 
 
 class Pool(Layer):
