@@ -14,6 +14,10 @@ from model.qformat import QFormat
 from model.spec import Spec
 from model.workers import Workers
 
+CHUNK = 64
+"""Images that go through the layers together: many enough to outweigh what Python does for each chunk, few
+enough for the cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class QNetwork:
@@ -106,7 +110,7 @@ class QNetwork:
                 output[chunk] = y.transpose(3, 0, 2, 1)
 
         with Workers.of(self) as workers:
-            workers.map(task, len(images))
+            workers.map(task, len(images), CHUNK)
         return outputs
 
     def logits(self, images: np.ndarray, threads: int = 1) -> np.ndarray:
@@ -127,7 +131,7 @@ class QNetwork:
             logits[chunk] = y.transpose(3, 0, 2, 1).reshape(-1, self.classes)
 
         with Workers.of(self, threads) as workers:
-            workers.map(task, len(images))
+            workers.map(task, len(images), CHUNK)
         return logits
 
     def new_caches(self) -> list[dict]:

@@ -45,9 +45,9 @@ class Workers:
         with blas().limit(limits=1), workers.pool:
             yield workers
 
-    def map(self, task: Callable, images: int) -> list:
-        """``task(slice, caches)`` for each chunk of `images` images, the results in order."""
-        chunks = [slice(start, min(start + CHUNK, images)) for start in range(0, images, CHUNK)]
+    def map(self, task: Callable, images: int, chunk: int = CHUNK) -> list:
+        """``task(slice, caches)`` for each `chunk` of so many images, the results in order."""
+        chunks = [slice(start, min(start + chunk, images)) for start in range(0, images, chunk)]
         threads = len(self.caches)
 
         def share(thread):

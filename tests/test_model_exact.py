@@ -13,9 +13,8 @@ from model import exact
 from model.exact import FLOAT32_EXACT, FLOAT64_EXACT, INT64_EXACT, narrowest
 from model.layers import ConvSpec, DenseSpec, GreySpec, PoolSpec, ReduceSpec
 from model.qformat import MAX_WIDTH, QFormat, Requant
-from model.qnetwork import QNetwork
+from model.qnetwork import CHUNK, QNetwork
 from model.spec import Spec, WeightedSpec
-from model.workers import CHUNK
 from random_nets import NetDrawer
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -156,7 +155,7 @@ def test_any_number_of_images_on_any_number_of_threads():
         net.logits(images, 0)
 
 
-@given(seed=SEEDS, width=st.integers(1, 50), mode=st.sampled_from(["max", "avg", "sum"]))
+@given(seed=SEEDS, width=st.integers(1, 57), mode=st.sampled_from(["max", "avg", "sum"]))
 @settings(max_examples=120)
 def test_pooling_of_any_width(seed, width, mode):
     drawer = NetDrawer(seed)
@@ -172,13 +171,13 @@ def test_pooling_of_any_width(seed, width, mode):
     check_layer(spec, extremes(spec, drawer.rng))
 
 
-@given(seed=SEEDS, width=st.integers(1, 28), bits=st.integers(2, 24), grey=st.booleans())
+@given(seed=SEEDS, width=st.integers(1, 32), bits=st.integers(2, 24), grey=st.booleans())
 @settings(max_examples=120)
 def test_prepared_images_of_any_width(seed, width, bits, grey):
     drawer = NetDrawer(seed)
     signed = bool(drawer.integer(0, 1))
     if grey:
-        src = QFormat(2 * width, 0, signed)
+        src = QFormat(width + bits, 0, signed)
         mode = ("average", "lightness", "luminosity")[drawer.integer(0, 2)]
         spec = GreySpec(name="grey", in_shape=(3, 4, 3), src=src, dst=src, mode=mode)
     else:

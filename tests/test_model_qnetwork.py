@@ -7,8 +7,7 @@ import pytest
 
 from model.layers import DenseSpec, RequantSpec
 from model.qformat import QFormat
-from model.qnetwork import QNetwork
-from model.workers import CHUNK
+from model.qnetwork import CHUNK, QNetwork
 
 PIXELS = QFormat(8, 8, False)
 SHIFT = RequantSpec(name="shift", in_shape=(2, 3, 1), src=PIXELS, dst=QFormat(6, 6, False))
