@@ -289,6 +289,11 @@ class Conv(Weighted):
         split = weights.reshape(rows, width, channels, self.groups, -1).transpose(3, 1, 2, 0, 4)
         return split.reshape(self.groups, width * channels, -1)
 
+    def scaled(self, scale, shift):
+        other = super().scaled(scale, shift)
+        other.bias = self.bias or "channel"
+        return other
+
     def fields(self):
         geometry = self.geometry
         return {
