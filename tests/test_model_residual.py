@@ -1,4 +1,4 @@
-"""Residual additions: in floats, in integers, in artifacts; and the one line where there is no hardware."""
+"""Residual additions: in floats, in integers and in artifacts."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hdl.plan import default
 from model import artifact
 from model.layers import (
     Conv,
@@ -156,11 +155,6 @@ def test_gradient_of_a_net_with_branches():
         network.vector[index] = kept
         numerical[index] = (sums[0] - sums[1]) / 2e-5
     np.testing.assert_allclose(gradient, numerical, rtol=1e-6, atol=1e-6 * np.abs(numerical).max())
-
-
-def test_hardware_is_refused_by_name():
-    with pytest.raises(ValueError, match="layer 'add': there is no hardware for residual additions"):
-        default(nested())
 
 
 def test_the_rounding_happens_once():
