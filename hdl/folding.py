@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from model.exact import FLOAT64_EXACT
 from model.files import replacing
 from model.layers.grey import GreySpec
+from model.qchain import walk
 from model.qformat import QFormat, Requant
-from model.qnetwork import QNetwork, walk
-from model.spec import FLOAT64_EXACT, Spec, WeightedSpec
+from model.qnetwork import QNetwork
+from model.spec import Spec, WeightedSpec
 
 
 @dataclass(frozen=True)

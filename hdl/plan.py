@@ -9,7 +9,8 @@ import numpy as np
 
 from hdl.folding import Folding, Plan, StagePlan, weighted
 from model.layers import ConvSpec, PoolSpec, ReduceSpec
-from model.qnetwork import QNetwork, walk
+from model.qchain import walk
+from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
 
 DEFAULT_MULTIPLIERS = 80

@@ -23,8 +23,9 @@ from model.layers import (
 )
 from model.losses import cross_entropy
 from model.network import Network
+from model.qchain import walk
 from model.qformat import QFormat
-from model.qnetwork import QNetwork, walk
+from model.qnetwork import QNetwork
 from naive import requant
 from random_nets import NetDrawer
 
