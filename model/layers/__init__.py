@@ -13,6 +13,7 @@ from model.layers.softmax import Softmax
 from model.layers.table import TableSpec
 
 __all__ = [
+    "LAYERS",
     "SPECS",
     "Conv",
     "ConvSpec",
@@ -36,6 +37,24 @@ __all__ = [
     "TableSpec",
     "Tanh",
 ]
+
+LAYERS = {
+    "grey": Grey,
+    "reduce": Reduce,
+    "conv": Conv,
+    "depthwise": Depthwise,
+    "pool": Pool,
+    "dense": Dense,
+    "relu": ReLU,
+    "leaky_relu": LeakyReLU,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+    "identity": Identity,
+    "dropout": Dropout,
+    "softmax": Softmax,
+}
+"""Every kind of float layer, by the name that descriptions of nets use; but for `Function`, whose code is the
+user's and is given in Python."""
 
 SPECS = {
     spec.kind: spec for spec in (GreySpec, ReduceSpec, ConvSpec, PoolSpec, TableSpec, RequantSpec, DenseSpec)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.division import reciprocal
-from model.geometry import Geometry, Shape
+from model.geometry import Geometry, Padding, Shape, Size
 from model.layer import Layer, cropped, every, padded, scratch
 from model.qformat import QFormat
 from model.spec import Spec
@@ -107,7 +107,7 @@ class Pool(Layer):
 
     kind = "pool"
 
-    def __init__(self, mode: str, kernel, stride=None, padding="valid"):
+    def __init__(self, mode: str, kernel: Size, stride: Size | None = None, padding: Padding = "valid"):
         if mode not in MODES:
             raise ValueError(f"pooling is one of {', '.join(MODES)}, not {mode!r}")
         self.mode, self.window = mode, (kernel, kernel if stride is None else stride, padding)
