@@ -66,11 +66,6 @@ class Net:
         return network
 
 
-def names() -> list[str]:
-    """Names of the nets that ship."""
-    return sorted(path.stem for path in artifact.ZOO.glob("*.toml"))
-
-
 def load(net: str) -> Net:
     """A net from a shipped one's name, a TOML file, or a Python file, which is run.
 
@@ -84,19 +79,18 @@ def load(net: str) -> Net:
     OSError
         If it cannot be read.
     """
-    if net in names():
-        return from_toml(artifact.ZOO / f"{net}.toml", net)
+    if net in NETS:
+        return NETS[net]
     path = Path(net)
-    reader = {".toml": from_toml, ".py": from_python}.get(path.suffix)
-    if "\0" in net or reader is None or not path.is_file():
+    if path.suffix not in READERS or "\0" in net or not path.is_file():
         raise ValueError(
-            f"no net {net!r}: neither a .toml or .py file nor one of the shipped nets {', '.join(names())}"
+            f"no net {net!r}: neither a .toml or .py file nor one of the shipped nets {', '.join(NETS)}"
         )
     try:
         name = artifact.check_name(path.stem)
     except ValueError as error:
         raise ValueError(f"{path}: {error}; rename the file") from None
-    return reader(path, name)
+    return READERS[path.suffix](path, name)
 
 
 def from_toml(path: Path, name: str) -> Net:
@@ -132,5 +126,7 @@ def from_python(path: Path, name: str) -> Net:
     return Net(name, found["layers"], **given)
 
 
-NETS = {name: load(name) for name in names()}
-"""The nets that ship."""
+READERS = {".toml": from_toml, ".py": from_python}
+"""What reads a description, by how its file's name ends."""
+NETS = {path.stem: from_toml(path, path.stem) for path in sorted(artifact.ZOO.glob("*.toml"))}
+"""The nets that ship, by the names that commands take."""

@@ -72,7 +72,7 @@ def read(hint, value, where: str, readers: Readers | None = None):
     fitting = [option for option in options(hint) if fits(option, value)]
     if not fitting:
         raise ValueError(f"{where} is {expected(hint)}, not {brief(value)}")
-    hint = fitting[0]
+    hint = type(None) if type(None) in fitting else fitting[0]
     if isinstance(value, (int, float)) and not abs(value) <= LIMIT:
         raise ValueError(f"{where}: numbers lie between -{LIMIT:,} and {LIMIT:,}; {brief(value)} does not")
     if hint is type(None):
