@@ -185,5 +185,14 @@ def whole(key: str, value) -> int:
 
 
 def weighted(net: QNetwork) -> list[WeightedSpec]:
-    """The layers that a plan speaks of."""
+    """The layers that a plan speaks of.
+
+    Raises
+    ------
+    ValueError
+        If the net holds a layer that cannot be built.
+    """
+    for spec in net.specs:
+        if spec.branches:
+            spec.fail("there is no hardware for residual additions; use a net without them")
     return [spec for spec in net.specs if isinstance(spec, WeightedSpec)]

@@ -12,10 +12,13 @@ import numpy as np
 from rich.table import Table
 
 from model import artifact, cli, dataset, nets
+from model.chain import flow
 from model.files import check_writable
 from model.geometry import Shape
+from model.layer import Layer
 from model.network import Network
 from model.qnetwork import QNetwork
+from model.spec import Spec
 
 SHAPE, CLASSES = (28, 28, 1), 10
 """Of MNIST."""
@@ -97,16 +100,7 @@ def of_net(net: nets.Net, in_shape: Shape, classes: int) -> dict:
     network = net.network(in_shape, classes, np.random.default_rng(0))
     result = {
         **summary(net.name, network),
-        "layers": [
-            {
-                "name": layer.name,
-                "kind": layer.kind,
-                "out_shape": list(layer.out_shape),
-                "params": sum(array.size for array in layer.params.values()),
-                "macs": layer.macs,
-            }
-            for layer in network.layers
-        ],
+        "layers": rows(network),
         "recipe": dataclasses.asdict(net.recipe),
         "quantise": {
             "weights": dataclasses.asdict(net.weights),
@@ -124,20 +118,33 @@ def of_net(net: nets.Net, in_shape: Shape, classes: int) -> dict:
 
 def of_artifact(net: QNetwork) -> dict:
     """What is to be said of a trained net in integers."""
-    layers = []
-    for spec in net.specs:
-        layer = {
-            "name": spec.name,
-            "kind": spec.kind,
-            "out_shape": list(spec.out_shape),
-            "params": spec.params,
-            "macs": spec.macs,
-            "values": str(spec.dst),
-        }
+    layers = rows(net)
+    for layer, (spec, _) in zip(layers, flow(net.specs)):
+        layer["values"] = str(spec.dst)
         if hasattr(spec, "weight_format"):
             layer["weights"] = str(spec.weight_format)
-        layers.append(layer)
     return {**summary(net.name, net), "layers": layers, "accuracy": net.metadata.get("accuracy")}
+
+
+def rows(net: Network | QNetwork) -> list[dict]:
+    """Each layer's figures, in the order of the data; an addition's are without its branches'."""
+    layers = net.layers if isinstance(net, Network) else net.specs
+    return [
+        {
+            "name": layer.name,
+            "kind": layer.kind,
+            "branch": branch,
+            "out_shape": list(layer.out_shape),
+            "params": 0 if layer.branches else params_of(layer),
+            "macs": 0 if layer.branches else layer.macs,
+        }
+        for layer, branch in flow(layers)
+    ]
+
+
+def params_of(layer: Layer | Spec) -> int:
+    """Trained numbers of a layer in floats or integers."""
+    return layer.params if isinstance(layer, Spec) else sum(array.size for array in layer.params.values())
 
 
 def summary(name: str, net: Network | QNetwork) -> dict:
@@ -156,7 +163,11 @@ def show(result: dict) -> None:
     layers = result["layers"]
     columns = [
         ("layer", "left", lambda layer: layer["name"]),
-        ("kind", "left", lambda layer: layer["kind"]),
+        (
+            "kind",
+            "left",
+            lambda layer: f"{layer['kind']} ({layer['branch']})" if layer["branch"] else layer["kind"],
+        ),
         ("output", "left", lambda layer: dataset.by(layer["out_shape"])),
         ("parameters", "right", lambda layer: f"{layer['params']:,}"),
         ("MACs", "right", lambda layer: f"{layer['macs']:,}"),

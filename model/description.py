@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from model.layer import Layer
@@ -75,7 +76,10 @@ def layers(document: dict, classes: int, where: str) -> list[Layer]:
     where : str
         Begins every message.
     """
-    return Reader(classes).layers(document["layers"], where)
+    try:
+        return Reader(classes).layers(document["layers"], where)
+    except RecursionError:
+        raise ValueError(f"{where}: nested too deeply") from None
 
 
 def recipe(document: dict, where: str) -> Recipe:
@@ -133,7 +137,7 @@ class Reader:
         if kind in table:
             value = table.pop(kind)
             table[first] = self.classes if value == CLASSES else value
-        return made(LAYERS[kind], table, where, {list[Layer]: self.layers})
+        return made(LAYERS[kind], table, where, {Sequence[Layer]: self.layers})
 
 
 def needed(parameter: inspect.Parameter) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from model import artifact, description
+from model.chain import flow
 from model.geometry import Shape
 from model.layer import Layer
 from model.network import Network
@@ -56,7 +57,7 @@ class Net:
         """
         try:
             network = Network(self.layers(classes), in_shape, rng, dtype)
-            for layer in network.layers:
+            for layer, _ in flow(network.layers):
                 if (values := int(np.prod(layer.out_shape, dtype=object))) > MAX_VALUES:
                     raise ValueError(f"layer {layer.name!r}: {values:,} values; {MAX_VALUES:,} are possible")
         except ValueError as error:

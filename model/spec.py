@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -58,6 +59,11 @@ class Spec:
         """Trained numbers, biases included."""
         return 0
 
+    @property
+    def branches(self) -> tuple[tuple[Spec, ...], ...]:
+        """The layers that this one is made of, chain by chain."""
+        return ()
+
     def run(self, x: np.ndarray) -> np.ndarray:
         """The layer in integers: (N, *in_shape) of `src` to (N, *out_shape) of `dst`."""
         raise TypeError(f"{type(self).__name__} has no integer model")
@@ -72,6 +78,17 @@ class Spec:
     def fail(self, problem: str):
         """Raise a ValueError that names the layer."""
         raise ValueError(f"layer {self.name!r}: {problem}")
+
+
+def check_chain(specs: Iterable[Spec], shape: Shape, src: QFormat) -> tuple[Shape, QFormat]:
+    """Shape and format behind layers that are fed with these, or a ValueError if two do not fit."""
+    for spec in specs:
+        if spec.in_shape != shape:
+            spec.fail(f"takes {spec.in_shape}, but is given {shape}")
+        if spec.src != src:
+            spec.fail(f"takes {spec.src} values, but is given {src}")
+        shape, src = spec.out_shape, spec.dst
+    return shape, src
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

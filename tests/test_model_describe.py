@@ -64,6 +64,41 @@ def test_figures_of_shipped_nets(name, in_shape, classes, tmp_path, capsys):
     assert ("values" in printed) == ("trained" in printed) == ("accuracy" in result)
 
 
+RESIDUAL = """
+layers = [
+  {conv = 3, kernel = 3, padding = "same"}, "batchnorm", "relu",
+  {residual = [
+    {conv = 5, kernel = 3, stride = 2, padding = 1}, "batchnorm", "relu",
+  ], shortcut = [
+    {conv = 5, kernel = 1, stride = 2},
+  ]},
+  {dense = "classes"},
+]
+"""
+
+
+def test_branches(tmp_path, capsys):
+    """Their layers stand before the addition, and all figures add up."""
+    (tmp_path / "res.toml").write_text(RESIDUAL)
+    result = described(tmp_path, tmp_path / "res.toml", "--shape", "8x6")
+    rows = [
+        (row["name"], row["branch"], row["out_shape"], row["params"], row["macs"]) for row in result["layers"]
+    ]
+    assert rows == [
+        ("conv1", "", [8, 6, 3], 30, 8 * 6 * 27),
+        ("batchnorm1", "", [8, 6, 3], 6, 0),
+        ("relu1", "", [8, 6, 3], 0, 0),
+        ("residual1_conv1", "body", [4, 3, 5], 27 * 5 + 5, 4 * 3 * 27 * 5),
+        ("residual1_batchnorm1", "body", [4, 3, 5], 10, 0),
+        ("residual1_relu1", "body", [4, 3, 5], 0, 0),
+        ("residual1_conv2", "shortcut", [4, 3, 5], 20, 4 * 3 * 15),
+        ("residual1", "", [4, 3, 5], 0, 0),
+        ("dense1", "", [1, 1, 10], 610, 600),
+    ]
+    assert result["params"] == sum(row[3] for row in rows) and result["macs"] == sum(row[4] for row in rows)
+    assert "conv (shortcut)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", artifact.names())
 def test_formats_of_shipped_nets(name, tmp_path):
     """Beside the description stand the integers that it was trained to, of MNIST alone."""

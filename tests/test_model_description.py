@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from model import artifact, layers, nets
 from model.augment import Affine
+from model.chain import flow
 from model.description import tomllib
 from model.layer import Layer
 from model.layers import (
@@ -68,6 +69,12 @@ layers = [
   {leaky_relu = 0.1, index = {width = 9, frac = 3, signed = true}}, "leaky_relu",
   {pool = "sum", kernel = 2, stride = [1, 2]},
   "dropout", {dropout = 0.2},
+  {residual = [
+    {conv = 12, kernel = 3, stride = 2, padding = "same", bias = "none"}, "batchnorm", "relu",
+    {residual = [{batchnorm = 0.001}]},
+  ], shortcut = [
+    {conv = 12, kernel = 1, stride = 2},
+  ]},
   {dense = "classes"}, "softmax",
 ]
 recipe = {epochs = 3, loss = "rmse", patience = 2, penalty = {strength = 0.1, p = 1}}
@@ -117,8 +124,9 @@ def test_every_layer_can_be_written():
     }
     assert set(LAYERS.values()) == classes - {Function}
     document = tomllib.loads(ALL)["layers"]
-    written_here = {entry if isinstance(entry, str) else next(iter(entry)) for entry in document}
-    assert written_here == LAYERS.keys()
+    assert {entry if isinstance(entry, str) else next(iter(entry)) for entry in document} | {
+        "batchnorm"
+    } == LAYERS.keys()
     for kind, layer in LAYERS.items():
         hints = typing.get_type_hints(layer.__init__)
         parameters = inspect.signature(layer).parameters
@@ -143,15 +151,22 @@ def test_all_arguments(written):
             layers.Identity(), LeakyReLU(0.1, QFormat(9, 3)), LeakyReLU(),
             Pool("sum", 2, (1, 2)),
             Dropout(), Dropout(0.2),
+            layers.Residual(
+                [
+                    Conv(12, 3, 2, "same", bias=None), layers.BatchNorm(), layers.ReLU(),
+                    layers.Residual([layers.BatchNorm(0.001)]),
+                ],
+                [Conv(12, 1, 2)],
+            ),
             Dense(5), layers.Softmax(),
         ],
         (20, 24, 3), np.random.default_rng(3),
     )  # fmt: skip
     network = network_of(net, (20, 24, 3), 5)
     np.testing.assert_array_equal(network.vector, expected.vector)
-    for layer, other in zip(network.layers, expected.layers, strict=True):
+    for (layer, _), (other, _) in zip(flow(network.layers), flow(expected.layers), strict=True):
         assert type(layer) is type(other) and layer.out_shape == other.out_shape
-        for key in ("index", "slope", "rate", "mode", "divisor", "bias", "seed"):
+        for key in ("index", "slope", "rate", "mode", "divisor", "bias", "seed", "epsilon"):
             assert getattr(layer, key, None) == getattr(other, key, None)
     images = np.random.default_rng(1).integers(0, 256, (3, 20, 24, 3)).astype(np.uint8)
     np.testing.assert_array_equal(network.logits(images), expected.logits(images))
@@ -222,6 +237,11 @@ def test_python_errors(text, message, written):
         ("layers = [{conv = 3, channels = 3}]", "layer 1 (conv): its channels is written {conv = ...}"),
         ("layers = [{relu = 3}]", 'layer 1 (relu): it takes nothing; write "relu"'),
         ("layers = [{conv = 3}]", "layer 1 (conv): 'kernel' is missing"),
+        ("layers = [{residual = ['relu', 3]}]", "layer 1 (residual): body: layer 2 is written like"),
+        ("layers = [{residual = []}]", "layer 1 (residual): a residual addition needs at least one layer"),
+        ("layers = [{residual = 'relu'}]", "layer 1 (residual): body is a list of layers, not 'relu'"),
+        ("layers = [{residual = ['relu'], shortcut = ['tan']}]", "shortcut: layer 1: 'tan' names no layer"),
+        (f"layers = [{'{residual = [' * 150}'relu'{']}' * 150}]", "nested too deeply"),
         ("layers = [{conv = 0, kernel = 1}]", "layer 1 (conv): conv needs at least 1 output channel, not 0"),
         ("layers = [{conv = 3.0, kernel = 1}]", "layer 1 (conv): channels is a whole number, not 3.0"),
         ("layers = [{conv = true, kernel = 1}]", "layer 1 (conv): channels is a whole number, not True"),
