@@ -110,7 +110,8 @@ def test_shipped_nets_are_what_they_were(name):
 @pytest.mark.parametrize("name", SIZES)
 def test_sizes(name):
     network = network_of(nets.NETS[name])
-    assert (network.params, network.macs) == SIZES[name]
+    assert (network.params, network.macs, network.out_shape) == (*SIZES[name], (1, 1, 10))
+    assert network_of(nets.NETS[name], (20, 24, 3), 7).out_shape == (1, 1, 7)
     assert nets.NETS.keys() == SIZES.keys()
     with open(artifact.ZOO / f"{name}.toml", encoding="utf-8") as file:
         comment = file.readline()
