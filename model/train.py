@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from model import artifact, cli, dataset
+from model import artifact, cli, dataset, nets
 from model.dataset import Dataset
 from model.files import check_writable
 from model.losses import LOSSES, Penalty
-from model.nets import NETS
 from model.network import Network
 from model.qnetwork import QNetwork
 from model.quantise import Widths, quantise
@@ -34,6 +33,17 @@ examples:
   python -m model.train lenet --data my_images/ --out my.npz  IDX files of your own, any size and classes
   python -m model.train lenet --weight-bits 6,conv1=8 --activation-bits 6
   python -m model.train lenet --loss rmse --penalty 0.001 --norm 1
+  python -m model.train my_net.toml                         a net of your own, build/my_net.npz
+
+A net of your own is a file like my_net.toml (more in docs/nets.md):
+  layers = [
+    {conv = 6, kernel = 5}, {pool = "max", kernel = 2}, "relu",
+    {dense = "classes"},
+  ]
+  [recipe]
+  epochs = 5
+
+python -m model.describe my_net.toml shows its layers, shapes, parameters and multiplications.
 """
 
 
@@ -46,10 +56,7 @@ def main(argv: list[str]) -> None:
     if len(data.train_images) < VALIDATION:
         raise ValueError(f"{options.data}: training needs at least {VALIDATION} images")
     rng = np.random.default_rng(options.seed)
-    try:
-        network = Network(NETS[options.net].layers(data.classes), data.in_shape, rng)
-    except ValueError as error:
-        raise ValueError(f"net {options.net!r} does not fit the images: {error}") from None
+    network = options.net.network(data.in_shape, data.classes, rng)
     options.weight_bits.check([layer.name for layer in network.layers if layer.weighted], "weights")
     options.activation_bits.check([layer.name for layer in network.layers], "activations")
     order = rng.permutation(len(data.train_images))
@@ -58,7 +65,7 @@ def main(argv: list[str]) -> None:
     try:
         history = train(network, recipe, data, learnt, kept, rng, options.threads)
     except FloatingPointError as error:
-        raise cli.Failure(f"training of net {options.net!r} failed: {error}") from None
+        raise cli.Failure(f"training of net {options.net.name!r} failed: {error}") from None
     seconds = time.perf_counter() - start
     metadata = {
         "command": shlex.join(["python", "-m", "model.train", *argv]),
@@ -68,14 +75,15 @@ def main(argv: list[str]) -> None:
         "classes": [str(index) for index in range(data.classes)],
     }
     calibration = data.train_images[np.sort(learnt[:CALIBRATION])]
-    net = quantise(network, calibration, options.weight_bits, options.activation_bits, options.net, metadata)
+    bits = options.weight_bits, options.activation_bits
+    net = quantise(network, calibration, *bits, options.net.name, metadata)
     net = judged(net, network, data)
     artifact.save(options.out, net)
     accuracy = net.metadata["accuracy"]
     rate = len(learnt) * len(history) / max(sum(epoch.seconds for epoch in history), 1e-9)
     validated = [epoch.validation for epoch in history]
     result = {
-        "net": options.net,
+        "net": options.net.name,
         "params": network.params,
         "macs": network.macs,
         "epochs": len(history),
@@ -92,7 +100,7 @@ def main(argv: list[str]) -> None:
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command's options."""
     parser = cli.Parser(prog="python -m model.train", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("net", metavar="NET", choices=sorted(NETS), help=" or ".join(sorted(NETS)))
+    parser.add_argument("net", metavar="NET", type=described, help=f"{', '.join(nets.NETS)} or a .toml file")
     parser.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
     parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the training images")
     parser.add_argument("--seed", type=natural, default=0, metavar="S", help="of every random draw (0)")
@@ -106,17 +114,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--penalty", type=float, metavar="L", help="add L times the norm of the weights to the loss (0)"
     )
     parser.add_argument("--norm", type=float, default=2, metavar="P", help="its p-norm, P from 1 (2)")
-    parser.add_argument(
-        "--weight-bits", type=widths, default=Widths(), metavar="BITS", help="8, or 8,conv1=4 by layer"
-    )
-    parser.add_argument(
-        "--activation-bits", type=widths, default=Widths(), metavar="BITS", help="likewise; behind a layer"
-    )
+    parser.add_argument("--weight-bits", type=widths, metavar="BITS", help="8, or 8,conv1=4 by layer")
+    parser.add_argument("--activation-bits", type=widths, metavar="BITS", help="likewise; behind a layer")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     options = parser.parse_args(argv)
     if options.threads > MAX_THREADS:
         raise ValueError(f"--threads is at most {MAX_THREADS}, not {options.threads}")
-    options.out = options.out or Path("build") / f"{options.net}.npz"
+    options.out = options.out or Path("build") / f"{options.net.name}.npz"
+    options.weight_bits = options.weight_bits or options.net.weights
+    options.activation_bits = options.activation_bits or options.net.activations
     check_writable(options.out, options.json)
     return options
 
@@ -129,9 +135,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         "patience": options.patience,
         "penalty": Penalty(options.penalty, options.norm) if options.penalty is not None else None,
     }
-    return replace(
-        NETS[options.net].recipe, **{key: value for key, value in changes.items() if value is not None}
-    )
+    return replace(options.net.recipe, **{key: value for key, value in changes.items() if value is not None})
 
 
 def positive(text: str) -> int:
@@ -146,6 +150,14 @@ def natural(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 999999999")
     return int(text)
+
+
+def described(text: str) -> nets.Net:
+    """`nets.load` with argparse's kind of error."""
+    try:
+        return nets.load(text)
+    except (ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def widths(text: str) -> Widths:
