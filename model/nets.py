@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from model.augment import Affine
 from model.layer import Layer
 from model.layers import Conv, Dense, Pool, ReLU, Sigmoid
-from model.training import Recipe
+from model.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from model import cli, train
 from model.layers import Conv, Dense, ReLU, Sigmoid, Softmax
 from model.losses import LOSSES, Penalty
 from model.network import Network
-from model.training import Recipe, fit
+from model.recipe import Recipe
+from model.training import fit
 
 STEP = 1e-5
 SETTINGS = settings(max_examples=60, deadline=None)

@@ -14,7 +14,7 @@ from model.layers import Conv, Dense, Grey, Pool, Reduce, ReLU
 from model.losses import LOSSES
 from model.network import Network
 from model.quantise import quantise
-from model.training import Recipe
+from model.recipe import Recipe
 
 
 def prepared(classes: int):
