@@ -1,12 +1,33 @@
-"""Quantised layers one behind the other, for a chunk of images in the engine's layout."""
+"""Quantised layers one behind the other: the whole of a net, or one branch of a residual addition."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from model.geometry import Shape
+from model.qformat import QFormat
 from model.spec import Spec, WeightedSpec
+
+
+def check(specs: Iterable[Spec], shape: Shape, src: QFormat) -> tuple[Shape, QFormat]:
+    """Shape and format behind layers that are fed with these, or a ValueError if two do not fit."""
+    for spec in specs:
+        if spec.in_shape != shape:
+            spec.fail(f"takes {spec.in_shape}, but is given {shape}")
+        if spec.src != src:
+            spec.fail(f"takes {spec.src} values, but is given {src}")
+        shape, src = spec.out_shape, spec.dst
+    return shape, src
+
+
+def walk(specs: Iterable[Spec]) -> Iterator[Spec]:
+    """All layers, each followed by those that it is made of."""
+    for spec in specs:
+        yield spec
+        for branch in spec.branches:
+            yield from walk(branch)
 
 
 def new_caches(specs: Sequence[Spec]) -> list[dict]:

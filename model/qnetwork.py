@@ -47,16 +47,11 @@ class QNetwork:
     def __post_init__(self):
         if not self.specs:
             raise ValueError(f"net {self.name!r} has no layers")
-        names = [spec.name for spec in self.specs]
-        shape, src = self.specs[0].in_shape, self.input_format
-        for spec in self.specs:
+        names = [spec.name for spec in qchain.walk(self.specs)]
+        for spec in qchain.walk(self.specs):
             if names.count(spec.name) > 1:
                 spec.fail("another layer has the same name")
-            if spec.in_shape != shape:
-                spec.fail(f"takes {spec.in_shape}, but is given {shape}")
-            if spec.src != src:
-                spec.fail(f"takes {spec.src} values, but is given {src}")
-            shape, src = spec.out_shape, spec.dst
+        qchain.check(self.specs, self.specs[0].in_shape, self.input_format)
 
     @property
     def in_shape(self) -> Shape:

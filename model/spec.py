@@ -60,6 +60,11 @@ class Spec:
         return 0
 
     @property
+    def branches(self) -> tuple[tuple[Spec, ...], ...]:
+        """The layers that this one is made of, chain by chain."""
+        return ()
+
+    @property
     def monotone(self) -> bool:
         """Whether the layer may be swapped with any non-decreasing function of a value."""
         return False
