@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 import naive
 import reference
-from model import exact
+from model import exact, qchain
 from model.exact import FLOAT32_EXACT, FLOAT64_EXACT, INT64_EXACT, narrowest
 from model.layers import ConvSpec, DenseSpec, GreySpec, PoolSpec, ReduceSpec
 from model.qformat import MAX_WIDTH, QFormat, Requant
 from model.qnetwork import CHUNK, QNetwork
 from model.spec import Spec, WeightedSpec
-from random_nets import NetDrawer
+from random_nets import INNER, NetDrawer
 
 SEEDS = st.integers(0, 2**32 - 1)
 EDGES = [
@@ -135,8 +135,8 @@ def test_nets_in_every_type(dtype, seed, prepared):
             if dtype is not np.float32 and dtype is not narrower:
                 patch.setattr(exact, limit, 0)
         drawer = NetDrawer(seed)
-        net = drawer.net(drawer.integer(1, 5), prepared=prepared)
-        assert all(spec.dtype is dtype for spec in net.specs if isinstance(spec, WeightedSpec))
+        net = drawer.net(drawer.integer(1, 5), prepared=prepared, inner=(*INNER, "residual"))
+        assert all(spec.dtype is dtype for spec in qchain.walk(net.specs) if isinstance(spec, WeightedSpec))
         check_net(net, drawer.images(net, 5))
 
 
