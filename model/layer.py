@@ -128,11 +128,13 @@ class Vanishing(Layer):
         return None
 
 
-def scratch(cache: dict, key: str, shape: tuple[int, ...], dtype) -> np.ndarray:
-    """An array of undefined values that later batches of the same size reuse."""
+def scratch(cache: dict, key: str, shape: tuple[int, ...], dtype, fill=None) -> np.ndarray:
+    """An array that later batches of the same size reuse, as they left it; at first undefined or `fill`."""
     array = cache.get(key)
     if array is None or array.shape != shape or array.dtype != dtype:
         array = cache[key] = np.empty(shape, dtype)
+        if fill is not None:
+            array.fill(fill)
     return array
 
 
@@ -151,8 +153,8 @@ def padded(x: np.ndarray, padding, fill: float, cache: dict) -> np.ndarray:
     if not (top or bottom or left or right):
         return x
     height, channels, width, images = x.shape
-    out = scratch(cache, "padded", (height + top + bottom, channels, width + left + right, images), x.dtype)
-    out.fill(fill)
+    shape = height + top + bottom, channels, width + left + right, images
+    out = scratch(cache, "padded", shape, x.dtype, fill)
     out[top : top + height, :, left : left + width] = x
     return out
 

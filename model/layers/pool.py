@@ -156,13 +156,13 @@ class Pool(Layer):
         if self.mode == "max":
             return pooling.maxima(x, self.geometry, -np.inf, cache)
         y = pooling.sums(x, self.geometry, cache)
-        y *= self.scale
-        return y
+        return np.multiply(y, self.scale, out=scratch(cache, "y", y.shape, y.dtype))
 
     def backward(self, dy, cache):
         if self.mode == "max":
             return pooling.maxima_backward(dy, self.geometry, self.in_shape, cache)
-        return pooling.sums_backward(dy * self.scale, self.geometry, self.in_shape, cache)
+        dy = np.multiply(dy, self.scale, out=scratch(cache, "dy", dy.shape, dy.dtype))
+        return pooling.sums_backward(dy, self.geometry, self.in_shape, cache)
 
     def quantise(self, src: QFormat, dst: QFormat) -> PoolSpec:
         """The layer in integers; max pooling keeps its format `src`."""
