@@ -14,7 +14,7 @@ from model.qformat import QFormat
 from model.spec import Spec
 from model.workers import Workers
 
-CHUNK = 64
+CHUNK = 96
 """Images that go through the layers together: many enough to outweigh what Python does for each chunk, few
 enough for the cache."""
 

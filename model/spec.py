@@ -66,7 +66,7 @@ class Spec:
 
     @property
     def monotone(self) -> bool:
-        """Whether the layer may be swapped with any non-decreasing function of a value."""
+        """Whether the layer may be swapped with any non-decreasing function of a value, padding apart."""
         return False
 
     def apply(self, x: np.ndarray, cache: dict) -> np.ndarray:
@@ -208,14 +208,11 @@ class WeightedSpec(Spec):
         return weights, bias
 
     def sums(self, x: np.ndarray, cache: dict) -> np.ndarray:
-        """The products with the weights of `operands` summed up, without biases; otherwise as `apply`."""
+        """The sums that `operands` make, biases included; otherwise as `apply`."""
         raise NotImplementedError
 
     def finish(self, sums: np.ndarray) -> np.ndarray:
-        """Outputs from `sums`, in place: biases, rounding and saturation."""
-        bias = self.operands[1]
-        # (C_out,) or (H_out, W_out, C_out), in the engine's layout
-        sums += bias[:, None, None] if bias.ndim == 1 else bias.transpose(0, 2, 1)[..., None]
+        """Outputs from `sums`, in place: rounding and saturation."""
         if self.dtype is np.int64:
             return self.requant(self.accumulator).inplace(sums)
         return self.dst.settle(sums)

@@ -75,7 +75,13 @@ class ConvSpec(WeightedSpec):
         return Correlation(self.geometry, self.in_shape, self.groups, self.weights.shape[3])
 
     def sums(self, x, cache):
-        return self.correlation.forward(held(x, self.dtype, cache), self.operands[0], cache)
+        weights, bias = self.operands
+        x = held(x, self.dtype, cache)
+        if bias.ndim == 1:
+            return self.correlation.forward(x, weights, cache, bias)
+        y = self.correlation.forward(x, weights, cache)
+        y += bias.transpose(0, 2, 1)[..., None]
+        return y
 
 
 def check_groups(groups: int, channels: int, kernels: int) -> None:

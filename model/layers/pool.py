@@ -85,8 +85,7 @@ class PoolSpec(Spec):
 
     @property
     def monotone(self) -> bool:
-        # Padding that loses against values of `src` may win against others.
-        return self.mode == "max" and not any(map(any, self.padding))
+        return self.mode == "max"
 
     @cached_property
     def dtype(self) -> type:
