@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -14,9 +15,10 @@ from model.qformat import QFormat
 from model.spec import Spec
 from model.workers import Workers
 
-CHUNK = 96
-"""Images that go through the layers together: many enough to outweigh what Python does for each chunk, few
-enough for the cache."""
+STEP, MOST = 32, 96
+"""Images that go through the layers together, a multiple of the first and no more than the second."""
+VALUES = 400_000
+"""Of a layer's output for these images, if they are to stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,7 @@ class QNetwork:
                 output[chunk] = y.transpose(3, 0, 2, 1)
 
         with Workers.of(self) as workers:
-            workers.map(task, len(images), CHUNK)
+            workers.map(task, len(images), self.chunk)
         return outputs
 
     def logits(self, images: np.ndarray, threads: int = 1) -> np.ndarray:
@@ -126,8 +128,14 @@ class QNetwork:
             logits[chunk] = y.transpose(3, 0, 2, 1).reshape(-1, self.classes)
 
         with Workers.of(self, threads) as workers:
-            workers.map(task, len(images), CHUNK)
+            workers.map(task, len(images), self.chunk)
         return logits
+
+    @cached_property
+    def chunk(self) -> int:
+        """Images that go through the layers together."""
+        largest = max(int(np.prod(spec.out_shape)) for spec in qchain.walk(self.specs))
+        return min(max(VALUES // (STEP * largest), 1) * STEP, MOST)
 
     def new_caches(self) -> list[dict]:
         """Working memory of one thread: a dict for each layer, and one for the images."""

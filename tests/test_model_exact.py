@@ -13,7 +13,7 @@ from model import exact, qchain
 from model.exact import FLOAT32_EXACT, FLOAT64_EXACT, INT64_EXACT, narrowest
 from model.layers import ConvSpec, DenseSpec, GreySpec, PoolSpec, ReduceSpec
 from model.qformat import MAX_WIDTH, QFormat, Requant
-from model.qnetwork import CHUNK, QNetwork
+from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
 from random_nets import INNER, NetDrawer
 
@@ -143,9 +143,9 @@ def test_nets_in_every_type(dtype, seed, prepared):
 def test_any_number_of_images_on_any_number_of_threads():
     drawer = NetDrawer(1)
     net = drawer.net(4)
-    images = drawer.images(net, 3 * CHUNK + 5)
+    images = drawer.images(net, 3 * net.chunk + 5)
     expected = reference.logits(net, images)
-    for count in (0, 1, CHUNK, CHUNK + 1, len(images)):
+    for count in (0, 1, net.chunk, net.chunk + 1, len(images)):
         for threads in (1, 2, 5):
             np.testing.assert_array_equal(net.logits(images[:count], threads), expected[:count])
             np.testing.assert_array_equal(
