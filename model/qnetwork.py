@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
+from model import qchain
+from model.exact import narrowest
 from model.geometry import Shape
+from model.layer import held
 from model.qformat import QFormat
 from model.spec import Spec
+from model.workers import Workers
 
-BATCH = 256
-"""Images that go through the layers together: the intermediate arrays stay in the cache."""
+STEP, MOST = 32, 96
+"""Images that go through the layers together, a multiple of the first and no more than the second."""
+VALUES = 400_000
+"""Of a layer's output for these images, if they are to stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +49,11 @@ class QNetwork:
     def __post_init__(self):
         if not self.specs:
             raise ValueError(f"net {self.name!r} has no layers")
-        names = [spec.name for spec in self.specs]
-        shape, src = self.specs[0].in_shape, self.input_format
-        for spec in self.specs:
+        names = [spec.name for spec in qchain.walk(self.specs)]
+        for spec in qchain.walk(self.specs):
             if names.count(spec.name) > 1:
                 spec.fail("another layer has the same name")
-            if spec.in_shape != shape:
-                spec.fail(f"takes {spec.in_shape}, but is given {shape}")
-            if spec.src != src:
-                spec.fail(f"takes {spec.src} values, but is given {src}")
-            shape, src = spec.out_shape, spec.dst
+        qchain.check(self.specs, self.specs[0].in_shape, self.input_format)
 
     @property
     def in_shape(self) -> Shape:
@@ -96,24 +98,56 @@ class QNetwork:
         list of ndarray of int64
             For each layer (N, *out_shape).
         """
-        x, outputs = self.checked(images), []
-        for spec in self.specs:
-            x = spec.run(x)
-            outputs.append(x)
+        images = self.checked(images)
+        outputs = [np.empty((len(images), *spec.out_shape), np.int64) for spec in self.specs]
+
+        def task(chunk, caches):
+            values = qchain.outputs(self.specs, self.engine(images[chunk], caches), caches)
+            for output, y in zip(outputs, values):
+                output[chunk] = y.transpose(3, 0, 2, 1)
+
+        with Workers.of(self) as workers:
+            workers.map(task, len(images), self.chunk)
         return outputs
 
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        """The last layer's integers, (N, classes) int64, in raster order, channels last."""
-        images = self.checked(images)
-        out = np.empty((len(images), self.classes), np.int64)
-        for start in range(0, len(images), BATCH):
-            part = slice(start, start + BATCH)
-            out[part] = self.trace(images[part])[-1].reshape(-1, self.classes)
-        return out
+    def logits(self, images: np.ndarray, threads: int = 1) -> np.ndarray:
+        """The last layer's integers, (N, classes) int64, in raster order, channels last.
 
-    def classify(self, images: np.ndarray) -> np.ndarray:
+        Parameters
+        ----------
+        images : ndarray of int, (N, H, W, C)
+            As for `trace`.
+        threads : int
+            Threads that share the images.
+        """
+        images = self.checked(images)
+        logits = np.empty((len(images), self.classes), np.int64)
+
+        def task(chunk, caches):
+            y = qchain.output(self.specs, self.engine(images[chunk], caches), caches)
+            logits[chunk] = y.transpose(3, 0, 2, 1).reshape(-1, self.classes)
+
+        with Workers.of(self, threads) as workers:
+            workers.map(task, len(images), self.chunk)
+        return logits
+
+    @cached_property
+    def chunk(self) -> int:
+        """Images that go through the layers together."""
+        largest = max(int(np.prod(spec.out_shape)) for spec in qchain.walk(self.specs))
+        return min(max(VALUES // (STEP * largest), 1) * STEP, MOST)
+
+    def new_caches(self) -> list[dict]:
+        """Working memory of one thread: a dict for each layer, and one for the images."""
+        return [*qchain.new_caches(self.specs), {}]
+
+    def engine(self, images: np.ndarray, caches: list[dict]) -> np.ndarray:
+        """Images in the engine's layout and a type that layers take."""
+        return held(images.transpose(1, 3, 2, 0), narrowest(self.input_format.magnitude), caches[-1])
+
+    def classify(self, images: np.ndarray, threads: int = 1) -> np.ndarray:
         """Index of the largest logit, the first of equals: (N,) int64."""
-        return self.logits(images).argmax(axis=1)
+        return self.logits(images, threads).argmax(axis=1)
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
         """Share of images whose class is their label."""

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
+from gradients import differences, relative_error
 from model.layers import (
+    BatchNorm,
     Conv,
     Dense,
     Depthwise,
@@ -15,6 +17,7 @@ from model.layers import (
     LeakyReLU,
     Pool,
     ReLU,
+    Residual,
     Sigmoid,
     Softmax,
     Tanh,
@@ -22,8 +25,6 @@ from model.layers import (
 from model.losses import LOSSES
 from model.network import Network
 from model.qformat import QFormat
-
-STEP = 1e-5
 
 
 @st.composite
@@ -60,6 +61,15 @@ def layer_cases(draw, kind):
         layer = Dense(draw(st.integers(1, 4)))
     elif kind in ("max", "avg", "sum"):
         layer = Pool(kind, *draw(windows(shape[:2])))
+    elif kind == "batchnorm":
+        layer = BatchNorm(draw(st.sampled_from([1e-5, 0.1])))
+    elif kind == "residual":
+        # Stride and kernels of one size fit the branches to each other.
+        kernel, stride, channels = draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(st.integers(1, 3))
+        body = [Conv(channels, kernel, stride, "same"), Tanh(), Conv(channels, 2, 1, "same")]
+        layer = Residual(body, draw(st.sampled_from([[Conv(channels, 1, stride)], [Pool("max", 1, stride)]])))
+        if isinstance(layer.layers[1][0], Pool):
+            shape = (*shape[:2], channels)
     else:
         layer = ACTIVATIONS[kind][0](draw)
     return layer, shape, draw(st.integers(0, 2**32 - 1))
@@ -86,7 +96,9 @@ ACTIVATIONS = {
     "softmax": (lambda draw: Softmax(), lambda layer, x: np.exp(x) / np.exp(x).sum()),
 }
 """How to draw each, and the function itself."""
-KINDS = ("conv", "general", "depthwise", "dense", "max", "avg", "sum", *ACTIVATIONS)
+KINDS = (
+    "conv", "general", "depthwise", "dense", "max", "avg", "sum", "batchnorm", "residual", *ACTIVATIONS,
+)  # fmt: skip
 
 
 def build(layer, shape, seed):
@@ -110,6 +122,15 @@ def expected(layer, image):
     if isinstance(layer, Pool):
         g = layer.geometry
         return naive.pool(image, layer.mode, g.kernel, g.stride, g.padding)
+    if isinstance(layer, BatchNorm):
+        scale, shift = layer.params["scale"], layer.params["shift"]
+        return (np.array(image) - layer.mean) / np.sqrt(layer.variance + layer.epsilon) * scale + shift
+    if isinstance(layer, Residual):
+        branches = [image, image]
+        for index, inner in enumerate(layer.layers):
+            for one in inner:
+                branches[index] = np.array(expected(one, branches[index])).tolist()
+        return np.add(*branches)
     (h,) = (h for make, h in ACTIVATIONS.values() if type(layer) is type(make(lambda _: 0)))
     return h(layer, np.array(image))
 
@@ -143,10 +164,11 @@ def test_forward(kind, data):
     )
 
 
-def gradient_error(layer, shape, seed):
+def gradient_error(layer, shape, seed, draw=None):
     """Largest distance between analytic and numerical derivatives, relative to the largest of them."""
     network, images, rng = build(layer, shape, seed)
     caches = network.new_caches()
+    caches[0]["draw"] = draw
     pixels = images.transpose(1, 3, 2, 0).copy()
     weight = rng.normal(size=network.layers[0].forward(pixels, caches[0]).shape)
 
@@ -157,21 +179,8 @@ def gradient_error(layer, shape, seed):
     analytic = {key: value.copy() for key, value in layer.gradients(weight, caches[0]).items()}
     analytic["x"] = np.array(layer.backward(weight, caches[0]))
     assert analytic.keys() == {*layer.params, "x"}
-    errors = []
-    for key, values in {**layer.params, "x": pixels}.items():
-        numerical = np.empty(values.shape)
-        for index in np.ndindex(values.shape):
-            kept = values[index]
-            sums = []
-            for step in (STEP, -STEP):
-                values[index] = kept + step
-                sums.append(loss())
-            values[index] = kept
-            numerical[index] = (sums[0] - sums[1]) / (2 * STEP)
-        assert analytic[key].shape == values.shape
-        scale = max(np.abs(numerical).max(initial=0), np.abs(analytic[key]).max(initial=0), 1e-2)
-        errors.append(np.abs(numerical - analytic[key]).max(initial=0) / scale)
-    return max(errors)
+    tensors = {**layer.params, "x": pixels}
+    return max(relative_error(analytic[key], differences(loss, values)) for key, values in tensors.items())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -238,11 +247,17 @@ def test_losses(loss, seed, classes):
     else:
         direct = -np.log((np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True))[one == 1]).sum()
     assert value == pytest.approx(direct, rel=1e-12)
-    for index in np.ndindex(outputs.shape):
-        steps = np.zeros(outputs.shape)
-        steps[index] = STEP
-        up, down = (LOSSES[loss](outputs + sign * steps, labels)[0] for sign in (1, -1))
-        assert slope[index] == pytest.approx((up - down) / (2 * STEP), rel=1e-5, abs=1e-8)
+    assert relative_error(slope, differences(lambda: LOSSES[loss](outputs, labels)[0], outputs)) < 1e-6
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_loss_check_finds_a_mutant(loss):
+    """A derivative that forgets one image in four."""
+    rng = np.random.default_rng(0)
+    outputs, labels = rng.normal(0, 2, (4, 3)), rng.integers(0, 3, 4)
+    slope = LOSSES[loss](outputs, labels)[1]
+    slope[3] = 0
+    assert relative_error(slope, differences(lambda: LOSSES[loss](outputs, labels)[0], outputs)) > 1e-2
 
 
 def test_losses_at_their_edges():
@@ -271,13 +286,8 @@ def test_whole_net_gradient(loss):
     value, correct, gradient = network.gradient(images, labels, LOSSES[loss], caches)
     assert value == pytest.approx(LOSSES[loss](network.logits(images), labels)[0])
     assert correct == np.count_nonzero(network.classify(images) == labels)
-    for index in range(network.params):
-        kept, sums = network.vector[index], []
-        for step in (STEP, -STEP):
-            network.vector[index] = kept + step
-            sums.append(network.gradient(images, labels, LOSSES[loss], caches)[0])
-        network.vector[index] = kept
-        assert gradient[index] == pytest.approx((sums[0] - sums[1]) / (2 * STEP), rel=1e-5, abs=1e-8)
+    numerical = differences(lambda: network.gradient(images, labels, LOSSES[loss], caches)[0], network.vector)
+    assert relative_error(gradient, numerical) < 1e-6
 
 
 def test_float32_and_float64_agree():

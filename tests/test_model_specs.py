@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
+import reference
 from model.geometry import Geometry
 from model.layers import ConvSpec, DenseSpec, GreySpec, PoolSpec, ReduceSpec, RequantSpec, TableSpec
 from model.qformat import QFormat
@@ -60,6 +61,7 @@ def test_run_is_the_definition(kind, seed, last):
     assert spec.dst.contains(result)
     for image, output in zip(images, result):
         np.testing.assert_array_equal(output, expected(spec, image))
+    np.testing.assert_array_equal(reference.run(spec, images), result)
 
 
 @given(seed=st.integers(0, 2**32 - 1))
@@ -145,7 +147,7 @@ DENSE = CONV | dict(name="dense1", weights=np.ones((50, 4), int))
         (ConvSpec, CONV | {"bias": np.zeros(3, int)}, "conv1.*biases"),
         (ConvSpec, CONV | {"stride": (0, 1)}, "conv1.*stride"),
         (ConvSpec, CONV | {"padding": ((3, 0), (0, 0))}, "conv1.*padding"),
-        (ConvSpec, CONV | {"bias": np.full(4, 2**53)}, r"conv1.*too wide"),
+        (ConvSpec, CONV | {"bias": np.full(4, 2**60)}, r"conv1.*too wide"),
         (DenseSpec, DENSE | {"weights": np.ones((49, 4), int)}, "dense1.*50 inputs"),
         (DenseSpec, DENSE | {"bias": np.zeros((4, 1), int)}, "dense1.*biases"),
         (PoolSpec, POOL | {"mode": "median"}, "pool1.*median"),
