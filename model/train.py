@@ -19,7 +19,8 @@ from model.losses import LOSSES, Penalty
 from model.network import Network
 from model.qnetwork import QNetwork
 from model.quantise import Widths, quantise
-from model.training import MAX_THREADS, Epoch, Recipe, fit
+from model.training import Epoch, Recipe, fit
+from model.workers import MAX_THREADS
 
 VALIDATION = 10
 """One image in so many is kept out of training, to see how it goes."""
