@@ -15,7 +15,7 @@ from pathlib import Path
 from model.layer import Layer
 from model.layers import LAYERS
 from model.quantise import Widths
-from model.training import Recipe
+from model.recipe import Recipe
 from model.typed import brief, made
 
 if sys.version_info >= (3, 11):

@@ -16,7 +16,7 @@ from model.geometry import Shape
 from model.layer import Layer
 from model.network import Network
 from model.quantise import Widths
-from model.training import Recipe
+from model.recipe import Recipe
 
 MAX_VALUES = 1 << 22
 """Values of a layer's output for one image; more are a slip of the pen, and would fill the memory."""

@@ -287,10 +287,10 @@ def test_python_errors(text, message, written):
         ),
         (
             "layers = ['relu']\n[recipe]\nepoch = 3",
-            "[recipe]: unknown 'epoch'; there are epochs, batch, rate",
+            "[recipe]: unknown 'epoch'; there are epochs, batch, optimiser",
         ),
         ("layers = ['relu']\n[recipe]\nepochs = '3'", "[recipe]: epochs is a whole number, not '3'"),
-        ("layers = ['relu']\n[recipe.augment]\nrotation = 3", "[recipe]: augment: 'scale' is missing"),
+        ("layers = ['relu']\n[recipe.augment]\nscale = 'a'", "[recipe]: augment: scale is a number, not 'a'"),
         (
             "layers = ['relu']\n[recipe.penalty]\nstrength = -3",
             "penalty: the strength of a penalty is a number",

@@ -15,7 +15,8 @@ from model import cli, nets, train
 from model.layers import Conv, Dense, ReLU, Sigmoid, Softmax
 from model.losses import LOSSES, Penalty
 from model.network import Network
-from model.training import Recipe, fit
+from model.recipe import Recipe
+from model.training import fit
 
 SETTINGS = settings(max_examples=60, deadline=None)
 
