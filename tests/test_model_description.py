@@ -31,7 +31,7 @@ from model.losses import Penalty
 from model.network import Network
 from model.qformat import QFormat
 from model.quantise import Widths
-from model.training import Recipe
+from model.recipe import Recipe
 from model.typed import options
 
 SHIPPED = {
@@ -184,7 +184,7 @@ def test_a_net_in_four_lines(written):
 PYTHON = """
 import numpy as np
 from model.layers import Conv, Dense, Function
-from model.training import Recipe
+from model.recipe import Recipe
 
 def layers(classes):
     softplus = Function("softplus", lambda x: np.logaddexp(0, x), lambda x: 1 / (1 + np.exp(-x)))
