@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 Shape = tuple[int, int, int]
 """(height, width, channels)"""
+Size = int | tuple[int, int]
+"""What a user writes for one number, or one down and one to the right."""
+Padding = Literal["valid", "same"] | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
+"""What a user writes for a padding, see `Geometry.resolve`."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,9 @@ class Geometry:
                 )
 
     @classmethod
-    def resolve(cls, in_shape: Shape, kernel, stride, padding, dilation=1) -> Geometry:
+    def resolve(
+        cls, in_shape: Shape, kernel: Size, stride: Size, padding: Padding, dilation: Size = 1
+    ) -> Geometry:
         """A geometry from what a user writes.
 
         Parameters
@@ -111,25 +118,6 @@ class Geometry:
                 f"a window of {tall} x {wide} does not fit an image of {height} x {width} (padding included)"
             )
         return 1 + (height - tall) // self.stride[0], 1 + (width - wide) // self.stride[1]
-
-    def windows(self, x: np.ndarray, fill) -> np.ndarray:
-        """All windows of images as a view.
-
-        Parameters
-        ----------
-        x : ndarray, (N, H, W, C)
-        fill : scalar
-            Value of the padding.
-
-        Returns
-        -------
-        ndarray, (N, H_out, W_out, r_h, r_w, C)
-        """
-        if any(max(side) for side in self.padding):
-            x = np.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
-        view = np.lib.stride_tricks.sliding_window_view(x, self.extent, axis=(1, 2))
-        (down, right), (below, beside) = self.stride, self.dilation
-        return view[:, ::down, ::right, :, ::below, ::beside].transpose(0, 1, 2, 4, 5, 3)
 
 
 def whole(value) -> bool:

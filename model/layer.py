@@ -48,6 +48,9 @@ class Layer:
     prepares: ClassVar[bool] = False
     """Whether the layer works on pixels, before all layers that do not; it has no backward pass then."""
 
+    branches: tuple = ()
+    """Of a layer that adds the outputs of others: these, as two chains."""
+
     name: str
     in_shape: Shape
     dtype: type
@@ -130,6 +133,15 @@ def scratch(cache: dict, key: str, shape: tuple[int, ...], dtype) -> np.ndarray:
     array = cache.get(key)
     if array is None or array.shape != shape or array.dtype != dtype:
         array = cache[key] = np.empty(shape, dtype)
+    return array
+
+
+def held(x: np.ndarray, dtype: type, cache: dict) -> np.ndarray:
+    """The same values in an array of a type: itself where it is of it."""
+    if x.dtype == dtype:
+        return x
+    array = scratch(cache, "held", x.shape, dtype)
+    array[...] = x
     return array
 
 

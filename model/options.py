@@ -6,11 +6,10 @@ import argparse
 from dataclasses import fields, replace
 from pathlib import Path
 
-from model import cli
+from model import cli, nets
 from model.augment import Affine, Elastic
 from model.files import check_writable, special
 from model.losses import LOSSES, Penalty
-from model.nets import NETS
 from model.optim import OPTIMISERS, SCHEDULES
 from model.quantise import Widths
 from model.recipe import Recipe
@@ -26,6 +25,17 @@ examples:
   python -m model.train lenet --optimiser adam --rate 0.002 --schedule linear
   python -m model.train lenet --augment rotation=10,shift=2,strength=1.2,smoothness=4
   python -m model.train lenet --loss rmse --penalty 0.001 --norm 1
+  python -m model.train my_net.toml                         a net of your own, build/my_net.npz
+
+A net of your own is a file like my_net.toml (more in docs/nets.md):
+  layers = [
+    {conv = 6, kernel = 5}, {pool = "max", kernel = 2}, "relu",
+    {dense = "classes"},
+  ]
+  [recipe]
+  epochs = 5
+
+python -m model.describe my_net.toml shows its layers, shapes, parameters and multiplications.
 
 Beside the artifact OUT.npz come OUT.history.csv, OUT.curves.png, OUT.confusion.png and OUT.worst.png. The
 last two show the validation images: pictures of the test images would tempt to choose by them. While training
@@ -48,19 +58,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
         description="Train a net, turn it into integers, judge it on the test set, write its file.",
         epilog=EXAMPLES,
     )
-    parser.add_argument("net", metavar="NET", choices=sorted(NETS), help=" or ".join(sorted(NETS)))
+    parser.add_argument("net", metavar="NET", type=described, help=f"{', '.join(nets.NETS)} or a .toml file")
     add_run_options(parser)
     add_recipe_options(parser)
-    parser.add_argument(
-        "--weight-bits", type=widths, default=Widths(), metavar="BITS", help="8, or 8,conv1=4 by layer"
-    )
-    parser.add_argument(
-        "--activation-bits", type=widths, default=Widths(), metavar="BITS", help="likewise; behind a layer"
-    )
+    parser.add_argument("--weight-bits", type=widths, metavar="BITS", help="8, or 8,conv1=4 by layer")
+    parser.add_argument("--activation-bits", type=widths, metavar="BITS", help="likewise; behind a layer")
     options = parser.parse_args(argv)
     if options.threads > MAX_THREADS:
         raise ValueError(f"--threads is at most {MAX_THREADS}, not {options.threads}")
-    options.out = options.out or Path("build") / f"{options.net}.npz"
+    options.out = options.out or Path("build") / f"{options.net.name}.npz"
+    options.weight_bits = options.weight_bits or options.net.weights
+    options.activation_bits = options.activation_bits or options.net.activations
     options.files = beside(options.out, options.pictures)
     if options.resume and not options.files:
         raise ValueError(f"--resume: there is no checkpoint beside {options.out}")
@@ -116,7 +124,7 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
     """The net's recipe with the user's changes."""
-    recipe = NETS[options.net].recipe
+    recipe = options.net.recipe
     changes = {
         field.name: value
         for field in fields(Recipe)
@@ -166,6 +174,14 @@ def seconds(text: str) -> float:
     if not value >= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no time from 0")
     return value
+
+
+def described(text: str) -> nets.Net:
+    """`nets.load` with argparse's kind of error."""
+    try:
+        return nets.load(text)
+    except (ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def widths(text: str) -> Widths:

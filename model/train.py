@@ -13,10 +13,11 @@ import numpy as np
 from rich.table import Table
 
 from model import artifact, cli, dataset, pictures
+from model.chain import flow
 from model.checkpoint import Checkpoint, Phase, digest
 from model.dataset import Dataset
 from model.history import Epoch, write_csv
-from model.nets import NETS
+from model.layer import Layer
 from model.network import Network
 from model.options import parse, recipe_of
 from model.qnetwork import QNetwork
@@ -39,10 +40,7 @@ def main(argv: list[str]) -> None:
     if len(data.train_images) < VALIDATION:
         raise ValueError(f"{options.data}: training needs at least {VALIDATION} images")
     rng = np.random.default_rng(options.seed)
-    try:
-        network = Network(NETS[options.net].layers(data.classes), data.in_shape, rng)
-    except ValueError as error:
-        raise ValueError(f"net {options.net!r} does not fit the images: {error}") from None
+    network = options.net.network(data.in_shape, data.classes, rng)
     options.weight_bits.check([layer.name for layer in network.layers if layer.weighted], "weights")
     options.activation_bits.check([layer.name for layer in network.layers], "activations")
     order = rng.permutation(len(data.train_images))
@@ -53,7 +51,7 @@ def main(argv: list[str]) -> None:
     try:
         history = train(network, recipe, data, learnt, kept, rng, options.threads, phase)
     except FloatingPointError as error:
-        raise cli.Failure(f"training of net {options.net!r} failed: {error}") from None
+        raise cli.Failure(f"training of net {options.net.name!r} failed: {error}") from None
     seconds = time.perf_counter() - start
     metadata = {
         # A run that was resumed writes the same artifact as one that was not.
@@ -64,7 +62,8 @@ def main(argv: list[str]) -> None:
         "classes": [str(index) for index in range(data.classes)],
     }
     calibration = data.train_images[np.sort(learnt[:CALIBRATION])]
-    net = quantise(network, calibration, options.weight_bits, options.activation_bits, options.net, metadata)
+    bits = options.weight_bits, options.activation_bits
+    net = quantise(network, calibration, *bits, options.net.name, metadata)
     net = judged(net, network, data)
     artifact.save(options.out, net)
     write_pictures(options.files, history, network, data, kept, net)
@@ -72,7 +71,7 @@ def main(argv: list[str]) -> None:
     rate = len(learnt) * len(history) / max(sum(epoch.seconds for epoch in history), 1e-9)
     validated = [epoch.validation for epoch in history]
     result = {
-        "net": options.net,
+        "net": options.net.name,
         "params": network.params,
         "macs": network.macs,
         "epochs": len(history),
@@ -133,8 +132,8 @@ def checkpoint_of(
     if not options.files:
         return None
     run = {
-        "net": options.net,
-        "layers": [[layer.kind, *layer.out_shape] for layer in network.layers],
+        "net": options.net.name,
+        "layers": {layer.name: scalars(layer) for layer, _ in flow(network.layers)},
         "recipe": asdict(recipe),
         "data": digest([data.train_images, data.train_labels, data.test_images, data.test_labels]),
         "seed": options.seed,
@@ -151,6 +150,11 @@ def checkpoint_of(
     elif there:
         print(f"{checkpoint.path} of a run cut short is replaced (--resume goes on)", file=sys.stderr)
     return checkpoint
+
+
+def scalars(layer: Layer) -> dict:
+    """What a layer was made with, as far as it is simple."""
+    return {key: value for key, value in vars(layer).items() if isinstance(value, (int, float, str))}
 
 
 def write_pictures(

@@ -10,28 +10,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import idx
-from model import cli, train
+from gradients import differences
+from model import cli, nets, train
 from model.layers import Conv, Dense, ReLU, Sigmoid, Softmax
 from model.losses import LOSSES, Penalty
 from model.network import Network
 from model.recipe import Recipe
 from model.training import fit
 
-STEP = 1e-5
 SETTINGS = settings(max_examples=60, deadline=None)
-
-
-def differences(function, values):
-    """Central differences of a function of an array."""
-    numerical = np.empty(values.shape)
-    for index in np.ndindex(values.shape):
-        kept, sums = values[index], []
-        for step in (STEP, -STEP):
-            values[index] = kept + step
-            sums.append(function())
-        values[index] = kept
-        numerical[index] = (sums[0] - sums[1]) / (2 * STEP)
-    return numerical
 
 
 @SETTINGS
@@ -135,7 +122,7 @@ OPTIONS = ["--loss", "binary-cross-entropy", "--penalty", "0.01", "--norm", "1.5
 def test_options():
     recipe = train.recipe_of(train.parse(["lenet", *OPTIONS]))
     assert (recipe.loss, recipe.penalty) == ("binary-cross-entropy", Penalty(0.01, 1.5))
-    assert train.recipe_of(train.parse(["lenet"])) == train.NETS["lenet"].recipe
+    assert train.recipe_of(train.parse(["lenet"])) == nets.NETS["lenet"].recipe
 
 
 def test_the_command(tmp_path, capsys):

@@ -88,10 +88,11 @@ def kill_and_resume(folder, kills, epochs, seed):
             process.wait(max(0.0, first + moments.uniform(-0.5, 1.5) * span))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-        process.communicate()
+        error = process.communicate()[1]
         if process.returncode == -signal.SIGKILL:
             killed += 1
         else:  # it was quicker: another one
+            assert process.returncode == 0, error
             check(out, wanted)
             shutil.rmtree(out.parent)
     error = ended(start(data, out, epochs, "--resume"))
@@ -166,6 +167,7 @@ def test_a_new_run_says_what_it_replaces(cut_short, capsys):
         (["--epochs", 4], "recipe epochs is 3, not 4"),
         (["--optimiser", "adam"], "recipe optimiser is momentum, not adam"),
         (["--weight-bits", 4], "weight bits is"),
+        (["--augment", "none"], "recipe augment is {"),
     ],
 )
 def test_other_options_are_refused(cut_short, options, told, tmp_path, capsys):
@@ -175,6 +177,13 @@ def test_other_options_are_refused(cut_short, options, told, tmp_path, capsys):
     error = capsys.readouterr().err
     assert told in error and "net.checkpoint.npz" in error and error.count("\n") == 1
     assert (tmp_path / "net.checkpoint.npz").read_bytes() == before
+
+
+def test_another_net_of_the_same_name_is_refused(cut_short, tmp_path, capsys):
+    (tmp_path / "lenet.toml").write_text('layers = [{conv = 6, kernel = 3}, "relu", {dense = "classes"}]')
+    capsys.readouterr()
+    assert command(tmp_path / "lenet.toml", *cut_short[1:], "--resume") == 2
+    assert "its layers" in capsys.readouterr().err
 
 
 def test_other_images_are_refused(cut_short, tmp_path, capsys):

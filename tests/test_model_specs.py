@@ -145,7 +145,7 @@ DENSE = CONV | dict(name="dense1", weights=np.ones((50, 4), int))
         (ConvSpec, CONV | {"bias": np.zeros(3, int)}, "conv1.*biases"),
         (ConvSpec, CONV | {"stride": (0, 1)}, "conv1.*stride"),
         (ConvSpec, CONV | {"padding": ((3, 0), (0, 0))}, "conv1.*padding"),
-        (ConvSpec, CONV | {"bias": np.full(4, 2**53)}, r"conv1.*too wide"),
+        (ConvSpec, CONV | {"bias": np.full(4, 2**60)}, r"conv1.*too wide"),
         (DenseSpec, DENSE | {"weights": np.ones((49, 4), int)}, "dense1.*50 inputs"),
         (DenseSpec, DENSE | {"bias": np.zeros((4, 1), int)}, "dense1.*biases"),
         (PoolSpec, POOL | {"mode": "median"}, "pool1.*median"),
