@@ -172,10 +172,11 @@ def write_pictures(
         images, labels = data.train_images[kept], data.train_labels[kept]
         logits, names = network.logits(images), net.metadata["classes"]
         matrix = pictures.confusion_matrix(labels, logits.argmax(axis=1), data.classes)
-        title = f"{net.name} on {data.name}, {len(images):,} validation images, in floats"
-        pictures.curves(files["curves"], history, f"{net.name} on {data.name}")
-        pictures.confusion(files["confusion"], matrix, names, title)
-        pictures.worst(files["worst"], images, labels, logits, names, f"The worst of {title}")
+        title = f"{net.name} on {data.name}"
+        what = f"{len(images):,} validation images, in floats"
+        pictures.curves(files["curves"], history, title)
+        pictures.confusion(files["confusion"], matrix, names, f"{title}: {what}")
+        pictures.worst(files["worst"], images, labels, logits, names, f"{title}: the worst of {what}")
 
 
 def judged(net: QNetwork, network: Network, data: Dataset) -> QNetwork:
