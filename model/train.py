@@ -13,9 +13,11 @@ import numpy as np
 from rich.table import Table
 
 from model import artifact, cli, dataset, pictures
+from model.chain import flow
 from model.checkpoint import Checkpoint, Phase, digest
 from model.dataset import Dataset
 from model.history import Epoch, write_csv
+from model.layer import Layer
 from model.network import Network
 from model.options import parse, recipe_of
 from model.qnetwork import QNetwork
@@ -131,7 +133,7 @@ def checkpoint_of(
         return None
     run = {
         "net": options.net.name,
-        "layers": [[layer.kind, *layer.out_shape] for layer in network.layers],
+        "layers": {layer.name: scalars(layer) for layer, _ in flow(network.layers)},
         "recipe": asdict(recipe),
         "data": digest([data.train_images, data.train_labels, data.test_images, data.test_labels]),
         "seed": options.seed,
@@ -150,6 +152,11 @@ def checkpoint_of(
     return checkpoint
 
 
+def scalars(layer: Layer) -> dict:
+    """What a layer was made with, as far as it is simple."""
+    return {key: value for key, value in vars(layer).items() if isinstance(value, (int, float, str))}
+
+
 def write_pictures(
     files: dict[str, Path],
     history: list[Epoch],
@@ -165,10 +172,11 @@ def write_pictures(
         images, labels = data.train_images[kept], data.train_labels[kept]
         logits, names = network.logits(images), net.metadata["classes"]
         matrix = pictures.confusion_matrix(labels, logits.argmax(axis=1), data.classes)
-        title = f"{net.name} on {data.name}, {len(images):,} validation images, in floats"
-        pictures.curves(files["curves"], history, f"{net.name} on {data.name}")
-        pictures.confusion(files["confusion"], matrix, names, title)
-        pictures.worst(files["worst"], images, labels, logits, names, f"The worst of {title}")
+        title = f"{net.name} on {data.name}"
+        what = f"{len(images):,} validation images, in floats"
+        pictures.curves(files["curves"], history, title)
+        pictures.confusion(files["confusion"], matrix, names, f"{title}: {what}")
+        pictures.worst(files["worst"], images, labels, logits, names, f"{title}: the worst of {what}")
 
 
 def judged(net: QNetwork, network: Network, data: Dataset) -> QNetwork:
