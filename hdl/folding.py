@@ -47,9 +47,13 @@ class Folding:
     input_folds, output_folds : int
         Beats of an input vector, and cycles that each beat stays.
     seeded_bias : ndarray of int64, (C_out,) or (H_out, W_out, C_out)
-        The bias and what rounding adds.
+        The bias and what rounding adds; a channel's own half, which its shift takes to the shared one.
     accumulator : QFormat
-        Format of the sums, seeds included.
+        Format of the sums before their channels' shifts, seeds included.
+    aligned : QFormat
+        Format of the sums on the grid that all channels share.
+    shifts : ndarray of int, (groups * output_folds, output_lanes)
+        Shift of each lane in each output beat of a position.
     """
 
     def __init__(self, spec: WeightedSpec, plan: StagePlan):
@@ -63,14 +67,18 @@ class Folding:
         self.spec, self.plan = spec, plan
         self.input_folds = self.inputs // plan.input_lanes
         self.output_folds = self.outputs // plan.output_lanes
-        half = Requant(spec.accumulator, spec.dst).half
-        if half >= FLOAT64_EXACT:
+        halves = [half_of(spec, shift) for shift in spec.shifts.tolist()]
+        if max(halves) >= FLOAT64_EXACT:
             spec.fail(
                 f"{spec.dst} keeps no bit of the accumulator {spec.accumulator}; give it more fraction bits"
             )
-        self.seeded_bias = spec.bias + half
-        low, high = spec.accumulator_range
-        self.accumulator = QFormat.spanning(low, high + half, spec.accumulator.frac)
+        self.seeded_bias = spec.bias + halves
+        low, high = spec.sum_ranges
+        high = high + halves
+        frac = spec.accumulator.frac
+        self.accumulator = QFormat.spanning(low.min(), high.max(), frac)
+        self.aligned = QFormat.spanning((low << spec.shifts).min(), (high << spec.shifts).max(), frac)
+        self.shifts = spec.shifts.reshape(-1, plan.output_lanes)
 
     @property
     def vector_steps(self) -> int:
@@ -99,6 +107,12 @@ class Folding:
         """The seeds of each output beat as one number."""
         beats = self.seeded_bias.reshape(self.seeds, self.plan.output_lanes)
         return [packed(beat, self.accumulator.width) for beat in beats]
+
+
+def half_of(spec: WeightedSpec, shift: int) -> int:
+    """What rounding adds to a sum before its channel's shift; nothing if that takes it onto the output's grid."""
+    src = spec.accumulator
+    return Requant(QFormat(src.width, src.frac - shift), spec.dst).half
 
 
 def packed(values: np.ndarray, width: int) -> int:

@@ -5,7 +5,7 @@ The member ``net.json`` (bytes as a uint8 array) holds ``{"format", "name", "inp
 ``<layer>/<field>``, where ``<layer>`` is the position in the net.
 
 A net is written in the first format that can hold it, so that older versions read what they can run.
-Format 2 added to convolutions groups, dilation and biases by pixel.
+Format 2 added to convolutions groups, dilation and biases by pixel, format 3 scales by channel.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from model.layers import SPECS
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
 
-FORMATS = (1, 2)
-ADDED = {"groups": 2, "dilation": 2}
+FORMATS = (1, 2, 3)
+ADDED = {"groups": 2, "dilation": 2, "shifts": 3}
 """Fields that came after the first format, and with which."""
 ZOO = Path(__file__).parent / "zoo"
 MAX_BYTES = 1 << 28

@@ -14,6 +14,8 @@ from model.qformat import QFormat, Requant
 FLOAT32_EXACT = 1 << 24
 """Integers below this are exact in float32, sums and products of them included."""
 FLOAT64_EXACT = 1 << 53
+MAX_SHIFT = 32
+"""Farthest that one output channel's steps are coarser than another's, bits."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -84,7 +86,11 @@ class WeightedSpec(Spec):
         The last axis is the output channel.
     weight_format : QFormat
     bias : ndarray of int, (C_out,)
-        On the accumulator's grid: ``src.frac + weight_format.frac`` fraction bits.
+        In steps of ``src.frac + weight_format.frac`` fraction bits, before the shift.
+    shifts : ndarray of int, (C_out,), optional
+        Scales by channel: a channel's sum moves left by so many bits onto the accumulator's grid, which all
+        channels share. So its weights stand in steps of ``2 ** (shift - weight_format.frac)``. Zeros by
+        default: one scale for all.
 
     Attributes
     ----------
@@ -95,25 +101,36 @@ class WeightedSpec(Spec):
     weights: np.ndarray
     weight_format: QFormat
     bias: np.ndarray
+    shifts: np.ndarray | None = None
     groups: ClassVar[int] = 1
 
     def __post_init__(self):
         super().__post_init__()
-        weights, bias = np.asarray(self.weights), np.asarray(self.bias)
-        if weights.dtype.kind not in "iu" or bias.dtype.kind not in "iu":
-            self.fail("weights and bias must be integers")
-        weights, bias = weights.astype(np.int64), bias.astype(np.int64)
+        weights = np.asarray(self.weights)
         if not weights.ndim or not weights.size:
             self.fail(f"an array of shape {weights.shape} holds no weights")
-        if not self.weight_format.contains(weights):
+        arrays = {"weights": weights, "bias": np.asarray(self.bias)}
+        arrays["shifts"] = (
+            np.zeros(weights.shape[-1], int) if self.shifts is None else np.asarray(self.shifts)
+        )
+        for name, array in arrays.items():
+            if array.dtype.kind not in "iu":
+                self.fail(f"{name} must be integers")
+            array = array.astype(np.int64)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        if not self.weight_format.contains(self.weights):
             self.fail(f"a weight lies outside its format {self.weight_format}")
-        weights.flags.writeable = bias.flags.writeable = False
-        object.__setattr__(self, "weights", weights)
-        object.__setattr__(self, "bias", bias)
+        if (
+            self.shifts.shape != weights.shape[-1:]
+            or not 0 <= self.shifts.min() <= self.shifts.max() <= MAX_SHIFT
+        ):
+            self.fail(f"shifts are one a channel, from 0 to {MAX_SHIFT}, not {self.shifts.tolist()}")
         self.check_shapes()
-        if self.magnitude >= FLOAT64_EXACT:
+        widest = float((self.magnitudes * 2.0**self.shifts).max())
+        if widest >= FLOAT64_EXACT:
             self.fail(
-                f"sums up to 2**{math.log2(self.magnitude):.1f} are too wide for exact arithmetic (2**53);"
+                f"sums up to 2**{math.log2(widest):.1f} are too wide for exact arithmetic (2**53);"
                 " use narrower weights or activations"
             )
         self.requant(self.accumulator)
@@ -122,6 +139,10 @@ class WeightedSpec(Spec):
         """Raise a ValueError if weights, biases and input do not fit together."""
         if self.bias.shape != self.weights.shape[-1:]:
             self.fail(f"biases of shape {self.bias.shape} do not fit weights of shape {self.weights.shape}")
+
+    @property
+    def since(self) -> int:
+        return 3 if self.shifts.any() else 1
 
     @property
     def matrix(self) -> np.ndarray:
@@ -134,23 +155,42 @@ class WeightedSpec(Spec):
         return self.matrix.reshape(len(self.matrix), self.groups, -1).swapaxes(0, 1)
 
     @property
-    def accumulator_range(self) -> tuple[int, int]:
-        """Smallest and largest sum that inputs of `src` can drive, over all outputs and all partial sums."""
+    def scaled_matrices(self) -> np.ndarray:
+        """`matrices` on the grid that all channels share."""
+        return self.matrices << self.shifts.reshape(self.groups, 1, -1)
+
+    @property
+    def scaled_bias(self) -> np.ndarray:
+        """The bias on the grid that all channels share."""
+        return self.bias << self.shifts
+
+    @property
+    def sum_ranges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest and largest sum, before the shift, that inputs of `src` can drive, each shaped as `bias`."""
         up = np.maximum(self.matrix, 0).sum(axis=0)
         down = np.minimum(self.matrix, 0).sum(axis=0)
         low = up * self.src.min + down * self.src.max + self.bias
         high = up * self.src.max + down * self.src.min + self.bias
-        return int(low.min()), int(high.max())
+        return low, high
 
     @property
-    def magnitude(self) -> float:
-        """Bound of all partial sums, in any order; in floats, which do not wrap where int64 would."""
+    def accumulator_range(self) -> tuple[int, int]:
+        """Smallest and largest sum on the shared grid, over all outputs."""
+        low, high = self.sum_ranges
+        return int((low << self.shifts).min()), int((high << self.shifts).max())
+
+    @property
+    def magnitudes(self) -> np.ndarray:
+        """Bounds of all partial sums before the shift, in any order, (C_out,) or shaped as `bias`.
+
+        In floats, which do not wrap where int64 would.
+        """
         weights, bias = np.abs(self.matrix, dtype=np.float64), np.abs(self.bias, dtype=np.float64)
-        return float((weights.sum(axis=0) * max(-self.src.min, self.src.max) + bias).max())
+        return weights.sum(axis=0) * max(-self.src.min, self.src.max) + bias
 
     @property
     def accumulator(self) -> QFormat:
-        """Format of the sum, as wide as the weights can drive it and not wider."""
+        """Format of the sum on the shared grid, as wide as the weights can drive it and not wider."""
         return QFormat.spanning(*self.accumulator_range, self.src.frac + self.weight_format.frac)
 
     @property
@@ -159,11 +199,11 @@ class WeightedSpec(Spec):
 
     @property
     def exact_dtype(self) -> type:
-        """The fastest float type in which every partial sum is exact."""
-        return np.float32 if self.magnitude < FLOAT32_EXACT else np.float64
+        """The fastest float type in which every partial sum is exact: a shift takes no bit of a float's."""
+        return np.float32 if self.magnitudes.max() < FLOAT32_EXACT else np.float64
 
     def products(self, x: np.ndarray) -> np.ndarray:
-        """Exact integer ``x @ matrices`` by float BLAS.
+        """Exact integer ``x @ scaled_matrices`` by float BLAS.
 
         Parameters
         ----------
@@ -174,5 +214,5 @@ class WeightedSpec(Spec):
         ndarray of int64, (M, C_out)
         """
         dtype = self.exact_dtype
-        sums = x.astype(dtype) @ self.matrices.astype(dtype)
+        sums = x.astype(dtype) @ self.scaled_matrices.astype(dtype)
         return sums.swapaxes(0, 1).reshape(x.shape[1], -1).astype(np.int64)

@@ -56,6 +56,11 @@ class NetDrawer:
     def weighted(self, make, name, shape, src, weights_shape, last: bool, bias_shape=None, **fields):
         weight_format = self.format(1, 8)
         weights = self.values(weight_format, weights_shape)
+        if self.integer(0, 3) == 0:  # binary or ternary
+            weight_format = QFormat(2, weight_format.frac)
+            weights = self.rng.choice(([-1, 1], [-1, 0, 1])[self.integer(0, 1)], weights_shape)
+        if self.integer(0, 1):
+            fields["shifts"] = self.rng.integers(0, self.integer(1, 6) + 1, weights_shape[-1])
         bias = self.values(QFormat(self.integer(2, 12), 0), bias_shape or weights_shape[-1])
         fields.update(
             name=name, in_shape=shape, src=src, weights=weights, weight_format=weight_format, bias=bias

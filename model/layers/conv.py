@@ -55,7 +55,8 @@ class ConvSpec(WeightedSpec):
 
     @property
     def since(self) -> int:
-        return 1 if self.groups == 1 and self.dilation == (1, 1) and self.bias.ndim == 1 else 2
+        plain = self.groups == 1 and self.dilation == (1, 1) and self.bias.ndim == 1
+        return max(super().since, 1 if plain else 2)
 
     @property
     def geometry(self) -> Geometry:
@@ -75,7 +76,7 @@ class ConvSpec(WeightedSpec):
         # (N, H_out, W_out, r_h, r_w, C_in) with each group's channels apart, and the groups first
         split = windows.reshape(*windows.shape[:5], self.groups, -1)
         vectors = np.moveaxis(split, 5, 0).reshape(self.groups, -1, len(self.matrix))
-        sums = self.products(vectors).reshape(len(x), *self.out_shape) + self.bias
+        sums = self.products(vectors).reshape(len(x), *self.out_shape) + self.scaled_bias
         return self.requant(self.accumulator)(sums)
 
 

@@ -38,7 +38,7 @@ class DenseSpec(WeightedSpec):
         return self.weights.size
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        sums = self.products(x.reshape(1, len(x), -1)) + self.bias
+        sums = self.products(x.reshape(1, len(x), -1)) + self.scaled_bias
         return self.requant(self.accumulator)(sums).reshape(len(x), *self.out_shape)
 
 
