@@ -110,7 +110,7 @@ class Folding:
 
 
 def half_of(spec: WeightedSpec, shift: int) -> int:
-    """What rounding adds to a sum before its channel's shift; nothing if that takes it onto the output's grid."""
+    """What rounding adds to a sum before its shift: nothing, if that takes it onto the output's grid."""
     src = spec.accumulator
     return Requant(QFormat(src.width, src.frac - shift), spec.dst).half
 
@@ -199,5 +199,14 @@ def whole(key: str, value) -> int:
 
 
 def weighted(net: QNetwork) -> list[WeightedSpec]:
-    """The layers that a plan speaks of."""
+    """The layers that a plan speaks of.
+
+    Raises
+    ------
+    ValueError
+        If the net holds a layer that cannot be built.
+    """
+    for spec in net.specs:
+        if spec.branches:
+            spec.fail("there is no hardware for residual additions; use a net without them")
     return [spec for spec in net.specs if isinstance(spec, WeightedSpec)]

@@ -2,10 +2,12 @@
 
 The member ``net.json`` (bytes as a uint8 array) holds ``{"format", "name", "input_format", "layers",
 "metadata"}``. A layer is ``{"kind", <scalar fields>}``; its array fields are members named
-``<layer>/<field>``, where ``<layer>`` is the position in the net.
+``<layer>/<field>``, where ``<layer>`` is the position in the net. A branch of layers is a list of such
+layers; there ``<layer>`` is ``<layer>/<branch>/<position in the branch>``.
 
 A net is written in the first format that can hold it, so that older versions read what they can run.
-Format 2 added to convolutions groups, dilation and biases by pixel, format 3 scales by channel.
+Format 2 added to convolutions groups, dilation and biases by pixel, format 3 residual additions and scales
+by channel.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ import numpy as np
 from model.files import replacing
 from model.layers import SPECS
 from model.qformat import QFormat
-from model.qnetwork import QNetwork
+from model.qnetwork import QNetwork, walk
+from model.spec import Spec
 
 FORMATS = (1, 2, 3)
 ADDED = {"groups": 2, "dilation": 2, "shifts": 3}
@@ -56,17 +59,9 @@ def find(net: str) -> Path:
 
 def save(path, net: QNetwork) -> None:
     """Write a net's artifact; `path` is replaced whole or left alone."""
-    version = max(spec.since for spec in net.specs)
-    arrays, layers = {}, []
-    for index, spec in enumerate(net.specs):
-        layer = {"kind": spec.kind}
-        for field in fields_of(spec, version):
-            value = getattr(spec, field.name)
-            if isinstance(value, np.ndarray):
-                arrays[f"{index}/{field.name}"] = narrow(value)
-            else:
-                layer[field.name] = dataclasses.asdict(value) if isinstance(value, QFormat) else value
-        layers.append(layer)
+    version = max(spec.since for spec in walk(net.specs))
+    arrays: dict[str, np.ndarray] = {}
+    layers = encode(net.specs, version, arrays)
     text = json.dumps(
         {
             "format": version,
@@ -80,6 +75,25 @@ def save(path, net: QNetwork) -> None:
     arrays["net.json"] = np.frombuffer(text.encode(), np.uint8)
     with replacing(path) as file:
         np.savez_compressed(file, **arrays)
+
+
+def encode(specs: tuple[Spec, ...], version: int, arrays: dict[str, np.ndarray], at: str = "") -> list[dict]:
+    """Layers as JSON holds them; what they hold of arrays goes to `arrays`, by names that begin with `at`."""
+    layers = []
+    for index, spec in enumerate(specs):
+        layer = {"kind": spec.kind}
+        for field in fields_of(spec, version):
+            value, name = getattr(spec, field.name), f"{at}{index}/{field.name}"
+            if isinstance(value, np.ndarray):
+                arrays[name] = narrow(value)
+            elif isinstance(value, QFormat):
+                layer[field.name] = dataclasses.asdict(value)
+            elif isinstance(value, tuple) and spec.branches and value in spec.branches:
+                layer[field.name] = encode(value, version, arrays, f"{name}/")
+            else:
+                layer[field.name] = value
+        layers.append(layer)
+    return layers
 
 
 def load(net) -> QNetwork:
@@ -119,29 +133,44 @@ def decode(description: dict, arrays) -> QNetwork:
             f"artifact format {version!r}, but this version reads formats {FORMATS[0]} to {FORMATS[-1]};"
             " train the net again or use the matching version"
         )
+    return QNetwork(
+        check_name(description["name"]),
+        QFormat(**description["input_format"]),
+        layers_of(description["layers"], version, arrays),
+        dict(description["metadata"]),
+    )
+
+
+def layers_of(layers: list[dict], version: int, arrays, at: str = "") -> tuple[Spec, ...]:
+    """Layers from their JSON and from the arrays whose names begin with `at`."""
     specs = []
-    for index, layer in enumerate(description["layers"]):
+    for index, layer in enumerate(layers):
         if layer["kind"] not in SPECS:
-            raise ValueError(f"layer {index} is of the unknown kind {layer['kind']!r}")
+            raise ValueError(f"layer {at}{index} is of the unknown kind {layer['kind']!r}")
         spec, fields = SPECS[layer["kind"]], {}
         for field in fields_of(spec, version):
-            if f"{index}/{field.name}" in arrays:
-                fields[field.name] = arrays[f"{index}/{field.name}"]
+            name = f"{at}{index}/{field.name}"
+            if name in arrays:
+                fields[field.name] = arrays[name]
             elif field.name in layer:
                 value = layer[field.name]
-                fields[field.name] = QFormat(**value) if isinstance(value, dict) else frozen(value)
+                if isinstance(value, dict):
+                    value = QFormat(**value)
+                elif holds_layers(value):
+                    value = layers_of(value, version, arrays, f"{name}/")
+                fields[field.name] = frozen(value)
         if unknown := layer.keys() - fields.keys() - {"kind"}:
-            raise ValueError(f"layer {index} has an unknown field {min(unknown)!r}")
+            raise ValueError(f"layer {at}{index} has an unknown field {min(unknown)!r}")
         check_name(fields["name"])
         specs.append(spec(**fields))
         if specs[-1].since > version:
             specs[-1].fail(f"such a layer needs artifact format {specs[-1].since}, not {version}")
-    return QNetwork(
-        check_name(description["name"]),
-        QFormat(**description["input_format"]),
-        tuple(specs),
-        dict(description["metadata"]),
-    )
+    return tuple(specs)
+
+
+def holds_layers(value) -> bool:
+    """Whether a JSON value is a branch of layers."""
+    return isinstance(value, list) and any(isinstance(item, dict) for item in value)
 
 
 def fields_of(spec, version: int) -> list[dataclasses.Field]:

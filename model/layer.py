@@ -21,8 +21,10 @@ class Layer:
 
     Between `forward` and the backward pass of the same images a layer keeps what it needs in `cache`, a
     dict that belongs to it and to one thread. Arrays that it returns are overwritten by its next call
-    with the same cache. In training the item ``draw`` of the cache is a tuple of integers, a seed for
-    whatever the layer draws at random for these images; else it is None or missing.
+    with the same cache; what it is given it leaves as it is, as another branch may see the same. In
+    training the item ``draw`` of the cache is a tuple of integers, a seed for whatever the layer draws at
+    random for these images; else it is None or missing. An empty one stands for images that are measured:
+    nothing is drawn, and `settle` follows.
 
     Attributes
     ----------
@@ -74,8 +76,23 @@ class Layer:
         raise NotImplementedError
 
     def gradients(self, dy: np.ndarray, cache: dict) -> dict[str, np.ndarray]:
-        """The loss's derivative by each parameter, summed over the batch, for the last `forward`."""
+        """The loss's derivative by each parameter, summed over the batch, for the last `forward`.
+
+        `backward` of the same batch comes after it, if at all.
+        """
         return {}
+
+    def bind(self, params: dict[str, np.ndarray]) -> None:
+        """Keep the parameters in these arrays from now on."""
+        self.params = params
+
+    def settle(self, cache: dict) -> None:
+        """Take over what the forward passes with an empty ``draw`` measured."""
+
+    @property
+    def measures(self) -> bool:
+        """Whether `settle` has anything to do."""
+        return False
 
 
 class Activation(Layer):

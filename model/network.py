@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from model.chain import Chain
 from model.geometry import Shape
 from model.layer import Layer, scratch
 from model.losses import LINKS, Loss
@@ -49,32 +50,37 @@ class Network:
     def __init__(self, layers: Sequence[Layer], in_shape: Shape, rng: np.random.Generator, dtype=np.float32):
         if not layers:
             raise ValueError("a net needs at least one layer")
-        self.layers, self.in_shape, self.dtype = tuple(layers), tuple(in_shape), dtype
-        counts = Counter()
-        shape = self.in_shape
+        chain = Chain.build(layers, tuple(in_shape), rng, dtype)
         pixels = True
-        for layer in self.layers:
-            counts[layer.kind] += 1
-            name = f"{layer.kind}{counts[layer.kind]}"
+        for layer in chain.layers:
             if layer.prepares and not pixels:
-                raise ValueError(f"layer {name!r}: it prepares images, and stands before all other layers")
+                raise ValueError(
+                    f"layer {layer.name!r}: it prepares images, and stands before all other layers"
+                )
             pixels = layer.prepares
-            try:
-                layer.build(name, shape, rng, dtype)
-            except ValueError as error:
-                raise ValueError(f"layer {name!r}: {error}") from None
-            if layer.final and layer is not self.layers[-1]:
-                raise ValueError(f"layer {name!r}: it can only stand at the end of a net")
-            shape = layer.out_shape
-        self.out_shape = shape
-        self.vector = self.flat([layer.params for layer in self.layers])
-        start, weights = 0, [np.empty(0, np.intp)]
-        for layer in self.layers:
-            for key, value in layer.params.items():
-                layer.params[key] = self.vector[start : start + value.size].reshape(value.shape)
-                if key == "weights":
-                    weights.append(np.arange(start, start + value.size))
-                start += value.size
+            if layer.final and layer is not chain.layers[-1]:
+                raise ValueError(f"layer {layer.name!r}: it can only stand at the end of a net")
+        self.adopt(chain, dtype)
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer], in_shape: Shape, dtype=np.float32) -> Network:
+        """A net of layers that are built and keep their names and the values of their parameters."""
+        network = cls.__new__(cls)
+        network.adopt(Chain(layers, tuple(in_shape)), dtype)
+        return network
+
+    def adopt(self, chain: Chain, dtype: type) -> None:
+        """Become the net of a chain: its parameters move into one vector."""
+        self.chain, self.layers, self.dtype = chain, chain.layers, dtype
+        self.in_shape, self.out_shape = chain.in_shape, chain.out_shape
+        self.vector = self.flat(chain.params)
+        views, start, weights = {}, 0, [np.empty(0, np.intp)]
+        for key, value in chain.params.items():
+            views[key] = self.vector[start : start + value.size].reshape(value.shape)
+            if key.endswith(".weights"):
+                weights.append(np.arange(start, start + value.size))
+            start += value.size
+        chain.bind(views)
         self.weights = np.concatenate(weights)
 
     @property
@@ -85,11 +91,11 @@ class Network:
     @property
     def macs(self) -> int:
         """Multiplications with weights a frame."""
-        return sum(layer.macs for layer in self.layers)
+        return self.chain.macs
 
     def new_caches(self) -> list[dict]:
         """Working memory of one thread: a dict for each layer, and one for the images."""
-        return [{} for _ in range(len(self.layers) + 1)]
+        return [*self.chain.new_caches(), {}]
 
     def forward(
         self,
@@ -109,7 +115,7 @@ class Network:
         used : int, optional
             Layers that run; all by default.
         draw : tuple of int, optional
-            In training, a seed of what layers draw for these images.
+            In training, a seed of what layers draw for these images; empty where they are measured.
         """
         pixels = images.transpose(1, 3, 2, 0)
         x = scratch(caches[-1], "x", pixels.shape, self.dtype)
@@ -117,10 +123,7 @@ class Network:
             x[...] = pixels
         else:
             np.multiply(pixels, self.dtype(2.0**-PIXELS.frac), out=x)
-        for layer, cache in zip(self.layers[:used], caches):
-            cache["draw"] = draw
-            x = layer.forward(x, cache)
-            yield x
+        return self.chain.forward(x, caches, draw, used)
 
     def outputs(self, images: np.ndarray, caches: list[dict], used=None, draw=None) -> np.ndarray:
         """The last layer's values of one chunk, (N, classes), in raster order, channels last.
@@ -155,21 +158,35 @@ class Network:
         value, slope = loss(outputs, labels)
         height, width, channels = self.out_shape
         dy = np.ascontiguousarray(slope.reshape(-1, height, width, channels).transpose(1, 3, 2, 0))
-        first = next((i for i, layer in enumerate(self.layers) if layer.params), len(self.layers))
-        gradients = [{} for _ in self.layers]
-        for index in range(used - 1, first - 1, -1):
-            gradients[index] = self.layers[index].gradients(dy, caches[index])
-            if index > first:
-                dy = self.layers[index].backward(dy, caches[index])
+        first = next((i for i, layer in enumerate(self.layers) if layer.params), used)
+        _, gradients = self.chain.backward(dy, caches, used, first)
         correct = int(np.count_nonzero(outputs.argmax(axis=1) == labels))
         return value, correct, self.flat(gradients)
 
-    def flat(self, tensors: list[dict[str, np.ndarray]]) -> np.ndarray:
-        """One array for each parameter of each layer, as one vector."""
-        parts = [
-            tensors[index][key].ravel() for index, layer in enumerate(self.layers) for key in layer.params
-        ]
+    def flat(self, tensors: dict[str, np.ndarray]) -> np.ndarray:
+        """One array for each parameter, by its name in the chain, as one vector."""
+        parts = [tensors[key].ravel() for key in self.chain.params]
         return np.concatenate([*parts, np.empty(0, self.dtype)])
+
+    @property
+    def measures(self) -> bool:
+        """Whether `measure` has anything to do."""
+        return any(layer.measures for layer in self.layers)
+
+    def measure(self, images: np.ndarray) -> None:
+        """Take the constants that layers use outside training, such as means and variances, from images.
+
+        Parameters
+        ----------
+        images : ndarray, (N, H, W, C)
+            Of the training set; some hundreds do.
+        """
+        if not self.measures:
+            return
+        caches = self.new_caches()
+        for start in range(0, len(images), CHUNK):
+            deque(self.forward(images[start : start + CHUNK], caches, draw=()), maxlen=0)
+        self.chain.settle(caches)
 
     def trace(self, images: np.ndarray) -> list[np.ndarray]:
         """Output of every layer, each (N, *out_shape)."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from model.geometry import Shape
 from model.qformat import QFormat
-from model.spec import Spec
+from model.spec import Spec, check_chain
 
 BATCH = 256
 """Images that go through the layers together: the intermediate arrays stay in the cache."""
@@ -42,16 +43,11 @@ class QNetwork:
     def __post_init__(self):
         if not self.specs:
             raise ValueError(f"net {self.name!r} has no layers")
-        names = [spec.name for spec in self.specs]
-        shape, src = self.specs[0].in_shape, self.input_format
-        for spec in self.specs:
+        names = [spec.name for spec in walk(self.specs)]
+        for spec in walk(self.specs):
             if names.count(spec.name) > 1:
                 spec.fail("another layer has the same name")
-            if spec.in_shape != shape:
-                spec.fail(f"takes {spec.in_shape}, but is given {shape}")
-            if spec.src != src:
-                spec.fail(f"takes {spec.src} values, but is given {src}")
-            shape, src = spec.out_shape, spec.dst
+        check_chain(self.specs, self.specs[0].in_shape, self.input_format)
 
     @property
     def in_shape(self) -> Shape:
@@ -130,3 +126,11 @@ class QNetwork:
         if images.dtype.kind not in "iu" or not self.input_format.contains(images):
             raise ValueError(f"net {self.name!r} takes integers of {self.input_format}")
         return images
+
+
+def walk(specs: Iterable[Spec]) -> Iterator[Spec]:
+    """All layers, each followed by those that it is made of."""
+    for spec in specs:
+        yield spec
+        for branch in spec.branches:
+            yield from walk(branch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -60,6 +61,11 @@ class Spec:
         """Trained numbers, biases included."""
         return 0
 
+    @property
+    def branches(self) -> tuple[tuple[Spec, ...], ...]:
+        """The layers that this one is made of, chain by chain."""
+        return ()
+
     def run(self, x: np.ndarray) -> np.ndarray:
         """The layer in integers: (N, *in_shape) of `src` to (N, *out_shape) of `dst`."""
         raise TypeError(f"{type(self).__name__} has no integer model")
@@ -74,6 +80,17 @@ class Spec:
     def fail(self, problem: str):
         """Raise a ValueError that names the layer."""
         raise ValueError(f"layer {self.name!r}: {problem}")
+
+
+def check_chain(specs: Iterable[Spec], shape: Shape, src: QFormat) -> tuple[Shape, QFormat]:
+    """Shape and format behind layers that are fed with these, or a ValueError if two do not fit."""
+    for spec in specs:
+        if spec.in_shape != shape:
+            spec.fail(f"takes {spec.in_shape}, but is given {shape}")
+        if spec.src != src:
+            spec.fail(f"takes {spec.src} values, but is given {src}")
+        shape, src = spec.out_shape, spec.dst
+    return shape, src
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -166,7 +183,7 @@ class WeightedSpec(Spec):
 
     @property
     def sum_ranges(self) -> tuple[np.ndarray, np.ndarray]:
-        """Smallest and largest sum, before the shift, that inputs of `src` can drive, each shaped as `bias`."""
+        """Smallest and largest sum before the shift that inputs of `src` can drive, each shaped as `bias`."""
         up = np.maximum(self.matrix, 0).sum(axis=0)
         down = np.minimum(self.matrix, 0).sum(axis=0)
         low = up * self.src.min + down * self.src.max + self.bias

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import ClassVar
 
@@ -41,6 +42,13 @@ class Weighted(Layer):
         self.params["weights"] = rng.uniform(-limit, limit, shape).astype(self.dtype)
         if bias is not None:
             self.params["bias"] = np.zeros(bias, self.dtype)
+
+    def scaled(self, scale: np.ndarray, shift: np.ndarray) -> Weighted:
+        """A copy whose output is ``scale * y + shift``, one of each for an output channel."""
+        other = copy.copy(self)
+        bias = self.params.get("bias", np.zeros(self.channels, self.dtype))
+        other.params = {"weights": self.params["weights"] * scale, "bias": bias * scale + shift}
+        return other
 
     def quantise(self, src: QFormat, dst: QFormat | None, width: int) -> WeightedSpec:
         """The layer in integers.

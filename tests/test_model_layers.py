@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import naive
 from model.layers import (
+    BatchNorm,
     Conv,
     Dense,
     Depthwise,
@@ -15,6 +16,7 @@ from model.layers import (
     LeakyReLU,
     Pool,
     ReLU,
+    Residual,
     Sigmoid,
     Softmax,
     Tanh,
@@ -60,6 +62,15 @@ def layer_cases(draw, kind):
         layer = Dense(draw(st.integers(1, 4)))
     elif kind in ("max", "avg", "sum"):
         layer = Pool(kind, *draw(windows(shape[:2])))
+    elif kind == "batchnorm":
+        layer = BatchNorm(draw(st.sampled_from([1e-5, 0.1])))
+    elif kind == "residual":
+        # Stride and kernels of one size fit the branches to each other.
+        kernel, stride, channels = draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(st.integers(1, 3))
+        body = [Conv(channels, kernel, stride, "same"), Tanh(), Conv(channels, 2, 1, "same")]
+        layer = Residual(body, draw(st.sampled_from([[Conv(channels, 1, stride)], [Pool("max", 1, stride)]])))
+        if isinstance(layer.layers[1][0], Pool):
+            shape = (*shape[:2], channels)
     else:
         layer = ACTIVATIONS[kind][0](draw)
     return layer, shape, draw(st.integers(0, 2**32 - 1))
@@ -86,7 +97,9 @@ ACTIVATIONS = {
     "softmax": (lambda draw: Softmax(), lambda layer, x: np.exp(x) / np.exp(x).sum()),
 }
 """How to draw each, and the function itself."""
-KINDS = ("conv", "general", "depthwise", "dense", "max", "avg", "sum", *ACTIVATIONS)
+KINDS = (
+    "conv", "general", "depthwise", "dense", "max", "avg", "sum", "batchnorm", "residual", *ACTIVATIONS,
+)  # fmt: skip
 
 
 def build(layer, shape, seed):
@@ -110,6 +123,15 @@ def expected(layer, image):
     if isinstance(layer, Pool):
         g = layer.geometry
         return naive.pool(image, layer.mode, g.kernel, g.stride, g.padding)
+    if isinstance(layer, BatchNorm):
+        scale, shift = layer.params["scale"], layer.params["shift"]
+        return (np.array(image) - layer.mean) / np.sqrt(layer.variance + layer.epsilon) * scale + shift
+    if isinstance(layer, Residual):
+        branches = [image, image]
+        for index, inner in enumerate(layer.layers):
+            for one in inner:
+                branches[index] = np.array(expected(one, branches[index])).tolist()
+        return np.add(*branches)
     (h,) = (h for make, h in ACTIVATIONS.values() if type(layer) is type(make(lambda _: 0)))
     return h(layer, np.array(image))
 
@@ -143,10 +165,11 @@ def test_forward(kind, data):
     )
 
 
-def gradient_error(layer, shape, seed):
+def gradient_error(layer, shape, seed, draw=None):
     """Largest distance between analytic and numerical derivatives, relative to the largest of them."""
     network, images, rng = build(layer, shape, seed)
     caches = network.new_caches()
+    caches[0]["draw"] = draw
     pixels = images.transpose(1, 3, 2, 0).copy()
     weight = rng.normal(size=network.layers[0].forward(pixels, caches[0]).shape)
 

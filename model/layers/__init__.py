@@ -1,5 +1,6 @@
 """One file a layer: its float form, its quantisation to a frozen spec, and the spec's integer model."""
 
+from model.layers.batchnorm import BatchNorm
 from model.layers.conv import Conv, ConvSpec, Depthwise
 from model.layers.dense import Dense, DenseSpec
 from model.layers.dropout import Dropout
@@ -9,11 +10,13 @@ from model.layers.identity import Identity
 from model.layers.pool import Pool, PoolSpec
 from model.layers.reduce import Reduce, ReduceSpec
 from model.layers.requant import ReLU, RequantSpec
+from model.layers.residual import Residual, ResidualSpec
 from model.layers.softmax import Softmax
 from model.layers.table import TableSpec
 
 __all__ = [
     "SPECS",
+    "BatchNorm",
     "Conv",
     "ConvSpec",
     "Dense",
@@ -31,6 +34,8 @@ __all__ = [
     "Reduce",
     "ReduceSpec",
     "RequantSpec",
+    "Residual",
+    "ResidualSpec",
     "Sigmoid",
     "Softmax",
     "TableSpec",
@@ -38,6 +43,16 @@ __all__ = [
 ]
 
 SPECS = {
-    spec.kind: spec for spec in (GreySpec, ReduceSpec, ConvSpec, PoolSpec, TableSpec, RequantSpec, DenseSpec)
+    spec.kind: spec
+    for spec in (
+        GreySpec,
+        ReduceSpec,
+        ConvSpec,
+        PoolSpec,
+        TableSpec,
+        RequantSpec,
+        DenseSpec,
+        ResidualSpec,
+    )
 }
 """Every kind of quantised layer, by the name that artifacts store."""

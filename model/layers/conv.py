@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from math import gcd
-from typing import NamedTuple
 
 import numpy as np
 
+from model.correlation import Correlation
 from model.geometry import Geometry, Shape, whole
-from model.layer import cropped, every, padded, scratch
 from model.spec import WeightedSpec
 from model.weighted import Weighted
 
@@ -89,22 +86,6 @@ def check_groups(groups: int, channels: int, kernels: int) -> None:
             raise ValueError(f"{groups} groups do not divide {count} {what} channels")
 
 
-class Phase(NamedTuple):
-    """Output rows whose kernel rows all meet the same one of the `dilation` interleaved parts of the input.
-
-    To them the convolution has no gaps between its rows.
-    """
-
-    output: slice
-    """Which rows of the output."""
-    part: int
-    """Input rows part, part + dilation, ..."""
-    first: int
-    """Which of these the first output row's window begins with."""
-    stride: int
-    """How many of these lie between two output rows."""
-
-
 class Conv(Weighted):
     """A convolution; padding is zeros.
 
@@ -144,90 +125,31 @@ class Conv(Weighted):
         super().build(name, in_shape, rng, dtype)
         check_groups(self.groups, in_shape[2], self.channels)
         self.geometry = Geometry.resolve(in_shape, *self.window)
-        self.positions = self.geometry.positions(in_shape)
+        self.correlation = Correlation(self.geometry, in_shape, self.groups, self.channels)
         shapes = {"channel": (self.channels,), "pixel": self.out_shape, None: None}
         self.draw((*self.geometry.kernel, in_shape[2] // self.groups, self.channels), rng, shapes[self.bias])
 
     @property
     def out_shape(self) -> Shape:
-        return (*self.positions, self.channels)
+        return (*self.correlation.positions, self.channels)
 
     @property
     def macs(self) -> int:
-        return int(np.prod(self.positions)) * self.params["weights"].size
-
-    def phases(self) -> Iterator[Phase]:
-        """All output rows, in as few parts as the dilation allows: a single one if it is 1."""
-        below, down = self.geometry.dilation[0], self.geometry.stride[0]
-        period = below // gcd(below, down)
-        for row in range(min(period, self.positions[0])):
-            part, first = row * down % below, row * down // below
-            yield Phase(slice(row, None, period), part, first, period * down // below)
+        return int(np.prod(self.correlation.positions)) * self.params["weights"].size
 
     def forward(self, x, cache):
-        copies = self.columns(padded(x, self.geometry.padding, 0, cache), cache)
-        rows, columns = self.positions
-        y = scratch(cache, "y", (rows, self.channels, columns, x.shape[3]), x.dtype)
-        flat = y.reshape(rows, self.groups, self.channels // self.groups, -1).swapaxes(0, 1)
-        weights = self.matrices().swapaxes(1, 2)[:, None]
-        cache["windows"] = [self.windows(copies, phase) for phase in self.phases()]
-        for phase, windows in zip(self.phases(), cache["windows"]):
-            np.matmul(weights, windows, out=flat[:, phase.output])
+        y = self.correlation.forward(x, self.params["weights"], cache)
         if self.bias == "channel":
-            flat = y.reshape(rows, self.channels, -1)
+            flat = y.reshape(len(y), self.channels, -1)
             flat += self.params["bias"][:, None]
         elif self.bias == "pixel":
             y += self.params["bias"].transpose(0, 2, 1)[..., None]
         return y
 
-    def matrices(self) -> np.ndarray:
-        """The weights group by group: (groups, r_h * r_w * C_in / groups, C_out / groups)."""
-        weights = self.params["weights"]
-        return weights.reshape(-1, self.groups, self.channels // self.groups).swapaxes(0, 1)
-
-    def columns(self, x, cache):
-        """What each kernel column sees of a padded batch.
-
-        (groups, dilation, rows, r_w, C_in / groups, W_out, N), where input row h stands in part ``h %
-        dilation``: a window's rows lie behind one another.
-        """
-        height, channels, _, images = x.shape
-        kernel_width, right = self.geometry.kernel[1], self.geometry.stride[1]
-        below, beside = self.geometry.dilation
-        shape = (self.groups, below, -(-height // below), kernel_width, channels // self.groups)
-        copies = scratch(cache, "columns", (*shape, self.positions[1], images), x.dtype)
-        x = x.reshape(height, self.groups, shape[4], -1, images).swapaxes(0, 1)
-        for part in range(below):
-            rows = x[:, part::below]
-            for j in range(kernel_width):
-                seen = rows[:, :, :, every(j * beside, right, self.positions[1])]
-                copies[:, part, : rows.shape[1], j] = seen
-        return copies
-
-    def windows(self, copies, phase):
-        """A phase's windows as a view: (groups, rows, r_h * r_w * C_in / groups, W_out * N)."""
-        groups, _, _, kernel_width, channels, columns, images = copies.shape
-        group, _, row, _, line, _, item = copies.strides
-        return np.lib.stride_tricks.as_strided(
-            copies[:, phase.part, phase.first :],
-            (
-                groups,
-                len(range(self.positions[0])[phase.output]),
-                self.geometry.kernel[0] * kernel_width * channels,
-                columns * images,
-            ),
-            (group, phase.stride * row, line, item),
-        )
-
     def gradients(self, dy, cache):
-        rows, _, columns, images = dy.shape
-        flat = dy.reshape(rows, self.groups, self.channels // self.groups, -1).swapaxes(0, 1)
-        weights = sum(
-            np.matmul(windows, flat[:, phase.output].swapaxes(2, 3)).sum(axis=1)
-            for phase, windows in zip(self.phases(), cache["windows"])
-        )
-        gradients = {"weights": weights.swapaxes(0, 1).reshape(self.params["weights"].shape)}
+        gradients = {"weights": self.correlation.gradients(dy, cache)}
         if self.bias == "channel":
+            rows, _, columns, images = dy.shape
             ones = np.ones(columns * images, dy.dtype)
             gradients["bias"] = (dy.reshape(rows, self.channels, -1) @ ones).sum(axis=0)
         elif self.bias == "pixel":
@@ -235,60 +157,12 @@ class Conv(Weighted):
         return gradients
 
     def backward(self, dy, cache):
-        (_, kernel_width), (_, right) = self.geometry.kernel, self.geometry.stride
-        below, beside = self.geometry.dilation
-        rows, columns = self.positions
-        height, width = self.geometry.padded(self.in_shape)
-        channels, images = self.in_shape[2] // self.groups, dy.shape[3]
-        shape = (self.groups, below, -(-height // below), kernel_width, channels)
-        copies = scratch(cache, "dcolumns", (*shape, columns, images), dy.dtype)
-        flat = copies.reshape(*shape[:3], kernel_width * channels, -1)
-        dy = dy.reshape(rows, self.groups, self.channels // self.groups, -1).swapaxes(0, 1)
-        phases = list(self.phases())
-        for part in {*range(below)} - {phase.part for phase in phases}:
-            flat[:, part] = 0
-        for phase in phases:
-            self.backward_rows(dy[:, phase.output], phase, flat[:, phase.part])
-        dx = scratch(cache, "dx", (height, self.in_shape[2], width, images), dy.dtype)
-        dx.fill(0)
-        split = dx.reshape(height, self.groups, channels, width, images).swapaxes(0, 1)
-        for part in range(below):
-            into = split[:, part::below]
-            for j in range(kernel_width):
-                seen = into[:, :, :, every(j * beside, right, columns)]
-                seen += copies[:, part, : into.shape[1], j]
-        return cropped(dx, self.geometry.padding, self.in_shape)
+        return self.correlation.backward(dy, self.params["weights"], cache)
 
-    def backward_rows(self, dy, phase: Phase, flat):
-        """Derivatives by the columns of one part of the input rows, `flat`, from those by a phase's rows."""
-        groups, rows, channels, _ = dy.shape
-        kernel_height, down = self.geometry.kernel[0], phase.stride
-        dy = dy.reshape(groups, rows * channels, -1)
-        matrices = [self.rows_matrix(start, down) for start in range(min(down, kernel_height))]
-        for index in range(flat.shape[1]):
-            # Output rows first .. last see this input row, through ever earlier rows of the kernel.
-            h = index - phase.first
-            first, last = max(-(-(h - kernel_height + 1) // down), 0), min(rows - 1, h // down)
-            if first > last:
-                flat[:, index] = 0
-                continue
-            start = (kernel_height - 1 - h % down) // down - (h // down - first)
-            part = slice(start * channels, (start + last + 1 - first) * channels)
-            np.matmul(
-                matrices[h % down][:, :, part],
-                dy[:, first * channels : (last + 1) * channels],
-                out=flat[:, index],
-            )
-
-    def rows_matrix(self, start: int, step: int) -> np.ndarray:
-        """Kernel rows start, start + step, ... from last to first.
-
-        (groups, r_w * C_in / groups, rows * C_out / groups)
-        """
-        weights = self.params["weights"][start::step][::-1]
-        rows, width, channels, _ = weights.shape
-        split = weights.reshape(rows, width, channels, self.groups, -1).transpose(3, 1, 2, 0, 4)
-        return split.reshape(self.groups, width * channels, -1)
+    def scaled(self, scale, shift):
+        other = super().scaled(scale, shift)
+        other.bias = self.bias or "channel"
+        return other
 
     def fields(self):
         geometry = self.geometry

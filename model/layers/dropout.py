@@ -32,7 +32,7 @@ class Dropout(Vanishing):
 
     def forward(self, x, cache):
         draw = cache.get("draw")
-        if draw is None:
+        if not draw:
             cache["mask"] = None
             return x
         rng = np.random.default_rng((self.seed, *draw))

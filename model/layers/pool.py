@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model import pooling
 from model.division import reciprocal
 from model.geometry import Geometry, Shape
-from model.layer import Layer, cropped, every, padded, scratch
+from model.layer import Layer
 from model.qformat import QFormat
 from model.spec import Spec
 
@@ -127,49 +128,17 @@ class Pool(Layer):
         """What a sum is multiplied by."""
         return 1 / (self.geometry.kernel[0] * self.geometry.kernel[1]) if self.mode == "avg" else 1.0
 
-    def parts(self, x):
-        """For each pixel of the kernel, in raster order, what it sees of a padded batch."""
-        (kernel_height, kernel_width), (down, right) = self.geometry.kernel, self.geometry.stride
-        rows, columns = self.positions
-        for i in range(kernel_height):
-            for j in range(kernel_width):
-                yield x[every(i, down, rows), :, every(j, right, columns)]
-
     def forward(self, x, cache):
-        fill = -np.inf if self.mode == "max" else 0
-        parts = self.parts(padded(x, self.geometry.padding, fill, cache))
-        first = next(parts)
-        y = scratch(cache, "y", first.shape, x.dtype)
-        y[...] = first
-        if self.mode != "max":
-            for part in parts:
-                y += part
-            y *= self.scale
-            return y
-        # Which pixel of the window won: the last one that was larger than all before it.
-        index_type = np.min_scalar_type(np.prod(self.geometry.kernel)).type
-        winner = scratch(cache, "winner", y.shape, index_type)
-        larger = scratch(cache, "larger", y.shape, index_type)
-        winner.fill(0)
-        for index, part in enumerate(parts, 1):
-            np.greater(part, y, out=larger, casting="unsafe")
-            np.maximum(part, y, out=y)
-            larger *= index_type(index)
-            np.maximum(winner, larger, out=winner)
+        if self.mode == "max":
+            return pooling.maxima(x, self.geometry, -np.inf, cache)
+        y = pooling.sums(x, self.geometry, cache)
+        y *= self.scale
         return y
 
     def backward(self, dy, cache):
-        height, width = self.geometry.padded(self.in_shape)
-        dx = scratch(cache, "dx", (height, self.in_shape[2], width, dy.shape[3]), dy.dtype)
-        dx.fill(0)
         if self.mode == "max":
-            for index, part in enumerate(self.parts(dx)):
-                part += dy * (cache["winner"] == index)
-        else:
-            dy = dy * self.scale
-            for part in self.parts(dx):
-                part += dy
-        return cropped(dx, self.geometry.padding, self.in_shape)
+            return pooling.maxima_backward(dy, self.geometry, self.in_shape, cache)
+        return pooling.sums_backward(dy * self.scale, self.geometry, self.in_shape, cache)
 
     def quantise(self, src: QFormat, dst: QFormat) -> PoolSpec:
         """The layer in integers; max pooling keeps its format `src`."""
