@@ -19,8 +19,9 @@ from model.losses import LOSSES, Penalty
 from model.nets import NETS
 from model.network import Network
 from model.qnetwork import QNetwork
-from model.quantise import Widths, quantise
+from model.quantise import quantise
 from model.training import MAX_THREADS, Epoch, Recipe, fit
+from model.widths import Widths
 
 VALIDATION = 10
 """One image in so many is kept out of training, to see how it goes."""
