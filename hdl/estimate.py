@@ -28,6 +28,7 @@ from hdl.pipe import Door, Elastic, tree_latency
 from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
+from hdl.residual import AddPipe, Branches
 from hdl.table import TablePipe
 from hdl.weigh import WeighPipe
 from hdl.window import Window
@@ -86,9 +87,7 @@ def counted(accelerator: Accelerator) -> Budget:
     """Resources of an accelerator."""
     # The gate and the verdict.
     total = Budget(lut=90, ff=60)
-    for _, stage in Chain(accelerator.parts(), accelerator.device).stages:
-        total += resources(stage, accelerator.device)
-    return total
+    return total + resources(Chain(accelerator.parts(), accelerator.device), accelerator.device)
 
 
 @singledispatch
@@ -289,6 +288,21 @@ def _(part: Argmax, device: Device) -> Budget:
 def _(part: Buffer, device: Device) -> Budget:
     memory = ram(bits(part.o.payload), part.depth, device)
     return memory + counter(part.depth).times(2) + counter(part.depth + 1)
+
+
+@resources.register
+def _(part: Chain, device: Device) -> Budget:
+    return sum((resources(stage, device) for _, stage in part.stages), Budget())
+
+
+@resources.register
+def _(part: Branches, device: Device) -> Budget:
+    return sum((resources(chain, device) for chain in part.chains), Budget(lut=8, ff=2))
+
+
+@resources.register
+def _(part: AddPipe, device: Device) -> Budget:
+    return adder(part.spec.sum_format.width).times(part.lanes)
 
 
 @resources.register

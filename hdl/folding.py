@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from model.exact import FLOAT64_EXACT
 from model.files import replacing
 from model.layers.grey import GreySpec
-from model.qformat import QFormat, Requant
+from model.qchain import walk
+from model.qformat import QFormat
 from model.qnetwork import QNetwork
-from model.spec import FLOAT64_EXACT, Spec, WeightedSpec
+from model.spec import Spec, WeightedSpec
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Folding:
         self.spec, self.plan = spec, plan
         self.input_folds = self.inputs // plan.input_lanes
         self.output_folds = self.outputs // plan.output_lanes
-        halves = [half_of(spec, shift) for shift in spec.shifts.tolist()]
+        halves = spec.halves
         if max(halves) >= FLOAT64_EXACT:
             spec.fail(
                 f"{spec.dst} keeps no bit of the accumulator {spec.accumulator}; give it more fraction bits"
@@ -109,12 +112,6 @@ class Folding:
         return [packed(beat, self.accumulator.width) for beat in beats]
 
 
-def half_of(spec: WeightedSpec, shift: int) -> int:
-    """What rounding adds to a sum before its shift: nothing, if that takes it onto the output's grid."""
-    src = spec.accumulator
-    return Requant(QFormat(src.width, src.frac - shift), spec.dst).half
-
-
 def packed(values: np.ndarray, width: int) -> int:
     """Integers side by side in two's complement, the first in the lowest bits."""
     word = 0
@@ -145,7 +142,27 @@ class Plan:
         """Values in a beat behind a layer that is fed with beats of `lanes`."""
         if isinstance(spec, WeightedSpec):
             return self.stages[spec.name].output_lanes
+        if spec.branches:
+            # Both branches end in beats of the wider one.
+            return max(self.lanes_behind(branch, lanes) for branch in spec.branches)
         return spec.out_shape[2] if isinstance(spec, GreySpec) else lanes
+
+    def lanes_behind(self, chain: tuple[Spec, ...], lanes: int) -> int:
+        """Values in a beat behind layers that are fed with beats of `lanes`."""
+        for spec in chain:
+            lanes = self.lanes_after(spec, lanes)
+        return lanes
+
+    def placed(self, chain: tuple[Spec, ...], lanes: int) -> Iterator[tuple[Spec, int]]:
+        """Every layer of a chain fed with beats of `lanes` values, and the values in its input beats.
+
+        What a layer is made of comes before the layer itself.
+        """
+        for spec in chain:
+            for branch in spec.branches:
+                yield from self.placed(branch, lanes)
+            yield spec, lanes
+            lanes = self.lanes_after(spec, lanes)
 
     @property
     def multipliers(self) -> int:
@@ -199,14 +216,5 @@ def whole(key: str, value) -> int:
 
 
 def weighted(net: QNetwork) -> list[WeightedSpec]:
-    """The layers that a plan speaks of.
-
-    Raises
-    ------
-    ValueError
-        If the net holds a layer that cannot be built.
-    """
-    for spec in net.specs:
-        if spec.branches:
-            spec.fail("there is no hardware for residual additions; use a net without them")
-    return [spec for spec in net.specs if isinstance(spec, WeightedSpec)]
+    """The layers that a plan speaks of."""
+    return [spec for spec in walk(net.specs) if isinstance(spec, WeightedSpec)]

@@ -17,11 +17,12 @@ from hdl.gate import Gate, Verdict, frame_layout
 from hdl.grey import grey_parts
 from hdl.pipe import lanes_of
 from hdl.pool import pool_parts
+from hdl.reach import ahead_rows
 from hdl.reduce import reduce_parts
 from hdl.repack import repack
 from hdl.requant import requant_parts
+from hdl.residual import Branch, residual_parts
 from hdl.table import table_parts
-from model.layers import ConvSpec
 from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
 
@@ -33,19 +34,42 @@ FOLLOWING = {
     "table": table_parts,
     "requant": requant_parts,
 }
+BRANCHING = {"residual": residual_parts}
 
 
-def stage_parts(spec: Spec, plan: Plan, lanes: int, device: Device) -> list[wiring.Component]:
-    """The parts of one layer, fed with beats of `lanes` values.
+def chain_parts(specs: tuple[Spec, ...], plan: Plan, lanes: int, device: Device) -> Branch:
+    """The parts of layers one behind the other, fed with beats of `lanes` values.
 
     Raises
     ------
     ValueError
-        If the plan does not fit the layer.
+        If the plan does not fit a layer.
     """
-    if spec.kind in PLANNED:
-        return PLANNED[spec.kind](spec, plan.stages[spec.name], lanes, device)
-    return FOLLOWING[spec.kind](spec, lanes, device)
+    parts: list[tuple[str, wiring.Component]] = []
+    for spec in specs:
+        if spec.kind in PLANNED:
+            made = PLANNED[spec.kind](spec, plan.stages[spec.name], lanes, device)
+        elif spec.branches:
+            branches = tuple(chain_parts(branch, plan, lanes, device) for branch in spec.branches)
+            made = BRANCHING[spec.kind](spec, branches, lanes, device)
+        else:
+            made = FOLLOWING[spec.kind](spec, lanes, device)
+        if parts and isinstance(spec, WeightedSpec):
+            made = [ahead(spec, lanes, device), *made]
+        parts += [(spec.name, part) for part in made]
+        lanes = plan.lanes_after(spec, lanes)
+    return parts, lanes
+
+
+def ahead(spec: WeightedSpec, lanes: int, device: Device) -> Buffer:
+    """The FIFO in which the layers before work ahead while this one is still busy.
+
+    Layers keep different hours: a convolution computes nothing while the rows of its first window come
+    in, and takes none but a row at a time later. With as many rows of room as a window has, each runs
+    at its own rate.
+    """
+    _, width, channels = spec.in_shape
+    return Buffer(lanes_of(spec.src, lanes), max(ahead_rows(spec) * width * channels // lanes, 2), device)
 
 
 class Accelerator(wiring.Component):
@@ -90,30 +114,13 @@ class Accelerator(wiring.Component):
 
     def parts(self) -> list[tuple[str, wiring.Component]]:
         """Every part between the gate and the verdict, with the name of its layer."""
-        parts, lanes = [], self.lanes
-        for spec in self.net.specs:
-            made = stage_parts(spec, self.plan, lanes, self.device)
-            if parts and isinstance(spec, WeightedSpec):
-                made = [self.ahead(spec, lanes), *made]
-            parts += [(spec.name, part) for part in made]
-            lanes = self.plan.lanes_after(spec, lanes)
+        parts, lanes = chain_parts(self.net.specs, self.plan, self.lanes, self.device)
         fmt, classes = self.net.output_format, self.net.classes
         return [
             *parts,
             *(("logits", part) for part in repack(fmt, lanes, classes)),
             ("argmax", Argmax(fmt, classes)),
         ]
-
-    def ahead(self, spec: WeightedSpec, lanes: int) -> Buffer:
-        """The FIFO in which the layers before work ahead while this one is still busy.
-
-        Layers keep different hours: a convolution computes nothing while the rows of its first window come
-        in, and takes none but a row at a time later. With as many rows of room as a window has, each runs
-        at its own rate.
-        """
-        height, width, channels = spec.in_shape
-        rows = min(spec.geometry.extent[0], height) if isinstance(spec, ConvSpec) else 1
-        return Buffer(lanes_of(spec.src, lanes), max(rows * width * channels // lanes, 2), self.device)
 
     def elaborate(self, platform):
         m = Module()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from hdl.folding import Folding, Plan, StagePlan, weighted
 from model.layers import ConvSpec, PoolSpec, ReduceSpec
+from model.qchain import walk
 from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
 
@@ -62,14 +65,16 @@ def cycles_of(spec: Spec, stage: StagePlan | None, lanes: int) -> int:
 def cost(net: QNetwork, plan: Plan) -> list[StageCost]:
     """Cycles of every layer under a plan."""
     plan.check(net)
-    costs, lanes = [], net.in_shape[2]
-    for spec in net.specs:
+    costs = []
+    for spec, lanes in plan.placed(net.specs, net.in_shape[2]):
         stage = plan.stages.get(spec.name)
+        macs = 0 if spec.branches else spec.macs
         cycles = cycles_of(spec, stage, lanes)
+        if spec.branches:
+            cycles = max(cycles, int(np.prod(spec.out_shape)) // plan.lanes_after(spec, lanes))
         multipliers = stage.input_lanes * stage.output_lanes if stage else 0
-        bound = -(-spec.macs // multipliers) if multipliers else cycles
-        costs.append(StageCost(spec.name, spec.kind, spec.macs, multipliers, cycles, bound))
-        lanes = plan.lanes_after(spec, lanes)
+        bound = -(-macs // multipliers) if multipliers else cycles
+        costs.append(StageCost(spec.name, spec.kind, macs, multipliers, cycles, bound))
     return costs
 
 
@@ -124,7 +129,7 @@ def search(net: QNetwork, multipliers: int = DEFAULT_MULTIPLIERS) -> Plan:
         table[spec.name] = [(count, key[0], stage) for count, (key, stage) in sorted(best.items())]
 
     # No plan is faster than the layers take their pixels, so no multiplier is spent on more.
-    floor = max(beats_of(spec, spec.in_shape[2]) for spec in net.specs)
+    floor = max(beats_of(spec, spec.in_shape[2]) for spec in walk(net.specs))
     targets = {max(cycles, floor) for options in table.values() for _, cycles, _ in options}
     for target in sorted(targets):
         picks = {

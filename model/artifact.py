@@ -22,8 +22,9 @@ import numpy as np
 
 from model.files import replacing
 from model.layers import SPECS
+from model.qchain import walk
 from model.qformat import QFormat
-from model.qnetwork import QNetwork, walk
+from model.qnetwork import QNetwork
 from model.spec import Spec
 
 FORMATS = (1, 2, 3)

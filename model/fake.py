@@ -16,16 +16,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from model.exact import FLOAT32_EXACT, FLOAT64_EXACT
 from model.grid import Grid
 from model.layer import Activation, Layer, scratch
 from model.layers import Pool, PoolSpec, Residual, ResidualSpec
 from model.layers.table import Tabled
 from model.network import PIXELS, Network
+from model.qchain import walk
 from model.qformat import MAX_WIDTH, QFormat
-from model.qnetwork import walk
 from model.quantise import build
 from model.scheme import Formats, Scheme, summing
-from model.spec import FLOAT32_EXACT, FLOAT64_EXACT, Spec, WeightedSpec
+from model.spec import Spec, WeightedSpec
 from model.weighted import Weighted
 
 

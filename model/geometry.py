@@ -112,25 +112,6 @@ class Geometry:
             )
         return 1 + (height - tall) // self.stride[0], 1 + (width - wide) // self.stride[1]
 
-    def windows(self, x: np.ndarray, fill) -> np.ndarray:
-        """All windows of images as a view.
-
-        Parameters
-        ----------
-        x : ndarray, (N, H, W, C)
-        fill : scalar
-            Value of the padding.
-
-        Returns
-        -------
-        ndarray, (N, H_out, W_out, r_h, r_w, C)
-        """
-        if any(max(side) for side in self.padding):
-            x = np.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=fill)
-        view = np.lib.stride_tricks.sliding_window_view(x, self.extent, axis=(1, 2))
-        (down, right), (below, beside) = self.stride, self.dilation
-        return view[:, ::down, ::right, :, ::below, ::beside].transpose(0, 1, 2, 4, 5, 3)
-
 
 def whole(value) -> bool:
     """Whether a value is a whole number by its type."""

@@ -137,6 +137,15 @@ def scratch(cache: dict, key: str, shape: tuple[int, ...], dtype) -> np.ndarray:
     return array
 
 
+def held(x: np.ndarray, dtype: type, cache: dict) -> np.ndarray:
+    """The same values in an array of a type: itself where it is of it."""
+    if x.dtype == dtype:
+        return x
+    array = scratch(cache, "held", x.shape, dtype)
+    array[...] = x
+    return array
+
+
 def padded(x: np.ndarray, padding, fill: float, cache: dict) -> np.ndarray:
     """An engine batch (H, C, W, N) with a border of `fill`: itself where there is none."""
     (top, bottom), (left, right) = padding

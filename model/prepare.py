@@ -8,11 +8,13 @@ golden model and in hardware.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from model.division import reciprocal
-from model.layer import Layer, scratch
+from model.exact import narrowest
+from model.layer import Layer, held, scratch
 from model.network import PIXELS
 from model.qformat import QFormat
 from model.spec import Spec
@@ -53,12 +55,27 @@ class PrepareSpec(Spec):
         """Integers (m, c, k): ``(sum * m + c) >> k`` is ``floor(sum / divisor)``."""
         return reciprocal(*self.sum_range, 1, self.divisor, 0)
 
-    def sums(self, x: np.ndarray) -> np.ndarray:
-        """The exact sums, int64, of (N, *in_shape) of `src`: (N, *out_shape)."""
+    @cached_property
+    def dtype(self) -> type:
+        """The quickest type in which the sums are exact.
+
+        Then the rounding of a float quotient does not matter: what is no whole number is farther away from
+        the next one than that.
+        """
+        low, high = self.sum_range
+        return narrowest(max(-low, high, self.divisor))
+
+    def sums(self, x: np.ndarray, cache: dict) -> np.ndarray:
+        """The exact sums for values of `dtype`; otherwise as `apply`."""
         raise NotImplementedError
 
-    def run(self, x: np.ndarray) -> np.ndarray:
-        return np.clip(self.sums(x) // self.divisor, self.dst.min, self.dst.max)
+    def apply(self, x, cache):
+        sums = self.sums(held(x, self.dtype, cache), cache)
+        if self.dtype is np.int64:
+            sums //= self.divisor
+        else:
+            sums /= self.divisor
+        return self.dst.settle(sums)
 
 
 def weighed_range(weights: np.ndarray, src: QFormat) -> tuple[int, int]:
@@ -94,7 +111,7 @@ class Prepare(Layer):
         return self.spec.out_shape
 
     def forward(self, x, cache):
-        pixels = self.spec.run(PIXELS.quantise(x).transpose(3, 0, 2, 1)).transpose(1, 3, 2, 0)
+        pixels = self.spec.apply(PIXELS.quantise(x), cache.setdefault("pixels", {}))
         y = scratch(cache, "y", pixels.shape, x.dtype)
         return np.multiply(pixels, x.dtype.type(2.0**-PIXELS.frac), out=y)
 

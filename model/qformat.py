@@ -58,6 +58,11 @@ class QFormat:
         """Largest integer of the format."""
         return (1 << (self.width - self.signed)) - 1
 
+    @property
+    def magnitude(self) -> int:
+        """Largest magnitude of an integer of the format."""
+        return max(-self.min, self.max)
+
     @classmethod
     def spanning(cls, low: int, high: int, frac: int) -> QFormat:
         """The narrowest signed format that holds every integer of ``low .. high``."""
@@ -81,6 +86,12 @@ class QFormat:
         """
         scaled = np.floor(np.asarray(x, dtype=np.float64) * 2.0**self.frac + 0.5)
         return np.clip(scaled, self.min, self.max).astype(np.int64)
+
+    def settle(self, x: np.ndarray) -> np.ndarray:
+        """In place, numbers in steps of the format to its integers: rounded down, then saturated."""
+        if x.dtype.kind == "f":
+            np.floor(x, out=x)
+        return np.clip(x, self.min, self.max, out=x)
 
     def real(self, q) -> np.ndarray:
         """The real numbers (float64) that the integers `q` stand for."""
@@ -117,9 +128,27 @@ class Requant:
 
     def __call__(self, x) -> np.ndarray:
         """Integers of `src` to integers (int64) of `dst`, any shape."""
-        x = np.asarray(x, dtype=np.int64)
-        if self.shift > 0:
-            x = (x + self.half) >> self.shift if self.shift < 63 else np.zeros_like(x)
+        return self.inplace(np.array(x, dtype=np.int64))
+
+    def inplace(self, x: np.ndarray) -> np.ndarray:
+        """The same in the array itself, of int64 or of a float type that is exact up to `bound`."""
+        if x.dtype.kind == "f":
+            x *= 2.0**-self.shift
+            if self.shift > 0:
+                x += 0.5
+        elif self.shift >= 63:
+            x.fill(0)
+        elif self.shift > 0:
+            x += self.half
+            x >>= self.shift
         else:
-            x = x << -self.shift
-        return np.clip(x, self.dst.min, self.dst.max)
+            x <<= -self.shift
+        return self.dst.settle(x)
+
+    def bound(self, magnitude: int) -> int:
+        """Largest magnitude of the integers on the way from values of up to `magnitude`, and at its end.
+
+        That a left shift goes farther before saturation does not count: a power of two is exact in floats.
+        """
+        shifted = magnitude << max(-self.shift, 0)
+        return max(magnitude + self.half, min(shifted, self.dst.magnitude))

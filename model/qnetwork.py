@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from model import qchain
+from model.exact import narrowest
 from model.geometry import Shape
+from model.layer import held
 from model.qformat import QFormat
-from model.spec import Spec, check_chain
-
-BATCH = 256
-"""Images that go through the layers together: the intermediate arrays stay in the cache."""
+from model.spec import Spec
+from model.workers import Workers
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +43,11 @@ class QNetwork:
     def __post_init__(self):
         if not self.specs:
             raise ValueError(f"net {self.name!r} has no layers")
-        names = [spec.name for spec in walk(self.specs)]
-        for spec in walk(self.specs):
+        names = [spec.name for spec in qchain.walk(self.specs)]
+        for spec in qchain.walk(self.specs):
             if names.count(spec.name) > 1:
                 spec.fail("another layer has the same name")
-        check_chain(self.specs, self.specs[0].in_shape, self.input_format)
+        qchain.check(self.specs, self.specs[0].in_shape, self.input_format)
 
     @property
     def in_shape(self) -> Shape:
@@ -92,24 +92,50 @@ class QNetwork:
         list of ndarray of int64
             For each layer (N, *out_shape).
         """
-        x, outputs = self.checked(images), []
-        for spec in self.specs:
-            x = spec.run(x)
-            outputs.append(x)
+        images = self.checked(images)
+        outputs = [np.empty((len(images), *spec.out_shape), np.int64) for spec in self.specs]
+
+        def task(chunk, caches):
+            values = qchain.outputs(self.specs, self.engine(images[chunk], caches), caches)
+            for output, y in zip(outputs, values):
+                output[chunk] = y.transpose(3, 0, 2, 1)
+
+        with Workers.of(self) as workers:
+            workers.map(task, len(images))
         return outputs
 
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        """The last layer's integers, (N, classes) int64, in raster order, channels last."""
-        images = self.checked(images)
-        out = np.empty((len(images), self.classes), np.int64)
-        for start in range(0, len(images), BATCH):
-            part = slice(start, start + BATCH)
-            out[part] = self.trace(images[part])[-1].reshape(-1, self.classes)
-        return out
+    def logits(self, images: np.ndarray, threads: int = 1) -> np.ndarray:
+        """The last layer's integers, (N, classes) int64, in raster order, channels last.
 
-    def classify(self, images: np.ndarray) -> np.ndarray:
+        Parameters
+        ----------
+        images : ndarray of int, (N, H, W, C)
+            As for `trace`.
+        threads : int
+            Threads that share the images.
+        """
+        images = self.checked(images)
+        logits = np.empty((len(images), self.classes), np.int64)
+
+        def task(chunk, caches):
+            y = qchain.output(self.specs, self.engine(images[chunk], caches), caches)
+            logits[chunk] = y.transpose(3, 0, 2, 1).reshape(-1, self.classes)
+
+        with Workers.of(self, threads) as workers:
+            workers.map(task, len(images))
+        return logits
+
+    def new_caches(self) -> list[dict]:
+        """Working memory of one thread: a dict for each layer, and one for the images."""
+        return [*qchain.new_caches(self.specs), {}]
+
+    def engine(self, images: np.ndarray, caches: list[dict]) -> np.ndarray:
+        """Images in the engine's layout and a type that layers take."""
+        return held(images.transpose(1, 3, 2, 0), narrowest(self.input_format.magnitude), caches[-1])
+
+    def classify(self, images: np.ndarray, threads: int = 1) -> np.ndarray:
         """Index of the largest logit, the first of equals: (N,) int64."""
-        return self.logits(images).argmax(axis=1)
+        return self.logits(images, threads).argmax(axis=1)
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
         """Share of images whose class is their label."""
@@ -126,11 +152,3 @@ class QNetwork:
         if images.dtype.kind not in "iu" or not self.input_format.contains(images):
             raise ValueError(f"net {self.name!r} takes integers of {self.input_format}")
         return images
-
-
-def walk(specs: Iterable[Spec]) -> Iterator[Spec]:
-    """All layers, each followed by those that it is made of."""
-    for spec in specs:
-        yield spec
-        for branch in spec.branches:
-            yield from walk(branch)

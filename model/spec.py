@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
+from model.exact import INT64_EXACT, narrowest
 from model.geometry import Shape, whole
 from model.qformat import QFormat, Requant
 
-FLOAT32_EXACT = 1 << 24
-"""Integers below this are exact in float32, sums and products of them included."""
-FLOAT64_EXACT = 1 << 53
 MAX_SHIFT = 32
 """Farthest that one output channel's steps are coarser than another's, bits."""
 
@@ -22,6 +20,9 @@ MAX_SHIFT = 32
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Spec:
     """A quantised layer.
+
+    Its integers are computed in the engine's layout, (H, C, W, N), and wherever they fit in floats: a chunk
+    of images runs through `apply` of one layer after another. Whoever wants one layer alone calls `run`.
 
     Parameters
     ----------
@@ -66,9 +67,33 @@ class Spec:
         """The layers that this one is made of, chain by chain."""
         return ()
 
+    @property
+    def monotone(self) -> bool:
+        """Whether the layer may be swapped with any non-decreasing function of a value."""
+        return False
+
+    def apply(self, x: np.ndarray, cache: dict) -> np.ndarray:
+        """The layer on a chunk of images, in the engine's layout.
+
+        Parameters
+        ----------
+        x : ndarray, (H, C, W, N)
+            Integers of `src` in float32, float64 or int64; they stay as they are.
+        cache : dict
+            Working memory of this layer and one thread.
+
+        Returns
+        -------
+        ndarray, (H_out, C_out, W_out, N)
+            Integers of `dst`, in any of these types that holds them. The next call with the same cache
+            overwrites them.
+        """
+        raise NotImplementedError
+
     def run(self, x: np.ndarray) -> np.ndarray:
-        """The layer in integers: (N, *in_shape) of `src` to (N, *out_shape) of `dst`."""
-        raise TypeError(f"{type(self).__name__} has no integer model")
+        """The layer by itself: integers (N, *in_shape) of `src` to int64 (N, *out_shape) of `dst`."""
+        values = np.asarray(x).transpose(1, 3, 2, 0).astype(narrowest(self.src.magnitude), order="C")
+        return self.apply(values, {}).transpose(3, 0, 2, 1).astype(np.int64, order="C")
 
     def requant(self, src: QFormat) -> Requant:
         """The change from a format within the layer to that of its output."""
@@ -80,17 +105,6 @@ class Spec:
     def fail(self, problem: str):
         """Raise a ValueError that names the layer."""
         raise ValueError(f"layer {self.name!r}: {problem}")
-
-
-def check_chain(specs: Iterable[Spec], shape: Shape, src: QFormat) -> tuple[Shape, QFormat]:
-    """Shape and format behind layers that are fed with these, or a ValueError if two do not fit."""
-    for spec in specs:
-        if spec.in_shape != shape:
-            spec.fail(f"takes {spec.in_shape}, but is given {shape}")
-        if spec.src != src:
-            spec.fail(f"takes {spec.src} values, but is given {src}")
-        shape, src = spec.out_shape, spec.dst
-    return shape, src
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -145,12 +159,12 @@ class WeightedSpec(Spec):
             self.fail(f"shifts are one a channel, from 0 to {MAX_SHIFT}, not {self.shifts.tolist()}")
         self.check_shapes()
         widest = float((self.magnitudes * 2.0**self.shifts).max())
-        if widest >= FLOAT64_EXACT:
+        if widest >= INT64_EXACT:
             self.fail(
-                f"sums up to 2**{math.log2(widest):.1f} are too wide for exact arithmetic (2**53);"
+                f"sums up to 2**{math.log2(widest):.1f} are too wide for exact arithmetic (2**60);"
                 " use narrower weights or activations"
             )
-        self.requant(self.accumulator)
+        _ = self.dtype
 
     def check_shapes(self) -> None:
         """Raise a ValueError if weights, biases and input do not fit together."""
@@ -170,16 +184,6 @@ class WeightedSpec(Spec):
     def matrices(self) -> np.ndarray:
         """The weights group by group, (groups, K, C_out / groups)."""
         return self.matrix.reshape(len(self.matrix), self.groups, -1).swapaxes(0, 1)
-
-    @property
-    def scaled_matrices(self) -> np.ndarray:
-        """`matrices` on the grid that all channels share."""
-        return self.matrices << self.shifts.reshape(self.groups, 1, -1)
-
-    @property
-    def scaled_bias(self) -> np.ndarray:
-        """The bias on the grid that all channels share."""
-        return self.bias << self.shifts
 
     @property
     def sum_ranges(self) -> tuple[np.ndarray, np.ndarray]:
@@ -215,21 +219,50 @@ class WeightedSpec(Spec):
         return self.weights.size + self.bias.size
 
     @property
-    def exact_dtype(self) -> type:
-        """The fastest float type in which every partial sum is exact: a shift takes no bit of a float's."""
-        return np.float32 if self.magnitudes.max() < FLOAT32_EXACT else np.float64
+    def halves(self) -> list[int]:
+        """What rounding adds to each channel's sums before their shift, which makes it half a step of `dst`.
 
-    def products(self, x: np.ndarray) -> np.ndarray:
-        """Exact integer ``x @ scaled_matrices`` by float BLAS.
-
-        Parameters
-        ----------
-        x : ndarray, (groups, M, K)
-
-        Returns
-        -------
-        ndarray of int64, (M, C_out)
+        It is nothing where the shift alone takes a sum onto the output's grid.
         """
-        dtype = self.exact_dtype
-        sums = x.astype(dtype) @ self.scaled_matrices.astype(dtype)
-        return sums.swapaxes(0, 1).reshape(x.shape[1], -1).astype(np.int64)
+        total = self.requant(self.accumulator).shift
+        return [1 << (total - shift - 1) if total > shift else 0 for shift in self.shifts.tolist()]
+
+    @cached_property
+    def dtype(self) -> type:
+        """The quickest type in which every partial sum is exact, and the rounding of every sum.
+
+        Shifts of single channels do not count: in floats they are exact.
+        """
+        rounded = float((self.magnitudes + np.array(self.halves, np.float64)).max())
+        left = np.maximum(self.shifts - self.requant(self.accumulator).shift, 0)
+        shifted = float((self.magnitudes * 2.0**left).max())
+        return narrowest(max(rounded, min(shifted, self.dst.magnitude)))
+
+    @cached_property
+    def operands(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weights and biases, shaped as they are, as sums are made of them.
+
+        In floats they stand in steps of `dst`, and the biases hold the half that rounding adds: such sums
+        only have to be rounded down and saturated. Integers stand in the accumulator's steps.
+        """
+        if self.dtype is np.int64:
+            return self.weights << self.shifts, self.bias << self.shifts
+        scales = 2.0 ** (self.shifts - self.requant(self.accumulator).shift)
+        weights, bias = ((q * scales).astype(self.dtype) for q in (self.weights, self.bias + self.halves))
+        return weights, bias
+
+    def sums(self, x: np.ndarray, cache: dict) -> np.ndarray:
+        """The products with the weights of `operands` summed up, without biases; otherwise as `apply`."""
+        raise NotImplementedError
+
+    def finish(self, sums: np.ndarray) -> np.ndarray:
+        """Outputs from `sums`, in place: biases, rounding and saturation."""
+        bias = self.operands[1]
+        # (C_out,) or (H_out, W_out, C_out), in the engine's layout
+        sums += bias[:, None, None] if bias.ndim == 1 else bias.transpose(0, 2, 1)[..., None]
+        if self.dtype is np.int64:
+            return self.requant(self.accumulator).inplace(sums)
+        return self.dst.settle(sums)
+
+    def apply(self, x, cache):
+        return self.finish(self.sums(x, cache))

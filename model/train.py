@@ -20,8 +20,9 @@ from model.nets import NETS
 from model.network import Network
 from model.qnetwork import QNetwork
 from model.quantise import quantise
-from model.training import MAX_THREADS, Epoch, Recipe, fit
+from model.training import Epoch, Recipe, fit
 from model.widths import Widths
+from model.workers import MAX_THREADS
 
 VALIDATION = 10
 """One image in so many is kept out of training, to see how it goes."""

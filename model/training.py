@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from model.augment import Affine
 from model.losses import LOSSES, Penalty
-from model.network import CHUNK, Network
+from model.network import Network
 from model.optim import Average, Momentum, cosine
-
-MAX_THREADS = 64
+from model.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -79,43 +76,6 @@ class Epoch:
     accuracy: float
     validation: float
     seconds: float
-
-
-class Workers:
-    """Threads that share the chunks of a batch, each with its own memory; BLAS keeps to one thread."""
-
-    def __init__(self, network: Network, threads: int):
-        if not 1 <= threads <= MAX_THREADS:
-            raise ValueError(f"the number of threads lies between 1 and {MAX_THREADS}, not {threads}")
-        self.caches = [network.new_caches() for _ in range(threads)]
-        self.pool = ThreadPoolExecutor(threads)
-
-    @classmethod
-    @contextmanager
-    def of(cls, network: Network, threads: int) -> Iterator[Workers]:
-        """Workers for a while."""
-        workers = cls(network, threads)
-        with threadpool_limits(1), workers.pool:
-            yield workers
-
-    def map(self, task: Callable, images: int) -> list:
-        """``task(slice, caches)`` for each chunk of `images` images, the results in order."""
-        chunks = [slice(start, min(start + CHUNK, images)) for start in range(0, images, CHUNK)]
-        threads = len(self.caches)
-
-        def share(thread):
-            return [task(chunk, self.caches[thread]) for chunk in chunks[thread::threads]]
-
-        # The calling thread does a share itself.
-        others = [self.pool.submit(share, thread) for thread in range(1, min(threads, len(chunks)))]
-        try:
-            shares = [share(0)]
-        finally:
-            others = [other.result() for other in others]
-        results = [None] * len(chunks)
-        for thread, part in enumerate(shares + others):
-            results[thread::threads] = part
-        return results
 
 
 def fit(

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from hdl.folding import Plan, StagePlan, weighted
 from hdl.plan import divisors
 from model.geometry import Geometry
-from model.layers import ConvSpec, DenseSpec, GreySpec, PoolSpec, ReduceSpec, RequantSpec, TableSpec
+from model.layers import (
+    ConvSpec,
+    DenseSpec,
+    GreySpec,
+    PoolSpec,
+    ReduceSpec,
+    RequantSpec,
+    ResidualSpec,
+    TableSpec,
+)
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
+
+INNER = "conv", "general", "pool", "table", "requant"
+"""Kinds of the layers before the last."""
 
 
 class NetDrawer:
@@ -91,6 +106,8 @@ class NetDrawer:
                 (*geometry.positions(shape), kernels) if by_pixel else None,
                 stride=geometry.stride, padding=geometry.padding, dilation=geometry.dilation, groups=groups,
             )  # fmt: skip
+        if kind == "residual":
+            return self.residual(name, shape, src)
         if kind == "dense":
             shape_of_weights = (int(np.prod(shape)), self.integer(1, 6))
             return self.weighted(DenseSpec, name, shape, src, shape_of_weights, last)
@@ -123,10 +140,44 @@ class NetDrawer:
             )  # fmt: skip
         return RequantSpec(name=name, in_shape=shape, src=src, dst=self.destination(src))
 
-    def net(self, layers: int, largest: int = 8, *, prepared: bool = False) -> QNetwork:
+    def residual(self, name: str, shape, src: QFormat) -> ResidualSpec:
+        """Two branches of up to three layers each, which keep their places in the image together."""
+        stride = self.integer(1, 2), self.integer(1, 2)
+        channels = self.integer(1, 4)
+        if self.integer(0, 1):
+            stride, channels = (1, 1), shape[2]
+        ends = []
+        for branch in ("a", "b"):
+            specs, at, fmt, step, kernels = [], shape, src, stride, channels
+            idle = stride == (1, 1) and channels == shape[2] and not (branch == "b" and not ends[0])
+            for index in range(self.integer(0 if idle else 1, 3)):
+                kinds = ["conv", "conv", "pool", "table", "requant"] if index else ["conv"]
+                kind = kinds[self.integer(0, len(kinds) - 1)]
+                inner = f"{name}{branch}{index}"
+                kernel = tuple(self.integer(1, 4) for _ in range(2))
+                if kind in ("conv", "pool"):
+                    geometry = Geometry.resolve(at, kernel, step, "same")
+                    fields = dict(stride=geometry.stride, padding=geometry.padding)
+                if kind == "conv":
+                    weights = (*kernel, at[2], kernels)
+                    specs.append(self.weighted(ConvSpec, inner, at, fmt, weights, False, **fields))
+                elif kind == "pool":
+                    fields.update(name=inner, in_shape=at, src=fmt, dst=fmt, mode="max", kernel=kernel)
+                    specs.append(PoolSpec(**fields))
+                else:
+                    specs.append(self.layer(kind, inner, at, fmt))
+                at, fmt, step = specs[-1].out_shape, specs[-1].dst, (1, 1)
+            ends.append(tuple(specs))
+        spec = ResidualSpec(name=name, in_shape=shape, src=src, dst=src, body=ends[0], shortcut=ends[1])
+        return replace(spec, dst=self.destination(spec.sum_format))
+
+    def net(
+        self, layers: int, largest: int = 8, *, prepared: bool = False, inner: Sequence[str] = INNER
+    ) -> QNetwork:
         """A net of `layers` layers on images up to `largest` pixels wide, ending in a dense layer or not.
 
-        A `prepared` one has up to two more layers before them, which make its images grey or reduce them.
+        All but the last are of the kinds `inner`. A `prepared` one has up to two more layers before them,
+        which make its images grey or reduce them.
         """
         shape = (self.integer(1, largest), self.integer(1, largest), self.integer(1, 3))
         src = input_format = self.format(1, 8)
@@ -138,7 +189,7 @@ class NetDrawer:
                 shape = specs[-1].out_shape
         for index in range(layers):
             last = index == layers - 1
-            kinds = ["conv", "dense"] if last else ["conv", "general", "pool", "table", "requant"]
+            kinds = ["conv", "dense"] if last else inner
             spec = self.layer(kinds[self.integer(0, len(kinds) - 1)], f"layer{index}", shape, src, last)
             specs.append(spec)
             shape, src = spec.out_shape, spec.dst

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import stream_sim
 from hdl.chain import Chain
 from hdl.device import PORTABLE
-from hdl.folding import Folding, StagePlan, half_of
+from hdl.folding import Folding, StagePlan
 from hdl.mac import AlignPipe, MacPipe, Sequencer, mac_parts
 from model.layers import DenseSpec
 from model.qformat import QFormat
@@ -220,7 +220,7 @@ class SharedHalf(MacPipe):
     """All channels seeded with the half of the shared grid."""
 
     def __init__(self, folding, device):
-        folding.seeded_bias = folding.spec.bias + half_of(folding.spec, 0)
+        folding.seeded_bias = folding.spec.bias + max(folding.spec.halves)
         super().__init__(folding, device)
 
 

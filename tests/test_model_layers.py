@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
+from gradients import differences, relative_error
 from model.layers import (
     BatchNorm,
     Conv,
@@ -24,8 +25,6 @@ from model.layers import (
 from model.losses import LOSSES
 from model.network import Network
 from model.qformat import QFormat
-
-STEP = 1e-5
 
 
 @st.composite
@@ -180,21 +179,8 @@ def gradient_error(layer, shape, seed, draw=None):
     analytic = {key: value.copy() for key, value in layer.gradients(weight, caches[0]).items()}
     analytic["x"] = np.array(layer.backward(weight, caches[0]))
     assert analytic.keys() == {*layer.params, "x"}
-    errors = []
-    for key, values in {**layer.params, "x": pixels}.items():
-        numerical = np.empty(values.shape)
-        for index in np.ndindex(values.shape):
-            kept = values[index]
-            sums = []
-            for step in (STEP, -STEP):
-                values[index] = kept + step
-                sums.append(loss())
-            values[index] = kept
-            numerical[index] = (sums[0] - sums[1]) / (2 * STEP)
-        assert analytic[key].shape == values.shape
-        scale = max(np.abs(numerical).max(initial=0), np.abs(analytic[key]).max(initial=0), 1e-2)
-        errors.append(np.abs(numerical - analytic[key]).max(initial=0) / scale)
-    return max(errors)
+    tensors = {**layer.params, "x": pixels}
+    return max(relative_error(analytic[key], differences(loss, values)) for key, values in tensors.items())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -261,11 +247,17 @@ def test_losses(loss, seed, classes):
     else:
         direct = -np.log((np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True))[one == 1]).sum()
     assert value == pytest.approx(direct, rel=1e-12)
-    for index in np.ndindex(outputs.shape):
-        steps = np.zeros(outputs.shape)
-        steps[index] = STEP
-        up, down = (LOSSES[loss](outputs + sign * steps, labels)[0] for sign in (1, -1))
-        assert slope[index] == pytest.approx((up - down) / (2 * STEP), rel=1e-5, abs=1e-8)
+    assert relative_error(slope, differences(lambda: LOSSES[loss](outputs, labels)[0], outputs)) < 1e-6
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_loss_check_finds_a_mutant(loss):
+    """A derivative that forgets one image in four."""
+    rng = np.random.default_rng(0)
+    outputs, labels = rng.normal(0, 2, (4, 3)), rng.integers(0, 3, 4)
+    slope = LOSSES[loss](outputs, labels)[1]
+    slope[3] = 0
+    assert relative_error(slope, differences(lambda: LOSSES[loss](outputs, labels)[0], outputs)) > 1e-2
 
 
 def test_losses_at_their_edges():
@@ -294,13 +286,8 @@ def test_whole_net_gradient(loss):
     value, correct, gradient = network.gradient(images, labels, LOSSES[loss], caches)
     assert value == pytest.approx(LOSSES[loss](network.logits(images), labels)[0])
     assert correct == np.count_nonzero(network.classify(images) == labels)
-    for index in range(network.params):
-        kept, sums = network.vector[index], []
-        for step in (STEP, -STEP):
-            network.vector[index] = kept + step
-            sums.append(network.gradient(images, labels, LOSSES[loss], caches)[0])
-        network.vector[index] = kept
-        assert gradient[index] == pytest.approx((sums[0] - sums[1]) / (2 * STEP), rel=1e-5, abs=1e-8)
+    numerical = differences(lambda: network.gradient(images, labels, LOSSES[loss], caches)[0], network.vector)
+    assert relative_error(gradient, numerical) < 1e-6
 
 
 def test_float32_and_float64_agree():

@@ -10,27 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import idx
+from gradients import differences
 from model import cli, train
 from model.layers import Conv, Dense, ReLU, Sigmoid, Softmax
 from model.losses import LOSSES, Penalty
 from model.network import Network
 from model.training import Recipe, fit
 
-STEP = 1e-5
 SETTINGS = settings(max_examples=60, deadline=None)
-
-
-def differences(function, values):
-    """Central differences of a function of an array."""
-    numerical = np.empty(values.shape)
-    for index in np.ndindex(values.shape):
-        kept, sums = values[index], []
-        for step in (STEP, -STEP):
-            values[index] = kept + step
-            sums.append(function())
-        values[index] = kept
-        numerical[index] = (sums[0] - sums[1]) / (2 * STEP)
-    return numerical
 
 
 @SETTINGS

@@ -171,16 +171,16 @@ def test_reductions_that_do_not_fit(layer, problem):
 
 
 MUTANTS = {
-    "rounded half up": lambda spec, x: np.clip(
-        (2 * spec.sums(x) + spec.divisor) // (2 * spec.divisor), 0, 255
-    ),
-    "not kept within 0..255": lambda spec, x: spec.sums(x) // spec.divisor,
-    "wrapped to 8 bits": lambda spec, x: spec.sums(x) // spec.divisor & 255,
+    "rounded half up": lambda spec, sums: np.clip((2 * sums + spec.divisor) // (2 * spec.divisor), 0, 255),
+    "not kept within 0..255": lambda spec, sums: sums // spec.divisor,
+    "wrapped to 8 bits": lambda spec, sums: sums // spec.divisor % 256,
 }
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_the_lecture_s_example_finds_mutants(mutant):
-    network = Network([Reduce(KERNEL)], (4, 4, 1), np.random.default_rng(0))
-    result = MUTANTS[mutant](network.layers[0].spec, image_of(LECTURE))[0, ..., 0]
+    spec = Network([Reduce(KERNEL)], (4, 4, 1), np.random.default_rng(0)).layers[0].spec
+    pixels = LECTURE[:, None, :, None].astype(spec.dtype)
+    result = MUTANTS[mutant](spec, spec.sums(pixels, {}))[:, 0, :, 0]
     assert result.tolist() != [[138, 255], [250, 67]]
+    assert spec.apply(pixels, {})[:, 0, :, 0].tolist() == [[138, 255], [250, 67]]

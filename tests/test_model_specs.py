@@ -147,7 +147,7 @@ DENSE = CONV | dict(name="dense1", weights=np.ones((50, 4), int))
         (ConvSpec, CONV | {"bias": np.zeros(3, int)}, "conv1.*biases"),
         (ConvSpec, CONV | {"stride": (0, 1)}, "conv1.*stride"),
         (ConvSpec, CONV | {"padding": ((3, 0), (0, 0))}, "conv1.*padding"),
-        (ConvSpec, CONV | {"bias": np.full(4, 2**53)}, r"conv1.*too wide"),
+        (ConvSpec, CONV | {"bias": np.full(4, 2**60)}, r"conv1.*too wide"),
         (ConvSpec, CONV | {"shifts": np.zeros(3, int)}, "conv1.*shifts"),
         (ConvSpec, CONV | {"shifts": np.array([0, 0, 0, -1])}, "conv1.*shifts.*-1"),
         (ConvSpec, CONV | {"shifts": np.array([0, 33, 0, 0])}, "conv1.*shifts.*0 to 32"),

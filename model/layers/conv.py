@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from model.correlation import Correlation
 from model.geometry import Geometry, Shape, whole
+from model.layer import held
 from model.spec import WeightedSpec
 from model.weighted import Weighted
 
@@ -68,13 +70,13 @@ class ConvSpec(WeightedSpec):
     def macs(self) -> int:
         return int(np.prod(self.out_shape[:2])) * self.weights.size
 
-    def run(self, x: np.ndarray) -> np.ndarray:
-        windows = self.geometry.windows(x, 0)
-        # (N, H_out, W_out, r_h, r_w, C_in) with each group's channels apart, and the groups first
-        split = windows.reshape(*windows.shape[:5], self.groups, -1)
-        vectors = np.moveaxis(split, 5, 0).reshape(self.groups, -1, len(self.matrix))
-        sums = self.products(vectors).reshape(len(x), *self.out_shape) + self.scaled_bias
-        return self.requant(self.accumulator)(sums)
+    @cached_property
+    def correlation(self) -> Correlation:
+        """The sums of products in the engine."""
+        return Correlation(self.geometry, self.in_shape, self.groups, self.weights.shape[3])
+
+    def sums(self, x, cache):
+        return self.correlation.forward(held(x, self.dtype, cache), self.operands[0], cache)
 
 
 def check_groups(groups: int, channels: int, kernels: int) -> None:

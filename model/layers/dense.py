@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from model.geometry import Shape
-from model.layer import scratch
+from model.layer import held, scratch
 from model.spec import WeightedSpec
 from model.weighted import Weighted
 
@@ -37,9 +38,22 @@ class DenseSpec(WeightedSpec):
     def macs(self) -> int:
         return self.weights.size
 
-    def run(self, x: np.ndarray) -> np.ndarray:
-        sums = self.products(x.reshape(1, len(x), -1)) + self.scaled_bias
-        return self.requant(self.accumulator)(sums).reshape(len(x), *self.out_shape)
+    @cached_property
+    def matrix_rows(self) -> np.ndarray:
+        """The weights of `operands` as (C_out, H * C_in * W): inputs in the engine's order."""
+        return engine_rows(self.operands[0], self.in_shape)
+
+    def sums(self, x, cache):
+        x = held(x, self.dtype, cache).reshape(-1, x.shape[3])
+        y = scratch(cache, "y", (len(self.matrix_rows), x.shape[1]), x.dtype)
+        np.matmul(self.matrix_rows, x, out=y)
+        return y.reshape(1, -1, 1, x.shape[1])
+
+
+def engine_rows(weights: np.ndarray, in_shape: Shape) -> np.ndarray:
+    """Weights (H * W * C_in, C_out), whose inputs stand in raster order, as rows in the engine's order."""
+    split = weights.reshape(*in_shape, -1)
+    return split.transpose(3, 0, 2, 1).reshape(split.shape[3], -1)
 
 
 class Dense(Weighted):
@@ -72,10 +86,7 @@ class Dense(Weighted):
         return self.params["weights"].size
 
     def forward(self, x, cache):
-        height, width, channels = self.in_shape
-        weights = self.params["weights"].reshape(height, width, channels, -1)
-        # In the engine's order of inputs, (H, C, W).
-        cache["matrix"] = weights.transpose(3, 0, 2, 1).reshape(self.channels, -1)
+        cache["matrix"] = engine_rows(self.params["weights"], self.in_shape)
         cache["x"] = x = x.reshape(-1, x.shape[3])
         y = scratch(cache, "y", (self.channels, x.shape[1]), x.dtype)
         np.matmul(cache["matrix"], x, out=y)

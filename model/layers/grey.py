@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.geometry import Shape
+from model.layer import scratch
 from model.prepare import Prepare, PrepareSpec, weighed_range
 
 WEIGHTS = {"average": (1, 1, 1), "lightness": None, "luminosity": (21, 72, 7)}
@@ -63,13 +64,18 @@ class GreySpec(PrepareSpec):
             return 2 * self.src.min, 2 * self.src.max
         return weighed_range(self.weights, self.src)
 
-    def sums(self, x: np.ndarray) -> np.ndarray:
-        red, green, blue = (x[..., c : c + 1].astype(np.int64, copy=False) for c in range(3))
+    def sums(self, x, cache):
+        red, green, blue = (x[:, c : c + 1] for c in range(3))
+        y, part = (scratch(cache, key, red.shape, x.dtype) for key in ("y", "part"))
         if self.weights is None:
-            high = np.maximum(np.maximum(red, green), blue)
-            return high + np.minimum(np.minimum(red, green), blue)
-        of_red, of_green, of_blue = self.weights
-        return red * of_red + green * of_green + blue * of_blue
+            np.maximum(np.maximum(red, green, out=y), blue, out=y)
+            np.minimum(np.minimum(red, green, out=part), blue, out=part)
+            return np.add(y, part, out=y)
+        of_red, *others = self.weights.tolist()
+        np.multiply(red, of_red, out=y)
+        for level, weight in zip((green, blue), others):
+            y += np.multiply(level, weight, out=part)
+        return y
 
 
 class Grey(Prepare):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from model import pooling
 from model.division import reciprocal
+from model.exact import narrowest
 from model.geometry import Geometry, Shape
-from model.layer import Layer
+from model.layer import Layer, held
 from model.qformat import QFormat
 from model.spec import Spec
 
@@ -81,15 +83,34 @@ class PoolSpec(Spec):
         numerator, divisor = 2 << max(up, 0), (2 * self.kernel[0] * self.kernel[1]) << max(-up, 0)
         return reciprocal(self.sum_format.min, self.sum_format.max, numerator, divisor, divisor // 2)
 
-    def run(self, x: np.ndarray) -> np.ndarray:
-        windows = self.geometry.windows(x.astype(np.int64), self.fill)
+    @property
+    def monotone(self) -> bool:
+        # In a window that lies wholly in the padding the function would have to be undone.
+        return self.mode == "max" and not any(map(any, self.padding))
+
+    @cached_property
+    def dtype(self) -> type:
+        """The quickest type in which sums are exact, and what is made of them; a maximum needs none."""
+        if self.mode == "avg":
+            m, c, _ = self.reciprocal
+            return narrowest(m * self.sum_format.magnitude + c)
+        return narrowest(self.requant(self.sum_format).bound(self.sum_format.magnitude))
+
+    def apply(self, x, cache):
         if self.mode == "max":
-            return windows.max(axis=(3, 4))
-        sums = windows.sum(axis=(3, 4))
+            return pooling.maxima(x, self.geometry, self.fill, cache, winner=False)
+        sums = pooling.sums(held(x, self.dtype, cache), self.geometry, cache)
         if self.mode == "sum":
-            return self.requant(self.sum_format)(sums)
+            return self.requant(self.sum_format).inplace(sums)
         m, c, k = self.reciprocal
-        return np.clip((sums * m + c) >> k, self.dst.min, self.dst.max)
+        if self.dtype is np.int64:
+            sums *= m
+            sums += c
+            sums >>= k
+        else:
+            sums *= m * 2.0**-k
+            sums += c * 2.0**-k
+        return self.dst.settle(sums)
 
 
 class Pool(Layer):

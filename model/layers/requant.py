@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from model.exact import narrowest
 from model.layer import Activation, scratch
 from model.qformat import QFormat
 from model.scale import best_format
@@ -22,8 +24,15 @@ class RequantSpec(Spec):
         super().__post_init__()
         self.requant(self.src)
 
-    def run(self, x: np.ndarray) -> np.ndarray:
-        return self.requant(self.src)(x)
+    @cached_property
+    def dtype(self) -> type:
+        """The quickest type in which the change is exact."""
+        return narrowest(self.requant(self.src).bound(self.src.magnitude))
+
+    def apply(self, x, cache):
+        y = scratch(cache, "y", x.shape, self.dtype)
+        y[...] = x
+        return self.requant(self.src).inplace(y)
 
 
 class ReLU(Activation):

@@ -6,14 +6,17 @@ import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from model import qchain
 from model.chain import Chain
+from model.exact import narrowest
 from model.geometry import Shape
 from model.layer import Layer, scratch
 from model.qformat import QFormat
-from model.spec import Spec, check_chain
+from model.spec import Spec
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,7 +39,7 @@ class ResidualSpec(Spec):
 
     def __post_init__(self):
         super().__post_init__()
-        ends = [check_chain(branch, self.in_shape, self.src) for branch in self.branches]
+        ends = [qchain.check(branch, self.in_shape, self.src) for branch in self.branches]
         if ends[0][0] != ends[1][0]:
             self.fail(f"branches of {ends[0][0]} and {ends[1][0]} cannot be added")
         self.requant(self.sum_format)
@@ -82,14 +85,23 @@ class ResidualSpec(Spec):
         except ValueError as error:
             self.fail(f"sums of {self.formats[0]} and {self.formats[1]} values are too wide: {error}")
 
-    def run(self, x: np.ndarray) -> np.ndarray:
-        total = 0
-        for branch, shift in zip(self.branches, self.shifts):
-            y = x
-            for spec in branch:
-                y = spec.run(y)
-            total = total + (np.asarray(y, np.int64) << shift)
-        return self.requant(self.sum_format)(total)
+    @cached_property
+    def dtype(self) -> type:
+        """The quickest type in which the sum is exact, and what is made of it."""
+        largest = max(fmt.magnitude << shift for fmt, shift in zip(self.formats, self.shifts))
+        return narrowest(max(self.requant(self.sum_format).bound(self.sum_format.magnitude), largest))
+
+    def apply(self, x, cache):
+        caches = cache.setdefault("caches", [qchain.new_caches(branch) for branch in self.branches])
+        body, shortcut = (qchain.output(branch, x, one) for branch, one in zip(self.branches, caches))
+        y = scratch(cache, "y", body.shape, self.dtype)
+        y[...] = shortcut
+        y *= 1 << self.shifts[1]
+        moved = scratch(cache, "moved", body.shape, self.dtype)
+        moved[...] = body
+        moved *= 1 << self.shifts[0]
+        y += moved
+        return self.requant(self.sum_format).inplace(y)
 
 
 class Residual(Layer):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from model.layer import Activation
+from model.exact import narrowest
+from model.layer import Activation, scratch
 from model.qformat import QFormat
 from model.scale import best_format
 from model.spec import Spec
@@ -47,8 +49,16 @@ class TableSpec(Spec):
         table.flags.writeable = False
         object.__setattr__(self, "table", table)
 
-    def run(self, x: np.ndarray) -> np.ndarray:
-        return self.table[np.asarray(x, dtype=np.int64) & ((1 << self.src.width) - 1)]
+    @cached_property
+    def entries(self) -> np.ndarray:
+        """The table in the order of its inputs, from the smallest on."""
+        return np.roll(self.table, -self.src.min).astype(narrowest(self.dst.magnitude))
+
+    def apply(self, x, cache):
+        index = scratch(cache, "index", x.shape, np.intp)
+        np.subtract(x, self.src.min, out=index, casting="unsafe")
+        y = scratch(cache, "y", x.shape, self.entries.dtype)
+        return np.take(self.entries, index, out=y, mode="clip")  # what `src` holds is never clipped
 
 
 class Tabled(Activation):
