@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -149,6 +149,20 @@ class Chain:
         """`Layer.settle` of every layer."""
         for layer, cache in zip(self.layers, caches):
             layer.settle(cache)
+
+
+def flow(layers: Iterable, branch: str = "") -> Iterator[tuple]:
+    """Layers or specs in the order of the data, those in branches too, before the layer that adds these.
+
+    Yields
+    ------
+    (Layer or Spec, str)
+        With the name of the branch in which it stands; "" in none.
+    """
+    for layer in layers:
+        for name, inner in zip(("body", "shortcut"), layer.branches):
+            yield from flow(inner.layers if isinstance(inner, Chain) else inner, name)
+        yield layer, branch
 
 
 def keyed(tensors: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 Shape = tuple[int, int, int]
 """(height, width, channels)"""
+Size = int | tuple[int, int]
+"""What a user writes for one number, or one down and one to the right."""
+Padding = Literal["valid", "same"] | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
+"""What a user writes for a padding, see `Geometry.resolve`."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,9 @@ class Geometry:
                 )
 
     @classmethod
-    def resolve(cls, in_shape: Shape, kernel, stride, padding, dilation=1) -> Geometry:
+    def resolve(
+        cls, in_shape: Shape, kernel: Size, stride: Size, padding: Padding, dilation: Size = 1
+    ) -> Geometry:
         """A geometry from what a user writes.
 
         Parameters

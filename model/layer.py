@@ -48,6 +48,9 @@ class Layer:
     prepares: ClassVar[bool] = False
     """Whether the layer works on pixels, before all layers that do not; it has no backward pass then."""
 
+    branches: tuple = ()
+    """Of a layer that adds the outputs of others: these, as two chains."""
+
     name: str
     in_shape: Shape
     dtype: type

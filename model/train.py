@@ -6,36 +6,27 @@ import argparse
 import shlex
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 
-from model import artifact, cli, dataset
+from model import artifact, cli, dataset, pictures
+from model.checkpoint import Checkpoint, Phase, digest
 from model.dataset import Dataset
-from model.files import check_writable
-from model.losses import LOSSES, Penalty
-from model.nets import NETS
+from model.history import Epoch, write_csv
 from model.network import Network
+from model.options import parse, recipe_of
 from model.qnetwork import QNetwork
 from model.quantise import quantise
-from model.training import Epoch, Recipe, fit
-from model.widths import Widths
-from model.workers import MAX_THREADS
+from model.recipe import Recipe
+from model.training import fit
 
 VALIDATION = 10
 """One image in so many is kept out of training, to see how it goes."""
 CALIBRATION = 1024
 """Training images that the formats of the integers are chosen by."""
-EXAMPLES = """\
-examples:
-  python -m model.train lenet                               build/lenet.npz from MNIST
-  python -m model.train lecture --epochs 5 --seed 0
-  python -m model.train lenet --data my_images/ --out my.npz  IDX files of your own, any size and classes
-  python -m model.train lenet --weight-bits 6,conv1=8 --activation-bits 6
-  python -m model.train lenet --loss rmse --penalty 0.001 --norm 1
-"""
 
 
 def main(argv: list[str]) -> None:
@@ -47,36 +38,38 @@ def main(argv: list[str]) -> None:
     if len(data.train_images) < VALIDATION:
         raise ValueError(f"{options.data}: training needs at least {VALIDATION} images")
     rng = np.random.default_rng(options.seed)
-    try:
-        network = Network(NETS[options.net].layers(data.classes), data.in_shape, rng)
-    except ValueError as error:
-        raise ValueError(f"net {options.net!r} does not fit the images: {error}") from None
+    network = options.net.network(data.in_shape, data.classes, rng)
     options.weight_bits.check([layer.name for layer in network.layers if layer.weighted], "weights")
     options.activation_bits.check([layer.name for layer in network.layers], "activations")
     order = rng.permutation(len(data.train_images))
     held_out = len(order) // VALIDATION
     kept, learnt = order[:held_out], order[held_out:]
+    checkpoint = checkpoint_of(options, recipe, network, data)
+    phase = checkpoint and checkpoint.phase("training")
     try:
-        history = train(network, recipe, data, learnt, kept, rng, options.threads)
+        history = train(network, recipe, data, learnt, kept, rng, options.threads, phase)
     except FloatingPointError as error:
-        raise cli.Failure(f"training of net {options.net!r} failed: {error}") from None
+        raise cli.Failure(f"training of net {options.net.name!r} failed: {error}") from None
     seconds = time.perf_counter() - start
     metadata = {
-        "command": shlex.join(["python", "-m", "model.train", *argv]),
+        # A run that was resumed writes the same artifact as one that was not.
+        "command": shlex.join(["python", "-m", "model.train", *(a for a in argv if a != "--resume")]),
         "seed": options.seed,
         "epochs": len(history),
         "dataset": data.name,
         "classes": [str(index) for index in range(data.classes)],
     }
     calibration = data.train_images[np.sort(learnt[:CALIBRATION])]
-    net = quantise(network, calibration, options.weight_bits, options.activation_bits, options.net, metadata)
+    bits = options.weight_bits, options.activation_bits
+    net = quantise(network, calibration, *bits, options.net.name, metadata)
     net = judged(net, network, data)
     artifact.save(options.out, net)
+    write_pictures(options.files, history, network, data, kept, net)
     accuracy = net.metadata["accuracy"]
     rate = len(learnt) * len(history) / max(sum(epoch.seconds for epoch in history), 1e-9)
     validated = [epoch.validation for epoch in history]
     result = {
-        "net": options.net,
+        "net": options.net.name,
         "params": network.params,
         "macs": network.macs,
         "epochs": len(history),
@@ -87,74 +80,9 @@ def main(argv: list[str]) -> None:
         "seconds": seconds,
     }
     cli.write_json(options.json, result)
+    if checkpoint:
+        checkpoint.remove()
     show(result, net, options.out)
-
-
-def parse(argv: list[str]) -> argparse.Namespace:
-    """The command's options."""
-    parser = cli.Parser(prog="python -m model.train", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("net", metavar="NET", choices=sorted(NETS), help=" or ".join(sorted(NETS)))
-    parser.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
-    parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the training images")
-    parser.add_argument("--seed", type=natural, default=0, metavar="S", help="of every random draw (0)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="artifact to write (build/NET.npz)")
-    parser.add_argument("--threads", type=positive, default=2, metavar="N", help="share the work (2)")
-    parser.add_argument(
-        "--patience", type=positive, metavar="N", help="stop after N epochs without better validation"
-    )
-    parser.add_argument("--loss", choices=sorted(LOSSES), help="what training makes small (cross-entropy)")
-    parser.add_argument(
-        "--penalty", type=float, metavar="L", help="add L times the norm of the weights to the loss (0)"
-    )
-    parser.add_argument("--norm", type=float, default=2, metavar="P", help="its p-norm, P from 1 (2)")
-    parser.add_argument(
-        "--weight-bits", type=widths, default=Widths(), metavar="BITS", help="8, or 8,conv1=4 by layer"
-    )
-    parser.add_argument(
-        "--activation-bits", type=widths, default=Widths(), metavar="BITS", help="likewise; behind a layer"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
-    options = parser.parse_args(argv)
-    if options.threads > MAX_THREADS:
-        raise ValueError(f"--threads is at most {MAX_THREADS}, not {options.threads}")
-    options.out = options.out or Path("build") / f"{options.net}.npz"
-    check_writable(options.out, options.json)
-    return options
-
-
-def recipe_of(options: argparse.Namespace) -> Recipe:
-    """The net's recipe with the user's changes."""
-    changes = {
-        "epochs": options.epochs,
-        "loss": options.loss,
-        "patience": options.patience,
-        "penalty": Penalty(options.penalty, options.norm) if options.penalty is not None else None,
-    }
-    return replace(
-        NETS[options.net].recipe, **{key: value for key, value in changes.items() if value is not None}
-    )
-
-
-def positive(text: str) -> int:
-    """A whole number from one."""
-    if natural(text) == 0:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return natural(text)
-
-
-def natural(text: str) -> int:
-    """A whole number from zero."""
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 999999999")
-    return int(text)
-
-
-def widths(text: str) -> Widths:
-    """`Widths.parse` with argparse's kind of error."""
-    try:
-        return Widths.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def train(
@@ -165,16 +93,22 @@ def train(
     kept: np.ndarray,
     rng: np.random.Generator,
     threads: int,
+    checkpoint: Phase | None,
 ) -> list[Epoch]:
     """Train with a progress bar; `learnt` and `kept` are indices of training and validation images."""
     with cli.progress() as progress:
-        task = progress.add_task("training", total=recipe.epochs, note="")
-        start = time.perf_counter()
+        task, begun, start = None, 0, time.perf_counter()
 
         def report(images: int, loss: float, accuracy: float) -> None:
-            rate = images / (time.perf_counter() - start)
+            nonlocal task, begun
+            done = images / len(learnt)
+            if task is None:
+                # Where a resumed training goes on, nothing was quick: the bar must not think so.
+                begun = images - min(recipe.batch, len(learnt))
+                task = progress.add_task("training", total=recipe.epochs, completed=done, note="")
+            rate = (images - begun) / (time.perf_counter() - start)
             note = f"loss {loss:.3f}, {accuracy:.2%} right, {rate:,.0f} images/s"
-            progress.update(task, completed=images / len(learnt), note=note)
+            progress.update(task, completed=done, note=note)
 
         return fit(
             network,
@@ -185,7 +119,56 @@ def train(
             rng,
             threads,
             report,
+            checkpoint,
         )
+
+
+def checkpoint_of(
+    options: argparse.Namespace, recipe: Recipe, network: Network, data: Dataset
+) -> Checkpoint | None:
+    """The run's checkpoint, with what it holds if the run is to be resumed; None if there is no place."""
+    if not options.files:
+        return None
+    run = {
+        "net": options.net.name,
+        "layers": [[layer.kind, *layer.out_shape] for layer in network.layers],
+        "recipe": asdict(recipe),
+        "data": digest([data.train_images, data.train_labels, data.test_images, data.test_labels]),
+        "seed": options.seed,
+        "dtype": np.dtype(network.dtype).name,
+        "weight bits": str(options.weight_bits),
+        "activation bits": str(options.activation_bits),
+    }
+    checkpoint = Checkpoint(options.files["checkpoint"], run, options.save_every)
+    there = checkpoint.path.exists()
+    if options.resume and there:
+        checkpoint.load()
+    elif options.resume:
+        print(f"no {checkpoint.path} to resume from: training begins", file=sys.stderr)
+    elif there:
+        print(f"{checkpoint.path} of a run cut short is replaced (--resume goes on)", file=sys.stderr)
+    return checkpoint
+
+
+def write_pictures(
+    files: dict[str, Path],
+    history: list[Epoch],
+    network: Network,
+    data: Dataset,
+    kept: np.ndarray,
+    net: QNetwork,
+) -> None:
+    """The history, and the pictures of it and of the validation images, as far as `files` has them."""
+    if "history" in files:
+        write_csv(files["history"], history)
+    if "curves" in files:
+        images, labels = data.train_images[kept], data.train_labels[kept]
+        logits, names = network.logits(images), net.metadata["classes"]
+        matrix = pictures.confusion_matrix(labels, logits.argmax(axis=1), data.classes)
+        title = f"{net.name} on {data.name}, {len(images):,} validation images, in floats"
+        pictures.curves(files["curves"], history, f"{net.name} on {data.name}")
+        pictures.confusion(files["confusion"], matrix, names, title)
+        pictures.worst(files["worst"], images, labels, logits, names, f"The worst of {title}")
 
 
 def judged(net: QNetwork, network: Network, data: Dataset) -> QNetwork:

@@ -6,76 +6,21 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from model.augment import Affine
-from model.losses import LOSSES, Penalty
+from model.augment import Moves
+from model.checkpoint import Phase
+from model.history import Epoch
+from model.losses import LOSSES
 from model.network import Network
-from model.optim import Average, Momentum, cosine
+from model.optim import OPTIMISERS, Average, clipped, rate_share
+from model.recipe import Recipe
 from model.workers import Workers
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a net is trained.
-
-    Parameters
-    ----------
-    epochs : int
-        Passes over the training images.
-    batch : int
-        Images a step.
-    rate : float
-        Peak of the learning rate.
-    momentum : float
-    clip : float
-        Longest gradient of the mean loss.
-    warmup : float
-        Share of the steps in which the rate rises.
-    averaging : float
-        Decay of the running average that becomes the trained net.
-    loss : str
-        One of `model.losses.LOSSES`.
-    augment : Affine, optional
-    penalty : Penalty, optional
-        On the weights of all layers together, biases left out; added to the mean loss.
-    patience : int, optional
-        So many epochs that classify no more validation images right than the best one end the training.
-    """
-
-    epochs: int
-    batch: int = 128
-    rate: float = 0.06
-    momentum: float = 0.9
-    clip: float = 1.0
-    warmup: float = 0.05
-    averaging: float = 0.999
-    loss: str = "cross-entropy"
-    augment: Affine | None = None
-    penalty: Penalty | None = None
-    patience: int | None = None
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one pass over the training images gave.
-
-    Attributes
-    ----------
-    loss, accuracy : float
-        Means over the (moved) training images, as the net was when it met them; the loss with its penalty.
-    validation : float
-        Share of the validation images that the averaged net classifies right.
-    seconds : float
-        For the training alone.
-    """
-
-    loss: float
-    accuracy: float
-    validation: float
-    seconds: float
+MEASURED = 1024
+"""Training images by which layers such as batch normalisation take the constants that they use later."""
 
 
 def fit(
@@ -87,6 +32,7 @@ def fit(
     rng: np.random.Generator,
     threads: int = 1,
     report: Callable[[int, float, float], None] = lambda images, loss, accuracy: None,
+    checkpoint: Phase | None = None,
 ) -> list[Epoch]:
     """Train a net; at the end it holds the average of its weights, with `Recipe.patience` the best epoch's.
 
@@ -99,61 +45,207 @@ def fit(
     validation : (images, labels)
         Never learnt from, but they tell when to stop if the recipe asks for it.
     rng : numpy.random.Generator
-        Draws the order of the images and how they are moved.
+        Draws the order of the images and how they are moved; NumPy's default kind if there is a checkpoint.
     threads : int
         Any number gives the same net, bit for bit.
     report : callable
         Called after each step with the images done so far in all epochs, and the mean loss and accuracy
         of those of this epoch.
+    checkpoint : Phase, optional
+        Where the training is saved after every epoch and, if `Phase.due`, after a step. If it holds this
+        training already, that is continued: `network`, `rng` and the history become what they would
+        be had it never ended. A training that had come to its end is not done again.
 
     Raises
     ------
     FloatingPointError
         If the loss is no finite number any more.
+    ValueError
+        If the checkpoint does not fit.
     """
-    starts = range(0, len(images), recipe.batch)
-    steps, total = 0, recipe.epochs * len(starts)
-    optimiser = Momentum(network.vector, recipe.momentum, recipe.clip)
-    average = Average(network.vector, recipe.averaging)
-    history, best, kept = [], 0, average.mean
+    training = Training(network, recipe, len(images), rng)
+    if checkpoint:
+        training.restore(checkpoint)
     with Workers.of(network, threads) as workers:
-        for epoch in range(recipe.epochs):
-            begin, done, loss, correct = time.perf_counter(), 0, 0.0, 0
-            order = rng.permutation(len(images))
-            for start in starts:
-                batch = order[start : start + recipe.batch]
-                maps = recipe.augment.draw(rng, len(batch)) if recipe.augment else None
-                losses, hits, gradient = batch_gradient(
-                    network, recipe, images[batch], labels[batch], maps, workers, steps
-                )
-                optimiser.step(gradient, recipe.rate * cosine(steps, total, recipe.warmup))
-                average.update(network.vector)
-                steps, done, loss, correct = steps + 1, done + len(batch), loss + losses, correct + hits
-                if not math.isfinite(loss):
-                    raise FloatingPointError(f"the loss is {loss} in epoch {epoch + 1}")
-                report(epoch * len(images) + done, loss / done, correct / done)
-            seconds = time.perf_counter() - begin
-            with averaged(network, average):
-                validated = accuracy(network, *validation, workers)
-            history.append(Epoch(loss / done, correct / done, validated, seconds))
-            if epoch == best or validated > history[best].validation:
-                best, kept = epoch, average.mean.copy()
-            elif recipe.patience and epoch - best >= recipe.patience:
-                break
-    network.vector[:] = kept if recipe.patience else average.mean
-    return history
+        while not training.over:
+            for part in training.batches():
+                training.step(images[part], labels[part], workers)
+                report(training.learnt, *training.means)
+                if checkpoint and checkpoint.due:
+                    training.save(checkpoint)
+            with training.averaged(images[:MEASURED]):
+                training.finish_epoch(accuracy(network, *validation, workers))
+            if checkpoint:
+                training.save(checkpoint)
+    network.vector[:] = training.best if recipe.patience else training.average.mean
+    network.measure(images[:MEASURED])
+    return training.at.history
+
+
+@dataclass
+class Place:
+    """How far a training has come.
+
+    Attributes
+    ----------
+    steps : int
+        Batches done since it began.
+    done, loss, correct, seconds
+        Of this epoch: images, the sum of their losses, those that were classified right, time.
+    rate : float
+        The learning rate of the last step.
+    best : int
+        The epoch that did best on the validation images, from 0.
+    history : list of Epoch
+        Of the epochs done.
+    """
+
+    steps: int = 0
+    done: int = 0
+    loss: float = 0.0
+    correct: int = 0
+    seconds: float = 0.0
+    rate: float = 0.0
+    best: int = 0
+    history: list[Epoch] = field(default_factory=list)
+
+
+class Training:
+    """A training under way, with all that it has to remember from step to step.
+
+    Parameters
+    ----------
+    network : Network
+    recipe : Recipe
+    count : int
+        Training images.
+    rng : numpy.random.Generator
+
+    Attributes
+    ----------
+    order : ndarray of int, (count,)
+        In which this epoch meets the images.
+    average : Average
+        Of the weights.
+    best : ndarray
+        The averaged weights of the best epoch.
+    at : Place
+    """
+
+    def __init__(self, network: Network, recipe: Recipe, count: int, rng: np.random.Generator):
+        self.network, self.recipe, self.rng = network, recipe, rng
+        self.optimiser = OPTIMISERS[recipe.optimiser](network.vector, recipe.momentum, recipe.second)
+        self.average = Average(network.vector, recipe.averaging)
+        self.best = network.vector.copy()
+        self.order = np.arange(count)
+        self.at = Place()
+        self.steps = recipe.epochs * -(-count // recipe.batch)
+
+    @property
+    def over(self) -> bool:
+        """Whether all epochs are done, or the last ones brought nothing."""
+        epochs, patience = len(self.at.history), self.recipe.patience
+        idle = patience and epochs - 1 - self.at.best >= patience
+        return epochs == self.recipe.epochs or bool(idle)
+
+    @property
+    def learnt(self) -> int:
+        """Images done in all epochs."""
+        return len(self.at.history) * len(self.order) + self.at.done
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """Loss and accuracy of this epoch's images so far."""
+        return self.at.loss / self.at.done, self.at.correct / self.at.done
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """Indices of the images of each batch of this epoch, from where it stands; `step` moves it on."""
+        if not self.at.done:
+            self.order[:] = self.rng.permutation(len(self.order))
+        while self.at.done < len(self.order):
+            yield self.order[self.at.done : self.at.done + self.recipe.batch]
+
+    def step(self, images: np.ndarray, labels: np.ndarray, workers: Workers) -> None:
+        """Learn from a batch."""
+        begin, at = time.perf_counter(), self.at
+        kinds = [kind for kind in (self.recipe.augment, self.recipe.elastic) if kind]
+        moves = Moves.draw(kinds, self.rng, len(images), images.shape[1:3]) if kinds else None
+        losses, hits, gradient = batch_gradient(
+            self.network, self.recipe, images, labels, moves, workers, at.steps
+        )
+        at.rate = self.recipe.peak * rate_share(
+            self.recipe.schedule, at.steps, self.steps, self.recipe.warmup
+        )
+        self.optimiser.step(clipped(gradient, self.recipe.clip), at.rate)
+        self.average.update(self.network.vector)
+        at.steps, at.done = at.steps + 1, at.done + len(images)
+        at.loss, at.correct = at.loss + losses, at.correct + hits
+        at.seconds += time.perf_counter() - begin
+        if not math.isfinite(at.loss):
+            raise FloatingPointError(f"the loss is {at.loss} in epoch {len(at.history) + 1}")
+
+    def finish_epoch(self, validated: float) -> None:
+        """Take the epoch into the history, with what its averaged net reached on the validation images."""
+        at = self.at
+        epoch = Epoch(*self.means, validated, at.rate, at.done, at.seconds)
+        if not at.history or validated > at.history[at.best].validation:
+            at.best, self.best[:] = len(at.history), self.average.mean
+        self.at = Place(at.steps, best=at.best, history=[*at.history, epoch])
+
+    @contextmanager
+    def averaged(self, images: np.ndarray) -> Iterator[None]:
+        """The net with its averaged weights for a while, and the constants that images give it then."""
+        kept = self.network.vector.copy()
+        self.network.vector[:] = self.average.mean
+        self.network.measure(images)
+        try:
+            yield
+        finally:
+            self.network.vector[:] = kept
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that it remembers in arrays; changing them changes it."""
+        memory = {f"optimiser-{key}": array for key, array in self.optimiser.arrays.items()}
+        return {
+            "vector": self.network.vector,
+            "average": self.average.mean,
+            "best": self.best,
+            "order": self.order,
+            **memory,
+        }
+
+    def save(self, checkpoint: Phase) -> None:
+        """Write down all that it remembers."""
+        counts = {"optimiser": self.optimiser.count, "average": self.average.count}
+        values = {"place": asdict(self.at), "rng": self.rng.bit_generator.state, "counts": counts}
+        checkpoint.save(self.arrays, values)
+
+    def restore(self, checkpoint: Phase) -> None:
+        """Become what a checkpoint remembers, if it does."""
+        values = checkpoint.restore(self.arrays)
+        if values is None:
+            return
+        try:
+            history = [Epoch(**epoch) for epoch in values["place"]["history"]]
+            self.at = Place(**{**values["place"], "history": history})
+            counts = values["counts"]
+            self.optimiser.count, self.average.count = counts["optimiser"], counts["average"]
+            self.rng.bit_generator.state = values["rng"]
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"{checkpoint.path} does not fit: its values are no training's") from None
 
 
 def batch_gradient(
-    network: Network, recipe: Recipe, images, labels, maps, workers: Workers, step: int
+    network: Network, recipe: Recipe, images, labels, moves: Moves | None, workers: Workers, step: int
 ) -> tuple[float, int, np.ndarray]:
-    """Sum of the losses, number of right answers and mean gradient of a batch, moved by `maps` if any.
+    """Sum of the losses, number of right answers and mean gradient of a batch, moved by `moves` if any.
 
     The penalty counts for every image. `step` counts the batches since training began.
     """
 
     def task(chunk, caches):
-        x = images[chunk] if maps is None else recipe.augment.apply(images[chunk], maps[chunk])
+        x = moves.apply(images[chunk], chunk) if moves else images[chunk]
         return network.gradient(x, labels[chunk], LOSSES[recipe.loss], caches, (step, chunk.start))
 
     losses, correct, gradients = zip(*workers.map(task, len(images)))
@@ -163,17 +255,6 @@ def batch_gradient(
         loss += penalty * len(images)
         gradient[network.weights] += slope
     return loss, sum(correct), gradient
-
-
-@contextmanager
-def averaged(network: Network, average: Average) -> Iterator[None]:
-    """The net with its averaged weights, for a while."""
-    kept = network.vector.copy()
-    network.vector[:] = average.mean
-    try:
-        yield
-    finally:
-        network.vector[:] = kept
 
 
 def accuracy(network: Network, images: np.ndarray, labels: np.ndarray, workers: Workers) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from typing import ClassVar
 
@@ -12,6 +13,9 @@ from model.grid import Grid
 from model.layer import Layer
 from model.qformat import QFormat
 from model.spec import WeightedSpec
+
+MAX_WEIGHTS = 1 << 24
+"""Weights of a layer, biases included; more are a slip of the pen, and would fill the memory."""
 
 
 class Weighted(Layer):
@@ -38,6 +42,9 @@ class Weighted(Layer):
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator, bias: tuple[int, ...] | None) -> None:
         """First weights: uniform with the variance 1 / (products per output); biases of zero."""
+        count = math.prod(shape) + math.prod(bias or ())
+        if count > MAX_WEIGHTS:
+            raise ValueError(f"it would have {count:,} weights; {MAX_WEIGHTS:,} are possible")
         limit = np.sqrt(3 / np.prod(shape[:-1]))
         self.params["weights"] = rng.uniform(-limit, limit, shape).astype(self.dtype)
         if bias is not None:

@@ -10,7 +10,8 @@ from model.layers import Conv, Dense, Dropout, Pool, ReLU, Tanh
 from model.losses import cross_entropy
 from model.network import Network
 from model.quantise import quantise
-from model.training import Recipe, fit
+from model.recipe import Recipe
+from model.training import fit
 
 
 def alone(rate, shape, seed=0, dtype=np.float64):

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 import idx
 from gradients import differences
-from model import cli, train
+from model import cli, nets, train
 from model.layers import Conv, Dense, ReLU, Sigmoid, Softmax
 from model.losses import LOSSES, Penalty
 from model.network import Network
-from model.training import Recipe, fit
+from model.recipe import Recipe
+from model.training import fit
 
 SETTINGS = settings(max_examples=60, deadline=None)
 
@@ -121,7 +122,7 @@ OPTIONS = ["--loss", "binary-cross-entropy", "--penalty", "0.01", "--norm", "1.5
 def test_options():
     recipe = train.recipe_of(train.parse(["lenet", *OPTIONS]))
     assert (recipe.loss, recipe.penalty) == ("binary-cross-entropy", Penalty(0.01, 1.5))
-    assert train.recipe_of(train.parse(["lenet"])) == train.NETS["lenet"].recipe
+    assert train.recipe_of(train.parse(["lenet"])) == nets.NETS["lenet"].recipe
 
 
 def test_the_command(tmp_path, capsys):

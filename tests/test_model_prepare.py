@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idx import write_dataset
-from model import artifact, nets, train
+from model import artifact, train
 from model.division import reciprocal
 from model.layers import Conv, Dense, Grey, Pool, Reduce, ReLU
 from model.losses import LOSSES
 from model.network import Network
 from model.quantise import quantise
-from model.training import Recipe
 
 
 def prepared(classes: int):
@@ -78,12 +77,20 @@ def test_they_stand_before_all_others(layers, name):
         Network(layers, (4, 4, 3), np.random.default_rng(0))
 
 
-def test_the_command_trains_them(tmp_path, monkeypatch):
-    """A data set of colour images; the net stands beside the shipped ones by its description alone."""
-    monkeypatch.setitem(nets.NETS, "prepared", nets.Net(prepared, Recipe(epochs=6, batch=8, averaging=0.9)))
+def test_the_command_trains_them(tmp_path):
+    """A data set of colour images, and a net of the user's own."""
+    (tmp_path / "prepared.toml").write_text(
+        """
+        layers = [
+          {grey = "luminosity"}, {reduce = 2}, {conv = 3, kernel = 3}, "relu", {pool = "max", kernel = 2},
+          {dense = "classes"},
+        ]
+        recipe = {epochs = 6, batch = 8, averaging = 0.9}
+        """
+    )
     data = write_dataset(tmp_path / "data", (10, 12, 3), classes=4, count=200)
     out = tmp_path / "net.npz"
-    train.main(["prepared", "--data", str(data), "--out", str(out)])
+    train.main([str(tmp_path / "prepared.toml"), "--data", str(data), "--out", str(out)])
     net = artifact.load(out)
     assert [spec.kind for spec in net.specs][:2] == ["grey", "reduce"]
     assert net.metadata["accuracy"]["quantised"] > 0.9

@@ -9,7 +9,8 @@ import idx
 from model import cli, train, training
 from model.layers import Dense
 from model.network import Network
-from model.training import Recipe, fit
+from model.recipe import Recipe
+from model.training import fit
 
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.integers(0, 256, (40, 4, 4, 1)).astype(np.uint8), RNG.integers(0, 3, 40)

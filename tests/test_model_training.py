@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.augment import Affine
+from model.augment import Affine, Elastic
 from model.layers import Conv, Dense, Pool, ReLU, Sigmoid
 from model.losses import cross_entropy
-from model.nets import NETS
 from model.network import CHUNK, Network
-from model.optim import Average, Momentum, cosine
-from model.training import Recipe, Workers, fit
+from model.recipe import Recipe
+from model.training import fit
+from model.workers import Workers
 
 
 def data(count=150, shape=(10, 9, 1), classes=3, seed=0):
@@ -45,9 +45,11 @@ def test_learns():
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "rmse"])
+@pytest.mark.parametrize("elastic", [None, Elastic(1, 2)])
 @pytest.mark.parametrize("augment", [None, Affine(10, 0.1, 0.1, 1)])
-def test_result_does_not_depend_on_threads(loss, augment):
-    nets = [trained(threads, loss=loss, augment=augment)[0].vector for threads in (1, 2, 3, 7)]
+def test_result_does_not_depend_on_threads(loss, augment, elastic):
+    moves = {"augment": augment, "elastic": elastic}
+    nets = [trained(threads, loss=loss, **moves)[0].vector for threads in (1, 2, 3, 7)]
     for other in nets[1:]:
         np.testing.assert_array_equal(nets[0], other)
 
@@ -106,92 +108,6 @@ def test_number_of_threads_is_checked(threads):
 def test_a_loss_that_is_no_number_ends_training():
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="loss is"):
         trained(rate=1e38, epochs=50, clip=1e38)
-
-
-def test_momentum():
-    vector = np.array([1.0, 2.0])
-    optimiser = Momentum(vector, 0.5)
-    optimiser.step(np.array([1.0, -1.0]), 0.1)
-    np.testing.assert_allclose(vector, [0.9, 2.1])
-    optimiser.step(np.array([1.0, 0.0]), 0.2)
-    np.testing.assert_allclose(vector, [0.9 - 0.05 - 0.2, 2.1 + 0.05])
-    optimiser = Momentum(np.zeros(2), 0, clip=0.5)
-    optimiser.step(np.array([3.0, 4.0]), 1)
-    np.testing.assert_allclose(optimiser.vector, [-0.3, -0.4])
-    optimiser.step(np.zeros(2), 1)
-    np.testing.assert_allclose(optimiser.vector, [-0.3, -0.4])
-
-
-def test_average_starts_at_once_and_forgets():
-    average = Average(np.array([100.0]), 0.9)
-    for _ in range(300):
-        average.update(np.array([1.0]))
-    assert average.mean == pytest.approx([1.0])
-
-
-@given(steps=st.integers(1, 200), warmup=st.floats(0, 0.5))
-@settings(deadline=None)
-def test_cosine(steps, warmup):
-    rates = [cosine(step, steps, warmup) for step in range(steps)]
-    assert all(0 <= rate <= 1 for rate in rates)
-    top = int(np.argmax(rates))
-    assert rates[: top + 1] == sorted(rates[: top + 1])
-    assert rates[top:] == sorted(rates[top:], reverse=True)
-    if steps > 20:
-        assert max(rates) > 0.9 and rates[-1] < 0.1
-
-
-def bilinear(image, y, x):
-    """The value between pixels; zero outside."""
-    height, width, channels = image.shape
-    total = np.zeros(channels)
-    for row in (int(np.floor(y)), int(np.floor(y)) + 1):
-        for column in (int(np.floor(x)), int(np.floor(x)) + 1):
-            if 0 <= row < height and 0 <= column < width:
-                total += image[row, column] * (1 - abs(y - row)) * (1 - abs(x - column))
-    return total
-
-
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    shape=st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 3)),
-)
-@settings(max_examples=40, deadline=None)
-def test_moved_images_against_loops(seed, shape):
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (3, *shape)).astype(np.uint8)
-    maps = Affine(30, 0.5, 0.5, 3).draw(rng, 3)
-    moved = Affine.apply(images, maps)
-    assert moved.shape == images.shape and moved.dtype == np.uint8
-    centre = (np.array(shape[:2]) - 1) / 2
-    for image, matrix, result in zip(images, maps.astype(float), moved):
-        for row, column in np.ndindex(shape[:2]):
-            y, x = matrix @ [row - centre[0], column - centre[1], 1] + centre
-            assert np.abs(result[row, column] - bilinear(image, y, x)).max() < 0.51
-
-
-def test_unmoved_images_stay_the_same():
-    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype(np.uint8)
-    still = Affine(0, 0, 0, 0)
-    np.testing.assert_array_equal(still.apply(images, still.draw(np.random.default_rng(0), 4)), images)
-
-
-def test_maps_move_by_as_much_as_they_say():
-    rng = np.random.default_rng(0)
-    turned = Affine(rotation=20, scale=0, shear=0, shift=0).draw(rng, 500)
-    angles = np.degrees(np.arctan2(turned[:, 0, 1], turned[:, 0, 0]))
-    assert 19 < np.abs(angles).max() <= 20.001
-    np.testing.assert_allclose(np.linalg.det(turned[:, :, :2]), 1, atol=1e-5)
-    shifted = Affine(0, 0, 0, 2.5).draw(rng, 500)
-    assert 2.4 < np.abs(shifted[:, :, 2]).max() <= 2.5
-
-
-@pytest.mark.parametrize("name", NETS)
-def test_shipped_descriptions(name):
-    network = Network(NETS[name].layers(10), (28, 28, 1), np.random.default_rng(0))
-    assert network.params == 5142 and network.macs == 242_560 and network.out_shape == (1, 1, 10)
-    other = Network(NETS[name].layers(7), (20, 24, 3), np.random.default_rng(0))
-    assert other.out_shape == (1, 1, 7)
 
 
 def test_gradient_of_a_batch_is_the_sum_of_its_chunks():

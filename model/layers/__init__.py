@@ -15,6 +15,7 @@ from model.layers.softmax import Softmax
 from model.layers.table import TableSpec
 
 __all__ = [
+    "LAYERS",
     "SPECS",
     "BatchNorm",
     "Conv",
@@ -41,6 +42,26 @@ __all__ = [
     "TableSpec",
     "Tanh",
 ]
+
+LAYERS = {
+    "grey": Grey,
+    "reduce": Reduce,
+    "conv": Conv,
+    "depthwise": Depthwise,
+    "pool": Pool,
+    "dense": Dense,
+    "batchnorm": BatchNorm,
+    "residual": Residual,
+    "relu": ReLU,
+    "leaky_relu": LeakyReLU,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+    "identity": Identity,
+    "dropout": Dropout,
+    "softmax": Softmax,
+}
+"""Every kind of float layer, by the name that descriptions of nets use; but for `Function`, whose code is the
+user's and is given in Python."""
 
 SPECS = {
     spec.kind: spec

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from model.correlation import Correlation
-from model.geometry import Geometry, Shape, whole
+from model.geometry import Geometry, Padding, Shape, Size, whole
 from model.layer import held
 from model.spec import WeightedSpec
 from model.weighted import Weighted
@@ -116,7 +116,15 @@ class Conv(Weighted):
     spec = ConvSpec
 
     def __init__(
-        self, channels: int, kernel, stride=1, padding="valid", *, dilation=1, groups=1, bias="channel"
+        self,
+        channels: int,
+        kernel: Size,
+        stride: Size = 1,
+        padding: Padding = "valid",
+        *,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: str | None = "channel",
     ):
         super().__init__(channels)
         if bias not in ("channel", "pixel", None):
@@ -187,7 +195,16 @@ class Depthwise(Conv):
         Output channels for each input channel.
     """
 
-    def __init__(self, kernel, stride=1, padding="valid", *, multiplier=1, dilation=1, bias="channel"):
+    def __init__(
+        self,
+        kernel: Size,
+        stride: Size = 1,
+        padding: Padding = "valid",
+        *,
+        multiplier: int = 1,
+        dilation: Size = 1,
+        bias: str | None = "channel",
+    ):
         super().__init__(multiplier, kernel, stride, padding, dilation=dilation, bias=bias)
         self.multiplier = multiplier
 

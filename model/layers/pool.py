@@ -10,7 +10,7 @@ import numpy as np
 from model import pooling
 from model.division import reciprocal
 from model.exact import narrowest
-from model.geometry import Geometry, Shape
+from model.geometry import Geometry, Padding, Shape, Size
 from model.layer import Layer, held
 from model.qformat import QFormat
 from model.spec import Spec
@@ -129,7 +129,7 @@ class Pool(Layer):
 
     kind = "pool"
 
-    def __init__(self, mode: str, kernel, stride=None, padding="valid"):
+    def __init__(self, mode: str, kernel: Size, stride: Size | None = None, padding: Padding = "valid"):
         if mode not in MODES:
             raise ValueError(f"pooling is one of {', '.join(MODES)}, not {mode!r}")
         self.mode, self.window = mode, (kernel, kernel if stride is None else stride, padding)

@@ -10,7 +10,7 @@ from math import floor, lcm
 import numpy as np
 
 from model.correlation import Correlation
-from model.geometry import Geometry, Shape, whole
+from model.geometry import Geometry, Padding, Shape, Size, pair, whole
 from model.prepare import Prepare, PrepareSpec, weighed_range
 from model.qformat import QFormat
 
@@ -107,13 +107,22 @@ class Reduce(Prepare):
 
     kind = "reduce"
 
-    def __init__(self, kernel, stride=None, padding="valid", *, convolve: bool = False):
+    def __init__(
+        self,
+        kernel: Size | list[list[int | float | Fraction]],
+        stride: Size | None = None,
+        padding: Padding = "valid",
+        *,
+        convolve: bool = False,
+    ):
         try:
             if np.ndim(kernel) == 2:
                 self.weights, self.divisor = fractions_of(kernel)
             else:
-                size = Geometry(np.broadcast_to(kernel, 2)).kernel
-                self.weights, self.divisor = np.ones(size, int), int(size[0] * size[1])
+                size = pair(kernel, "kernel")
+                if min(size) < 1 or size[0] * size[1] > MAX_DIVISOR:
+                    raise ValueError
+                self.weights, self.divisor = np.ones(size, int), size[0] * size[1]
         except (TypeError, ValueError, OverflowError):
             raise ValueError(
                 f"a reduction has a size, or rows of equally many weights, not {kernel!r}"

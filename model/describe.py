@@ -1,0 +1,218 @@
+"""``python -m model.describe``: a net's layers with their shapes, parameters, multiplications and formats."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from model import artifact, cli, dataset, nets
+from model.chain import flow
+from model.files import check_writable
+from model.geometry import Shape
+from model.layer import Layer
+from model.network import Network
+from model.qnetwork import QNetwork
+from model.spec import Spec
+
+SHAPE, CLASSES = (28, 28, 1), 10
+"""Of MNIST."""
+MAX_SIDE, MAX_CLASSES = 4096, 65536
+EXAMPLES = """\
+examples:
+  python -m model.describe lenet                          a shipped net, its formats included
+  python -m model.describe my_net.toml                    one of your own, for images like MNIST's
+  python -m model.describe my_net.toml --shape 20x24x3 --classes 7
+  python -m model.describe my_net.toml --data my_images/  for the images in a folder of IDX files
+  python -m model.describe build/my_net.npz               what training made of it
+
+python -m model.train my_net.toml trains it; docs/nets.md says how such a file is written.
+"""
+
+
+def main(argv: list[str]) -> None:
+    """Run the command."""
+    options = parse(argv)
+    if options.net in nets.NETS or Path(options.net).suffix in nets.READERS:
+        result = of_net(nets.load(options.net), *asked(options))
+    elif options.data or options.shape or options.classes:
+        raise ValueError(
+            f"{options.net}: a trained net has a shape and classes; leave out what asks for others"
+        )
+    else:
+        result = of_artifact(artifact.load(options.net))
+    cli.write_json(options.json, result)
+    show(result)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command's options."""
+    parser = cli.Parser(prog="python -m model.describe", description=__doc__, epilog=EXAMPLES)
+    parser.add_argument(
+        "net",
+        metavar="NET",
+        help=f"{', '.join(nets.NETS)}, a description's .toml or .py file, or an artifact",
+    )
+    images = parser.add_mutually_exclusive_group()
+    images.add_argument("--data", metavar="DIR", help="for the images in a folder of IDX files")
+    images.add_argument("--shape", type=shape, metavar="HxWxC", help="for images of this size (28x28x1)")
+    parser.add_argument("--classes", type=count, metavar="N", help="of such images (10)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    options = parser.parse_args(argv)
+    if options.data and options.classes:
+        parser.error("argument --classes: the folder of --data says how many there are")
+    check_writable(options.json)
+    return options
+
+
+def shape(text: str) -> Shape:
+    """Height, width and channels."""
+    numbers = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})(?:x([1-9][0-9]{0,3}))?", text)
+    if not numbers or max(map(int, numbers.groups("1"))) > MAX_SIDE:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no shape like 28x28x1, of numbers from 1 to {MAX_SIDE}"
+        )
+    return tuple(map(int, numbers.groups("1")))
+
+
+def count(text: str) -> int:
+    """A number of classes."""
+    if not re.fullmatch("[1-9][0-9]{0,4}", text) or int(text) > MAX_CLASSES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MAX_CLASSES}")
+    return int(text)
+
+
+def asked(options: argparse.Namespace) -> tuple[Shape, int]:
+    """Shape and classes of the images that a net is described for."""
+    if options.data:
+        data = dataset.load(options.data)
+        return data.in_shape, data.classes
+    return options.shape or SHAPE, options.classes or CLASSES
+
+
+def of_net(net: nets.Net, in_shape: Shape, classes: int) -> dict:
+    """What is to be said of a net's description, and of its integers if it ships trained for such images."""
+    network = net.network(in_shape, classes, np.random.default_rng(0))
+    result = {
+        **summary(net.name, network),
+        "layers": rows(network),
+        "recipe": dataclasses.asdict(net.recipe),
+        "quantise": {
+            "weights": dataclasses.asdict(net.weights),
+            "activations": dataclasses.asdict(net.activations),
+        },
+    }
+    if net is nets.NETS.get(net.name) and net.name in artifact.names():
+        trained = of_artifact(artifact.load(net.name))
+        if (trained["in_shape"], trained["classes"]) == (result["in_shape"], result["classes"]):
+            formats = {layer["name"]: layer for layer in trained["layers"]}
+            result["layers"] = [{**formats.get(layer["name"], {}), **layer} for layer in result["layers"]]
+            result["accuracy"] = trained["accuracy"]
+    return result
+
+
+def of_artifact(net: QNetwork) -> dict:
+    """What is to be said of a trained net in integers."""
+    layers = rows(net)
+    for layer, (spec, _) in zip(layers, flow(net.specs)):
+        layer["values"] = str(spec.dst)
+        if hasattr(spec, "weight_format"):
+            layer["weights"] = str(spec.weight_format)
+    return {**summary(net.name, net), "layers": layers, "accuracy": net.metadata.get("accuracy")}
+
+
+def rows(net: Network | QNetwork) -> list[dict]:
+    """Each layer's figures, in the order of the data; an addition's are without its branches'."""
+    layers = net.layers if isinstance(net, Network) else net.specs
+    return [
+        {
+            "name": layer.name,
+            "kind": layer.kind,
+            "branch": branch,
+            "out_shape": list(layer.out_shape),
+            "params": 0 if layer.branches else params_of(layer),
+            "macs": 0 if layer.branches else layer.macs,
+        }
+        for layer, branch in flow(layers)
+    ]
+
+
+def params_of(layer: Layer | Spec) -> int:
+    """Trained numbers of a layer in floats or integers."""
+    return layer.params if isinstance(layer, Spec) else sum(array.size for array in layer.params.values())
+
+
+def summary(name: str, net: Network | QNetwork) -> dict:
+    """The figures of a whole net."""
+    return {
+        "net": name,
+        "in_shape": list(net.in_shape),
+        "classes": int(np.prod(net.out_shape)),
+        "params": net.params,
+        "macs": net.macs,
+    }
+
+
+def show(result: dict) -> None:
+    """Print a net's layers as a table, and what else there is to know."""
+    layers = result["layers"]
+    columns = [
+        ("layer", "left", lambda layer: layer["name"]),
+        (
+            "kind",
+            "left",
+            lambda layer: f"{layer['kind']} ({layer['branch']})" if layer["branch"] else layer["kind"],
+        ),
+        ("output", "left", lambda layer: dataset.by(layer["out_shape"])),
+        ("parameters", "right", lambda layer: f"{layer['params']:,}"),
+        ("MACs", "right", lambda layer: f"{layer['macs']:,}"),
+        ("weights", "left", lambda layer: layer.get("weights", "")),
+        ("values", "left", lambda layer: layer.get("values", "")),
+    ]
+    if not any("values" in layer for layer in layers):
+        del columns[5:]
+    title = f"{result['net']}: images of {dataset.by(result['in_shape'])} to {result['classes']} classes"
+    table = Table(title=title, show_footer=True)
+    footers = {"layer": "all", "parameters": f"{result['params']:,}", "MACs": f"{result['macs']:,}"}
+    for name, justify, _ in columns:
+        table.add_column(name, justify=justify, footer=footers.get(name, ""))
+    for layer in layers:
+        table.add_row(*(text(layer) for _, _, text in columns))
+    console = cli.console()
+    console.print(table)
+    for line in notes(result):
+        console.print(line, soft_wrap=True)
+
+
+def notes(result: dict) -> list[str]:
+    """What stands below the table."""
+    lines = []
+    if "recipe" in result:
+        lines.append(f"recipe: {words(result['recipe'])}")
+        bits = (f"{what} {bits_of(widths)}" for what, widths in result["quantise"].items())
+        lines.append(f"bits: {', '.join(bits)}")
+    if accuracy := result.get("accuracy"):
+        lines.append(
+            f"trained: {accuracy['quantised']:.2%} of {accuracy['images']:,} test images right in integers"
+        )
+    return lines
+
+
+def words(table: dict) -> str:
+    """A table's items in one line, but for those that are None."""
+    texts = {key: f"({words(value)})" if isinstance(value, dict) else value for key, value in table.items()}
+    return ", ".join(f"{key} {text}" for key, text in texts.items() if text is not None)
+
+
+def bits_of(widths: dict) -> str:
+    """Widths as they are written."""
+    return ",".join([str(widths["default"]), *(f"{name}={bits}" for name, bits in widths["layers"].items())])
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
