@@ -136,6 +136,11 @@ class Rounded(Layer):
         self.params = inner.params
 
     @property
+    def bounds(self) -> QFormat | None:
+        """The format at whose ends values are cut off."""
+        return self.formats.dst
+
+    @property
     def out_shape(self):
         return self.inner.out_shape
 
@@ -268,6 +273,10 @@ class FakeTable(Rounded):
         exact = np.floor(values * 2.0**dst.frac + 0.5)
         self.within = (dst.min <= exact) & (exact <= dst.max)
         self.taken = Rounded(inner, Formats(index))
+
+    @property
+    def bounds(self):
+        return self.formats.index
 
     def forward(self, x, cache):
         x = self.taken.rounded(x, cache)
