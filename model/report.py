@@ -15,6 +15,7 @@ from model.layer import Layer
 from model.layers import Residual
 from model.network import CHUNK, PIXELS, Network
 
+DESCRIPTION = "What quantisation did to a trained net, layer by layer."
 EXAMPLES = """\
 examples:
   python -m model.report build/lenet.npz
@@ -27,9 +28,7 @@ the integers and the floats of the same parameters, and counts against their pow
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    parser = cli.Parser(
-        prog="python -m model.report", description=__doc__.partition(": ")[2], epilog=EXAMPLES
-    )
+    parser = cli.Parser(prog="python -m model.report", description=DESCRIPTION, epilog=EXAMPLES)
     parser.add_argument("net", metavar="NET", help="a shipped net's name, or the file that training wrote")
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
     options = parser.parse_args(argv)
@@ -43,26 +42,16 @@ def main(argv: list[str]) -> None:
 def table(layers: list[dict]) -> Table:
     """The report as a table."""
     result = Table(title="quantisation")
-    for column in (
-        "layer",
-        "weights",
-        "scales",
-        "weights' SNR",
-        "values",
-        "range",
-        "saturated",
-        "values' SNR",
-    ):
-        result.add_column(column, justify="right" if "SNR" in column else "left")
+    for column in ("layer", "weights", "steps", "SNR", "values", "least", "most", "cut off", "SNR"):
+        result.add_column(column, no_wrap=True)
     for row in layers:
-        low, high = row["range"]
         result.add_row(
             row["layer"],
             row.get("weights", ""),
-            row.get("scales", ""),
+            row.get("steps", ""),
             decibels(row.get("weights_snr")),
             row["values"],
-            f"{low:.3g} .. {high:.3g}",
+            *(f"{end:.3g}" for end in row["range"]),
             f"{row['saturated']:.2%}",
             decibels(row["values_snr"]),
         )
@@ -91,7 +80,7 @@ def report(network: Network, images: np.ndarray) -> list[dict]:
         ``range`` (smallest and largest value of the floats), ``saturated`` (share of the values that a
         format cuts off: of a table those at its index; what an unsigned one does below zero is a ReLU's
         work), ``values_snr`` (dB; None without noise); of layers with weights also ``weights`` (bits),
-        ``scales`` and ``weights_snr``.
+        ``steps`` and ``weights_snr``.
     """
     meters = {layer.name: Meter(layer) for layer in rounding(network.layers)}
     floats = latent(network)
@@ -171,7 +160,7 @@ class Meter:
             steps = sorted({shift - formats.grid.frac for shift in formats.grid.shifts})
             row |= {
                 "weights": f"{formats.grid.bits} bits",
-                "scales": " to ".join(f"2**{step}" for step in dict.fromkeys((steps[0], steps[-1]))),
+                "steps": " .. ".join(f"2**{step}" for step in dict.fromkeys((steps[0], steps[-1]))),
                 "weights_snr": snr(float((weights**2).sum()), float((noise**2).sum())),
             }
         return row

@@ -190,7 +190,7 @@ def write_pictures(
 
 
 def judged(net: QNetwork, network: Network, fakes: Network, data: Dataset) -> QNetwork:
-    """The net with its accuracy on the test images in its metadata, and the float and fake-quantised net's."""
+    """The net with its accuracy on the test images in its metadata, and that of its float and fake nets."""
     images, labels = data.test_images, data.test_labels
     right = [int(np.count_nonzero(other.classify(images) == labels)) for other in (network, fakes, net)]
     correct = right[-1]
