@@ -17,8 +17,10 @@ from model.layer import every, scratch
 
 SMALL = 10**6
 """Up to so many products of two numbers BLAS multiplies matrices as they lie, and does not pack them first."""
-LANES = 64
+LANES = 32
 """Columns that BLAS likes to do together."""
+DEEP = 64
+"""Numbers a window from which it pays to turn the derivatives' matrices for BLAS."""
 
 
 class Phase(NamedTuple):
@@ -89,8 +91,11 @@ class Correlation:
     def gradients(self, dy: np.ndarray, cache: dict) -> tuple[np.ndarray, np.ndarray]:
         """The derivatives by the weights and by the bias from that by the sums, for the last `forward`."""
         slopes = self.grouped(dy).swapaxes(2, 3)
+        if cache["windows"][0].shape[2] >= DEEP:
+            slopes = scratch(cache, "slopes", slopes.shape, dy.dtype)
+            slopes[...] = self.grouped(dy).swapaxes(2, 3)
         lines = sum(
-            np.matmul(windows, slopes[:, phase.output]).sum(axis=1)
+            multiply_sum(windows, slopes[:, phase.output])
             for phase, windows in zip(self.phases, cache["windows"])
         )
         lines = lines.swapaxes(0, 1).reshape(self.geometry.kernel[0], -1, self.kernels)
@@ -259,8 +264,21 @@ def stretches(rows: np.ndarray, first: int, step: int, size: int, count: int) ->
 
 def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Products of stacks of matrices, ``out = a @ b``, in strips of columns that make small ones of them."""
-    height, depth = a.shape[-2:]
-    width = max(SMALL // (height * depth) // LANES, 1) * LANES
+    width = strip(a.shape[-2] * a.shape[-1])
     for start in range(0, b.shape[-1], width):
-        strip = ..., slice(start, start + width)
-        np.matmul(a, b[strip], out=out[strip])
+        part = ..., slice(start, start + width)
+        np.matmul(a, b[part], out=out[part])
+
+
+def multiply_sum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Sums of stacks of products, ``(a @ b).sum(axis=1)``, likewise in strips of what the products sum."""
+    width = strip(a.shape[-2] * b.shape[-1])
+    return sum(
+        np.matmul(a[..., start : start + width], b[..., start : start + width, :]).sum(axis=1)
+        for start in range(0, a.shape[-1], width)
+    )
+
+
+def strip(area: int) -> int:
+    """How wide a matrix may be that multiplies one of so many numbers."""
+    return max(SMALL // area // LANES, 1) * LANES
