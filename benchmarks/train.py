@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from model import cli
@@ -59,7 +57,7 @@ def main(argv: list[str]) -> None:
                 progress.update(task, note=f"{name}, batch {batch}")
                 rows.append(measure(name, batch, options))
                 progress.advance(task)
-    Console().print(table(rows))
+    cli.console().print(table(rows))
     cli.write_json(options.json, {"rows": rows})
 
 
@@ -87,7 +85,9 @@ def scaling(name: str, batch: int, options) -> dict:
     with Workers.of(network, 1) as one, Workers.of(network, 2) as two:
         steps = {count: stepper(network, images, labels, workers) for count, workers in ((1, one), (2, two))}
         seconds = interleaved(steps, options.rounds)
-    return row(name, batch, 2, "convgate, 1 thread", seconds[2], seconds[1])
+    # Of the fastest rounds: where another program has one of two cores, threads show nothing.
+    best = {count: np.sort(values)[: -(-len(values) // 10)] for count, values in seconds.items()}
+    return row(name, batch, 2, "ours, 1 thread", best[2], best[1])
 
 
 def against_pytorch(name: str, batch: int, options) -> dict:
@@ -97,7 +97,7 @@ def against_pytorch(name: str, batch: int, options) -> dict:
     network, images, labels = problem(name, batch)
     twins = {layout: Twin(network, images, labels, layout) for layout in LAYOUTS}
     if options.compile:
-        twins |= {f"{layout}, compiled": Twin(network, images, labels, layout, True) for layout in LAYOUTS}
+        twins |= {f"{layout} compiled": Twin(network, images, labels, layout, True) for layout in LAYOUTS}
     for way, twin in twins.items():
         check(network, images, labels, twin.gradient(), f"{name} in PyTorch ({way})")
     with Workers.of(network, options.threads) as workers:
@@ -106,7 +106,7 @@ def against_pytorch(name: str, batch: int, options) -> dict:
         seconds = interleaved(steps, options.rounds)
     ours = seconds.pop("ours")
     best = min(seconds, key=lambda way: np.median(seconds[way]))
-    return row(name, batch, options.threads, f"PyTorch, {best}", ours, seconds[best])
+    return row(name, batch, options.threads, f"torch {best}", ours, seconds[best])
 
 
 def check(network: Network, images, labels, other: tuple[float, np.ndarray], what: str) -> None:
@@ -148,7 +148,7 @@ def row(name: str, batch: int, threads: int, other: str, ours: np.ndarray, their
 
 def table(rows: list[dict]) -> Table:
     """The rows to read."""
-    table = Table("net", "batch", "threads", "images/s", "against", "images/s", "ratio", "quartiles")
+    table = Table("net", "batch", "img/s", "against", "img/s", "ratio", "quartiles")
     for column in table.columns:
         column.no_wrap = True
         column.justify = "left" if column.header in ("net", "against") else "right"
@@ -156,12 +156,11 @@ def table(rows: list[dict]) -> Table:
         table.add_row(
             line["net"],
             str(line["batch"]),
-            str(line["threads"]),
             f"{line['images_per_second']:,}",
             line["against"],
             f"{line['other_images_per_second']:,}",
             f"{line['ratio']:.2f}",
-            "{:.2f} to {:.2f}".format(*line["ratio_quartiles"]),
+            "{:.2f}-{:.2f}".format(*line["ratio_quartiles"]),
         )
     return table
 

@@ -16,11 +16,11 @@ from model.geometry import Geometry, Shape
 from model.layer import every, scratch
 
 SMALL = 10**6
-"""Up to so many products of two numbers BLAS multiplies matrices as they lie, and does not pack them first."""
+"""Products of two numbers up to which BLAS multiplies matrices as they lie, and does not pack them first."""
 LANES = 32
 """Columns that BLAS likes to do together."""
 DEEP = 64
-"""Numbers a window from which it pays to turn the derivatives' matrices for BLAS."""
+"""Numbers of a window from which it pays to turn the derivatives' matrices: BLAS likes rows best."""
 
 
 class Phase(NamedTuple):
