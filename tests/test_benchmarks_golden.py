@@ -9,7 +9,7 @@ from model import artifact, cli
 
 def test_another_answer_is_no_comparison(monkeypatch):
     monkeypatch.setattr(golden.reference, "logits", lambda net, images: net.logits(images) + 1)
-    with pytest.raises(cli.Failure, match="lenet.*other logits"):
+    with pytest.raises(cli.Failure, match=r"lenet.*other logits"):
         golden.compare(artifact.load("lenet"), np.zeros((2, 28, 28, 1), np.uint8), 1)
 
 
