@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from model import cli
-from model.layers import Conv, Dense, Pool, ReLU
 from model.losses import LOSSES
 from model.nets import NETS
 from model.network import Network
 from model.optim import Momentum
-from model.training import Recipe, Workers, batch_gradient
+from model.recipe import Recipe
+from model.training import batch_gradient
+from model.workers import Workers
 
 SHAPE, CLASSES = (28, 28, 1), 10
 RATE, MOMENTUM = 0.01, 0.9
@@ -32,28 +33,10 @@ EXAMPLES = """examples:
 """
 
 
-def pyramid(*channels: int):
-    """3 x 3 kernels that keep the image's size, each followed by a maximum of 2 x 2 pixels and a ReLU."""
-
-    def layers(classes: int) -> list:
-        stages = [[Conv(count, 3, 1, "same"), Pool("max", 2), ReLU()] for count in channels]
-        return [*sum(stages, []), Dense(classes)]
-
-    return layers
-
-
-LAYERS = {
-    "lecture": NETS["lecture"].layers,
-    "lenet": NETS["lenet"].layers,
-    "tiny": pyramid(4, 8, 16),
-    "large": pyramid(16, 32, 32),
-}
-
-
 def main(argv: list[str]) -> None:
     """The command."""
     parser = cli.Parser(prog="python -m benchmarks.train", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("--net", nargs="+", choices=LAYERS, default=list(LAYERS), help="(all)")
+    parser.add_argument("--net", nargs="+", choices=NETS, default=list(NETS), help="(all)")
     parser.add_argument("--batch", nargs="+", type=int, default=[128, 64], metavar="N", help="(128 64)")
     parser.add_argument("--threads", type=int, default=1, help="of both, where they are compared (1)")
     parser.add_argument("--rounds", type=int, default=100, help="turns of each contestant (100)")
@@ -83,7 +66,7 @@ def main(argv: list[str]) -> None:
 def problem(name: str, batch: int) -> tuple[Network, np.ndarray, np.ndarray]:
     """A new net, and images and labels to learn: noise, as the speed does not depend on them."""
     rng = np.random.default_rng(0)
-    network = Network(LAYERS[name](CLASSES), SHAPE, rng)
+    network = NETS[name].network(SHAPE, CLASSES, rng)
     return network, rng.integers(0, 256, (batch, *SHAPE), np.uint8), rng.integers(0, CLASSES, batch)
 
 

@@ -11,14 +11,13 @@ from model import qchain
 from model.exact import narrowest
 from model.geometry import Shape
 from model.layer import held
+from model.network import chunk_of
 from model.qformat import QFormat
 from model.spec import Spec
 from model.workers import Workers
 
-STEP, MOST = 32, 96
-"""Images that go through the layers together, a multiple of the first and no more than the second."""
-VALUES = 400_000
-"""Of a layer's output for these images, if they are to stay in the cache."""
+MOST = 96
+"""Images that go through the layers together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +134,7 @@ class QNetwork:
     def chunk(self) -> int:
         """Images that go through the layers together."""
         largest = max(int(np.prod(spec.out_shape)) for spec in qchain.walk(self.specs))
-        return min(max(VALUES // (STEP * largest), 1) * STEP, MOST)
+        return chunk_of(largest, MOST)
 
     def new_caches(self) -> list[dict]:
         """Working memory of one thread: a dict for each layer, and one for the images."""

@@ -248,7 +248,7 @@ def batch_gradient(
         x = moves.apply(images[chunk], chunk) if moves else images[chunk]
         return network.gradient(x, labels[chunk], LOSSES[recipe.loss], caches, (step, chunk.start))
 
-    losses, correct, gradients = zip(*workers.map(task, len(images)))
+    losses, correct, gradients = zip(*workers.map(task, len(images), network.chunk))
     loss, gradient = sum(losses), sum(gradients) / len(images)
     if recipe.penalty:
         penalty, slope = recipe.penalty(network.vector[network.weights])
@@ -263,4 +263,4 @@ def accuracy(network: Network, images: np.ndarray, labels: np.ndarray, workers: 
     def correct(chunk, caches):
         return np.count_nonzero(network.outputs(images[chunk], caches).argmax(axis=1) == labels[chunk])
 
-    return int(sum(workers.map(correct, len(images)))) / len(images)
+    return int(sum(workers.map(correct, len(images), network.chunk))) / len(images)

@@ -46,7 +46,11 @@ class Workers:
             yield workers
 
     def map(self, task: Callable, images: int, chunk: int = CHUNK) -> list:
-        """``task(slice, caches)`` for each `chunk` of so many images, the results in order."""
+        """``task(slice, caches)`` for each chunk of images, the results in order.
+
+        A chunk has `chunk` images, or half of all if these are fewer, so that a second thread finds work.
+        """
+        chunk = min(chunk, max(-(-images // 2), CHUNK))
         chunks = [slice(start, min(start + chunk, images)) for start in range(0, images, chunk)]
         threads = len(self.caches)
 
