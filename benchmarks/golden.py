@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from model import artifact, cli, dataset
 from model.qnetwork import QNetwork
@@ -19,6 +20,8 @@ BATCHES = (1, 8, 32, 128, 512, 2048)
 """Images that onnxruntime is given at once; the quickest counts."""
 PLAIN = 200
 """Images that the plain int64 layers are measured with."""
+SIDE = 512
+"""Of the square matrices whose product shows the rate of BLAS."""
 EXAMPLES = """examples:
   python -m benchmarks.golden                        every shipped net
   python -m benchmarks.golden --net lenet --rounds 50
@@ -54,7 +57,7 @@ def main(argv: list[str]) -> None:
 
 
 def compare(net: QNetwork, images: np.ndarray, rounds: int) -> list[dict]:
-    """A net's rows: against the plain int64 layers and against onnxruntime, all on one thread.
+    """A net's rows: against the plain int64 layers, onnxruntime, and its products alone, all on one thread.
 
     Raises
     ------
@@ -66,19 +69,21 @@ def compare(net: QNetwork, images: np.ndarray, rounds: int) -> list[dict]:
         raise cli.Failure(f"net {net.name!r}: the plain int64 layers give other logits")
     theirs, batch = quickest(net, images)
     agreeing = int(np.count_nonzero(theirs(images).argmax(axis=1) == net.classify(images)))
-    seconds = interleaved(
-        {
-            "ours": (net.classify, images),
-            "plain int64": (lambda some: reference.logits(net, some), few),
-            "onnxruntime QDQ int8": (theirs, images),
-        },
-        rounds,
-    )
+    square = np.random.default_rng(0).random((SIDE, SIDE), np.float32)
+    contestants = {
+        "ours": (lambda: net.classify(images), len(images)),
+        "plain int64": (lambda: reference.logits(net, few), len(few)),
+        "onnxruntime QDQ int8": (lambda: theirs(images), len(images)),
+        # As many images as have so many products.
+        "its products in BLAS": (lambda: square @ square, SIDE**3 / net.macs),
+    }
+    with threadpool_limits(1):
+        seconds = interleaved(contestants, rounds)
     ours = seconds.pop("ours")
-    rows = [row(net, other, ours, each) for other, each in seconds.items()]
-    rows[0] |= {"agreeing": len(few), "images": len(few)}
-    rows[1] |= {"agreeing": agreeing, "images": len(images), "batch": batch}
-    return rows
+    rows = {other: row(net, other, ours, each) for other, each in seconds.items()}
+    rows["plain int64"]["same_class"] = [len(few), len(few)]
+    rows["onnxruntime QDQ int8"] |= {"same_class": [agreeing, len(images)], "batch": batch}
+    return list(rows.values())
 
 
 def quickest(net: QNetwork, images: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
@@ -102,20 +107,29 @@ def quickest(net: QNetwork, images: np.ndarray) -> tuple[Callable[[np.ndarray], 
         return logits
 
     some = images[: max(BATCHES)]
-    seconds = interleaved({batch: (at(batch), some) for batch in BATCHES}, 3)
+    seconds = interleaved({batch: (partial(at(batch), some), len(some)) for batch in BATCHES}, 3)
     best = min(BATCHES, key=lambda batch: seconds[batch].min())
     return at(best), best
 
 
 def interleaved(contestants: dict, rounds: int) -> dict:
-    """Seconds an image of each contestant in each round, after a round that does not count."""
-    seconds = {key: [] for key in contestants}
+    """CPU seconds an image of each contestant in each round, after a round that does not count.
+
+    What else the machine does takes its share of the time, but less of the CPU's seconds.
+
+    Parameters
+    ----------
+    contestants : dict
+        By name what to call, and for how many images that counts.
+    rounds : int
+    """
+    seconds = {name: [] for name in contestants}
     for _ in range(rounds + 1):
-        for key, (work, images) in contestants.items():
+        for name, (work, images) in contestants.items():
             begin = time.process_time()
-            work(images)
-            seconds[key].append((time.process_time() - begin) / len(images))
-    return {key: np.array(values[1:]) for key, values in seconds.items()}
+            work()
+            seconds[name].append((time.process_time() - begin) / images)
+    return {name: np.array(values[1:]) for name, values in seconds.items()}
 
 
 def row(net: QNetwork, other: str, ours: np.ndarray, theirs: np.ndarray) -> dict:
@@ -149,7 +163,7 @@ def table(rows: list[dict]) -> Table:
             f"{line['ratio']:.2f}",
             "{:.2f} to {:.2f}".format(*line["ratio_quartiles"]),
             str(line.get("batch", "")),
-            f"{line['agreeing']:,} of {line['images']:,}",
+            "{:,} of {:,}".format(*line["same_class"]) if "same_class" in line else "",
         )
     return table
 

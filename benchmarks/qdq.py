@@ -8,12 +8,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
-from model.spec import Spec
+from model.spec import Spec, WeightedSpec
 
-OPSET, IR_VERSION = 17, 9
+OPSET, IR_VERSION = 19, 9
 """Of the graph: any onnxruntime since 2023 reads them."""
 FUNCTIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh"}
 """Operators for what our tables hold."""
+INT32 = QFormat(32, 0)
 
 
 def model_of(net: QNetwork) -> onnx.ModelProto:
@@ -35,6 +36,8 @@ def model_of(net: QNetwork) -> onnx.ModelProto:
         value = graph.layer(spec, value)
         if spec is not net.specs[-1]:
             value = graph.quantised(value, spec.dst)
+    if net.out_shape[:2] != (1, 1):
+        value = graph.add("Transpose", [value], perm=[0, 2, 3, 1])
     graph.add("Flatten", [value], "logits")
     kind = helper.np_dtype_to_tensor_dtype(integers(net.input_format).dtype)
     inputs = [helper.make_tensor_value_info("images", kind, ["N", channels, height, width])]
@@ -83,21 +86,15 @@ class Graph:
 
     def layer(self, spec: Spec, value: str) -> str:
         """A layer's real outputs from its real inputs."""
-        if spec.kind in ("conv", "dense") and spec.bias.ndim == 1:
-            zero = integers(spec.weight_format)
-            if spec.kind == "conv":
-                weights, attributes = spec.weights.transpose(3, 2, 0, 1), window(spec)
-                attributes |= {"group": spec.groups, "dilations": spec.dilation}
-            else:
-                # Inputs in the order (C, H, W).
-                split = spec.weights.reshape(*spec.in_shape, -1)
-                weights, attributes = split.transpose(2, 0, 1, 3).reshape(spec.weights.shape), {}
-                value = self.quantised(self.add("Flatten", [value]), spec.src)
-            weights = self.real(self.constant(weights.astype(zero.dtype)), spec.weight_format)
-            frac = spec.src.frac + spec.weight_format.frac
-            bias = self.constant(spec.bias.astype(np.int32))
-            bias = self.add("DequantizeLinear", [bias, self.scale(frac)])
-            return self.add("Conv" if attributes else "Gemm", [value, weights, bias], **attributes)
+        if spec.kind == "conv" and spec.bias.ndim == 1:
+            weights = spec.weights.transpose(3, 2, 0, 1)
+            attributes = window(spec) | {"group": spec.groups, "dilations": spec.dilation}
+            return self.add("Conv", [value, *self.operands(spec, weights, 0)], **attributes)
+        if spec.kind == "dense":
+            # Inputs in the order (C, H, W).
+            weights = spec.weights.reshape(*spec.in_shape, -1).transpose(2, 0, 1, 3)
+            value = self.quantised(self.add("Flatten", [value]), spec.src)
+            return self.add("Gemm", [value, *self.operands(spec, weights.reshape(spec.weights.shape), 1)])
         if spec.kind == "pool" and spec.mode == "max":
             return self.add("MaxPool", [value], **window(spec))
         if spec.kind == "pool" and spec.mode == "avg":
@@ -107,6 +104,24 @@ class Graph:
         if spec.kind == "requant":
             return value
         spec.fail(f"the benchmark knows no ONNX operator for such a {spec.kind!r}")
+
+    def operands(self, spec: WeightedSpec, weights: np.ndarray, axis: int) -> list[str]:
+        """A layer's real weights, here in ONNX's order with the channels along an axis, and its biases."""
+        if not INT32.contains(spec.bias):
+            spec.fail("onnxruntime's biases have 32 bits")
+        q, frac = weights.astype(integers(spec.weight_format).dtype), spec.weight_format.frac
+        return [
+            self.scaled(q, frac, spec.shifts, axis),
+            self.scaled(spec.bias.astype(np.int32), spec.src.frac + frac, spec.shifts, 0),
+        ]
+
+    def scaled(self, q: np.ndarray, frac: int, shifts: np.ndarray, axis: int) -> str:
+        """Real numbers from constant integers, whose scales differ along an axis if there are shifts."""
+        if not shifts.any():
+            shifts, axis = np.array(0), None
+        scales, zeros = np.float32(2.0 ** (shifts - frac)), np.zeros_like(shifts, q.dtype)
+        inputs = [self.constant(array) for array in (q, scales, zeros)]
+        return self.add("DequantizeLinear", inputs, **({} if axis is None else {"axis": axis}))
 
 
 def integers(fmt: QFormat) -> np.ndarray:

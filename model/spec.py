@@ -227,16 +227,22 @@ class WeightedSpec(Spec):
         total = self.requant(self.accumulator).shift
         return [1 << (total - shift - 1) if total > shift else 0 for shift in self.shifts.tolist()]
 
+    @property
+    def reach(self) -> float:
+        """Bound of the integers on the way from a sum's first product to its rounding.
+
+        Shifts of single channels do not count, nor that one goes farther left before saturation: a power of
+        two is exact in floats.
+        """
+        rounded = self.magnitudes + np.array(self.halves, np.float64)
+        left = np.maximum(self.shifts - self.requant(self.accumulator).shift, 0)
+        shifted = np.minimum(self.magnitudes * 2.0**left, self.dst.magnitude)
+        return float(np.maximum(rounded, shifted).max())
+
     @cached_property
     def dtype(self) -> type:
-        """The quickest type in which every partial sum is exact, and the rounding of every sum.
-
-        Shifts of single channels do not count: in floats they are exact.
-        """
-        rounded = float((self.magnitudes + np.array(self.halves, np.float64)).max())
-        left = np.maximum(self.shifts - self.requant(self.accumulator).shift, 0)
-        shifted = float((self.magnitudes * 2.0**left).max())
-        return narrowest(max(rounded, min(shifted, self.dst.magnitude)))
+        """The quickest type in which every partial sum is exact, and the rounding of every sum."""
+        return narrowest(self.reach)
 
     @cached_property
     def operands(self) -> tuple[np.ndarray, np.ndarray]:

@@ -33,28 +33,35 @@ def largest(spec: WeightedSpec) -> int:
     weights = spec.weights.reshape(-1, spec.weights.shape[-1]).T.tolist()
     inputs = max(-spec.src.min, spec.src.max)
     biases = spec.bias.reshape(-1, len(weights)).tolist()
-    sums = max(sum(map(abs, w)) * inputs + abs(b) for row in biases for w, b in zip(weights, row))
-    return sums + half_of(spec)
+    return max(
+        sum(map(abs, w)) * inputs + abs(b) + half_of(spec, channel)
+        for row in biases
+        for channel, (w, b) in enumerate(zip(weights, row))
+    )
 
 
-def half_of(spec: WeightedSpec) -> int:
-    shift = spec.src.frac + spec.weight_format.frac - spec.dst.frac
+def half_of(spec: WeightedSpec, channel: int) -> int:
+    """Half a step of the output, in those of a channel's sums."""
+    shift = spec.src.frac + spec.weight_format.frac - spec.dst.frac - int(spec.shifts[channel])
     return 1 << shift >> 1 if shift > 0 else 0
 
 
 def at(spec: WeightedSpec, target: int, bits: int, shift: int, width: int, drawer: NetDrawer) -> WeightedSpec:
     """The layer with other weights, and one bias that makes the target its `largest` integer.
 
-    Its output has `shift` fraction bits fewer than the sum, and the given width.
+    Its output has `shift` fraction bits fewer than the sum, or so many that no channel moves left, and the
+    given width.
     """
+    shifts = spec.shifts if target <= FLOAT64_EXACT else spec.shifts * 0
     weight_format = QFormat(bits, spec.weight_format.frac)
-    dst = QFormat(width, spec.src.frac + weight_format.frac - shift)
+    frac = spec.src.frac + weight_format.frac - max(shift, int(shifts.max()))
     weights = drawer.values(weight_format, spec.weights.shape)
     bias = np.zeros_like(spec.bias)
-    spec = dataclasses.replace(spec, weights=weights, weight_format=weight_format, bias=bias, dst=dst)
+    fields = dict(weights=weights, weight_format=weight_format, shifts=shifts, dst=QFormat(width, frac))
+    spec = dataclasses.replace(spec, bias=bias, **fields)
     alone = np.abs(weights[..., 0]).sum() * max(-spec.src.min, spec.src.max)
     first = (0,) * bias.ndim
-    bias[first] = (target - half_of(spec) - int(alone)) * drawer.rng.choice([-1, 1])
+    bias[first] = (target - half_of(spec, 0) - int(alone)) * drawer.rng.choice([-1, 1])
     return dataclasses.replace(spec, bias=bias)
 
 
@@ -234,12 +241,12 @@ def refused(make) -> None:
 def test_a_bound_that_forgets_the_half_is_noticed(dtype, limit, monkeypatch):
     def make():
         spec = dense([[-1]], limit - 3, shift=3)
-        assert spec.magnitude < limit <= spec.magnitude + 4
+        assert spec.magnitudes.max() < limit <= spec.magnitudes.max() + 4
         return spec
 
     refused(make)
     assert make().dtype is not dtype
-    monkeypatch.setattr(Requant, "bound", lambda self, magnitude: magnitude)
+    monkeypatch.setattr(WeightedSpec, "reach", property(lambda self: self.magnitudes.max()))
     assert make().dtype is dtype
     with pytest.raises(AssertionError):
         refused(make)
