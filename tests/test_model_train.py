@@ -1,6 +1,7 @@
 """The commands of training and classifying, from the outside."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -146,12 +147,12 @@ def test_interrupted(folder, tmp_path):
     out = tmp_path / "out" / "net.npz"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "lenet", "--data", folder, "--epochs", "99999", "--out", out],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     process.stdout.readline()
     time.sleep(2)
     assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the helper processes get it too
     printed, error = process.communicate(timeout=60)
     assert process.returncode == 130 and error == "error: interrupted\n" and not printed
     assert {path.name for path in tmp_path.glob("out/*")} <= {"net.checkpoint.npz"}
