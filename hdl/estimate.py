@@ -21,7 +21,7 @@ from hdl.device import Device
 from hdl.ecp5 import ECP5
 from hdl.folding import Plan
 from hdl.grey import ExtremesPipe
-from hdl.mac import MacPipe, Sequencer
+from hdl.mac import AlignPipe, MacPipe, Sequencer
 from hdl.memory import Rom
 from hdl.network import Accelerator
 from hdl.pipe import Door, Elastic, tree_latency
@@ -205,6 +205,17 @@ def _(part: MacPipe, device: Device) -> Budget:
     total += Budget(ff=width).times((folding.output_folds - 1) * plan.output_lanes)
     if folding.input_folds > 1:
         total += Budget(lut=width).times(plan.output_lanes)
+    return total
+
+
+@resources.register
+def _(part: AlignPipe, device: Device) -> Budget:
+    if not part.selects:
+        return Budget()
+    total = counter(len(part.folding.shifts)) + Budget(ff=1)
+    for shifts in part.folding.shifts.T:
+        width = part.folding.accumulator.width + int(shifts.max() - shifts.min())
+        total += Budget(lut=width * (len(set(shifts.tolist())) - 1), ff=width)
     return total
 
 

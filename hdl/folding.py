@@ -12,7 +12,7 @@ from model.exact import FLOAT64_EXACT
 from model.files import replacing
 from model.layers.grey import GreySpec
 from model.qchain import walk
-from model.qformat import QFormat, Requant
+from model.qformat import QFormat
 from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
 
@@ -50,9 +50,13 @@ class Folding:
     input_folds, output_folds : int
         Beats of an input vector, and cycles that each beat stays.
     seeded_bias : ndarray of int64, (C_out,) or (H_out, W_out, C_out)
-        The bias and what rounding adds.
+        The bias and what rounding adds; a channel's own half, which its shift takes to the shared one.
     accumulator : QFormat
-        Format of the sums, seeds included.
+        Format of the sums before their channels' shifts, seeds included.
+    aligned : QFormat
+        Format of the sums on the grid that all channels share.
+    shifts : ndarray of int, (groups * output_folds, output_lanes)
+        Shift of each lane in each output beat of a position.
     """
 
     def __init__(self, spec: WeightedSpec, plan: StagePlan):
@@ -66,14 +70,18 @@ class Folding:
         self.spec, self.plan = spec, plan
         self.input_folds = self.inputs // plan.input_lanes
         self.output_folds = self.outputs // plan.output_lanes
-        half = Requant(spec.accumulator, spec.dst).half
-        if half >= FLOAT64_EXACT:
+        halves = spec.halves
+        if max(halves) >= FLOAT64_EXACT:
             spec.fail(
                 f"{spec.dst} keeps no bit of the accumulator {spec.accumulator}; give it more fraction bits"
             )
-        self.seeded_bias = spec.bias + half
-        low, high = spec.accumulator_range
-        self.accumulator = QFormat.spanning(low, high + half, spec.accumulator.frac)
+        self.seeded_bias = spec.bias + halves
+        low, high = spec.sum_ranges
+        high = high + halves
+        frac = spec.accumulator.frac
+        self.accumulator = QFormat.spanning(low.min(), high.max(), frac)
+        self.aligned = QFormat.spanning((low << spec.shifts).min(), (high << spec.shifts).max(), frac)
+        self.shifts = spec.shifts.reshape(-1, plan.output_lanes)
 
     @property
     def vector_steps(self) -> int:

@@ -5,7 +5,8 @@ onto ``input_lanes * output_lanes`` multipliers: beats of `input_lanes` values a
 each stays for ``C_out / output_lanes`` cycles while the output channels pass by. So one array serves a
 convolution, whose windows are handed out in slices, and a dense layer, whose inputs come as they are.
 Groups come one behind the other and bring their own weights, as pixels bring their own biases: both are
-words of a ROM, and a counter addresses them.
+words of a ROM, and a counter addresses them. Scales by channel cost the multipliers nothing: a channel's sum
+is shifted once, when it is done.
 """
 
 from __future__ import annotations
@@ -198,6 +199,45 @@ class MacPipe(Pipe):
         return m
 
 
+class AlignPipe(Pipe):
+    """Shifts finished sums onto the grid that all output channels share.
+
+    A lane whose channels all have the same shift is wires; else a counter of output beats selects.
+    Latency: 1 cycle if any lane selects, else 0. Throughput: one beat a cycle.
+
+    Parameters
+    ----------
+    folding : Folding
+    """
+
+    def __init__(self, folding: Folding):
+        self.folding = folding
+        self.selects = bool((folding.shifts != folding.shifts[0]).any())
+        lanes = folding.plan.output_lanes
+        super().__init__(
+            lanes_of(folding.accumulator, lanes), lanes_of(folding.aligned, lanes), int(self.selects)
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        shifts = self.folding.shifts
+        if self.selects:
+            beat, _ = counter(m, "beat", len(shifts), self.i.valid)
+        for lane, source in enumerate(self.i.payload):
+            target = self.o.payload[lane]
+            if not self.selects:
+                m.d.comb += target.eq(source.shift_left(int(shifts[0, lane])))
+                continue
+            chosen = Signal.like(target, name=f"chosen{lane}", reset_less=True)
+            m.d.comb += target.eq(chosen)
+            with m.Switch(beat):
+                for shift in sorted(set(shifts[:, lane].tolist())):
+                    with m.Case(*(shifts[:, lane] == shift).nonzero()[0].tolist()):
+                        m.d.sync += chosen.eq(source.shift_left(shift))
+        m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
+        return m
+
+
 def mac_parts(spec: WeightedSpec, plan: StagePlan, device: Device, *, whole: bool) -> list[wiring.Component]:
     """From input vectors to beats of `output_lanes` outputs.
 
@@ -212,6 +252,8 @@ def mac_parts(spec: WeightedSpec, plan: StagePlan, device: Device, *, whole: boo
     folding = Folding(spec, plan)
     slices = folding.groups * folding.input_folds if whole else 1
     parts = [Sequencer(folding, slices), MacPipe(folding, device)]
-    if folding.accumulator != spec.dst:
-        parts.append(RequantPipe(folding.accumulator, spec.dst, plan.output_lanes, rounded=True))
+    if spec.shifts.any():
+        parts.append(AlignPipe(folding))
+    if folding.aligned != spec.dst:
+        parts.append(RequantPipe(folding.aligned, spec.dst, plan.output_lanes, rounded=True))
     return parts

@@ -6,7 +6,8 @@ The member ``net.json`` (bytes as a uint8 array) holds ``{"format", "name", "inp
 layers; there ``<layer>`` is ``<layer>/<branch>/<position in the branch>``.
 
 A net is written in the first format that can hold it, so that older versions read what they can run.
-Format 2 added to convolutions groups, dilation and biases by pixel, format 3 residual additions.
+Format 2 added to convolutions groups, dilation and biases by pixel, format 3 residual additions and scales
+by channel.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from model.qnetwork import QNetwork
 from model.spec import Spec
 
 FORMATS = (1, 2, 3)
-ADDED = {"groups": 2, "dilation": 2}
+ADDED = {"groups": 2, "dilation": 2, "shifts": 3}
 """Fields that came after the first format, and with which."""
 ZOO = Path(__file__).parent / "zoo"
 MAX_BYTES = 1 << 28

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from model.layer import Layer
 from model.layers import LAYERS
-from model.quantise import Widths
+from model.qat import Tuning
 from model.recipe import Recipe
 from model.typed import brief, made
+from model.widths import Widths
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -87,12 +88,19 @@ def recipe(document: dict, where: str) -> Recipe:
     return made(Recipe, {**DEFAULTS, **document.get("recipe", {})}, f"{where}: [recipe]")
 
 
-def widths(document: dict, where: str) -> dict[str, Widths]:
-    """Bits of weights and activations where a document gives them."""
+def quantisation(document: dict, where: str) -> dict[str, Widths | Tuning]:
+    """How a document has its net quantised: bits of weights and activations where it gives them, and how."""
 
-    def given(weights: int | str = "", activations: int | str = "") -> dict[str, Widths]:
+    def given(
+        weights: int | str = "",
+        activations: int | str = "",
+        epochs: int = 0,
+        rate: float | None = None,
+        scales: str = "channel",
+    ) -> dict[str, Widths | Tuning]:
         texts = {"weights": str(weights), "activations": str(activations)}
-        return {key: Widths.parse(text) for key, text in texts.items() if text}
+        bits = {key: Widths.parse(text) for key, text in texts.items() if text}
+        return {**bits, "tuning": Tuning(epochs, rate, scales)}
 
     return made(given, document.get("quantise", {}), f"{where}: [quantise]")
 

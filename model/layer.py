@@ -113,8 +113,12 @@ class Activation(Layer):
         """
         raise NotImplementedError
 
-    def quantise(self, src: QFormat, y: np.ndarray, width: int) -> Spec | None:
-        """The integer layer behind a `src` that `source_format` chose; None if nothing is left to do."""
+    def target_format(self, src: QFormat, y: np.ndarray, width: int) -> QFormat:
+        """The format of the quantised activation's output, behind a `src` that `source_format` chose."""
+        raise NotImplementedError
+
+    def quantise(self, src: QFormat, dst: QFormat) -> Spec | None:
+        """The integer layer between these formats; None if nothing is left to do."""
         raise NotImplementedError
 
 

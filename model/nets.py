@@ -15,13 +15,14 @@ from model.chain import flow
 from model.geometry import Shape
 from model.layer import Layer
 from model.network import Network
-from model.quantise import Widths
+from model.qat import Tuning
 from model.recipe import Recipe
+from model.widths import Widths
 
 MAX_VALUES = 1 << 22
 """Values of a layer's output for one image; more are a slip of the pen, and would fill the memory."""
 
-DEFAULT_RECIPE, DEFAULT_WIDTHS = Recipe(**description.DEFAULTS), Widths()
+DEFAULT_RECIPE, DEFAULT_WIDTHS, DEFAULT_TUNING = Recipe(**description.DEFAULTS), Widths(), Tuning()
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Net:
         Trains it well.
     weights, activations : Widths
         What it is quantised to.
+    tuning : Tuning
+        How it is quantised.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Net:
     recipe: Recipe = DEFAULT_RECIPE
     weights: Widths = DEFAULT_WIDTHS
     activations: Widths = DEFAULT_WIDTHS
+    tuning: Tuning = DEFAULT_TUNING
 
     def network(
         self, in_shape: Shape, classes: int, rng: np.random.Generator, dtype: type = np.float32
@@ -71,7 +75,8 @@ def load(net: str) -> Net:
     """A net from a shipped one's name, a TOML file, or a Python file, which is run.
 
     A Python file defines ``layers``, a function that takes the number of classes and returns a list of
-    layers; and if it likes ``recipe`` (a `Recipe`), ``weights`` and ``activations`` (`Widths`).
+    layers; and if it likes ``recipe`` (a `Recipe`), ``weights`` and ``activations`` (`Widths`) and
+    ``tuning`` (a `Tuning`).
 
     Raises
     ------
@@ -103,7 +108,7 @@ def from_toml(path: Path, name: str) -> Net:
 
     layers(2)  # what is wrong is said now
     return Net(
-        name, layers, description.recipe(document, str(path)), **description.widths(document, str(path))
+        name, layers, description.recipe(document, str(path)), **description.quantisation(document, str(path))
     )
 
 
@@ -119,7 +124,7 @@ def from_python(path: Path, name: str) -> Net:
     if not isinstance(layers, list) or not all(isinstance(layer, Layer) for layer in layers):
         raise ValueError(f"{path}: it defines no function layers(classes) that returns a list of layers")
     given = {}
-    for key, kind in (("recipe", Recipe), ("weights", Widths), ("activations", Widths)):
+    for key, kind in (("recipe", Recipe), ("weights", Widths), ("activations", Widths), ("tuning", Tuning)):
         if key in found:
             if not isinstance(found[key], kind):
                 raise ValueError(f"{path}: {key} is a {kind.__name__}, not {found[key]!r}")

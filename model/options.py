@@ -11,8 +11,10 @@ from model.augment import Affine, Elastic
 from model.files import check_writable, special
 from model.losses import LOSSES, Penalty
 from model.optim import OPTIMISERS, SCHEDULES
-from model.quantise import Widths
+from model.qat import Tuning
 from model.recipe import Recipe
+from model.scheme import SCALES
+from model.widths import Widths
 from model.workers import MAX_THREADS
 
 EXAMPLES = """\
@@ -22,6 +24,7 @@ examples:
   python -m model.train lecture --epochs 5 --seed 0 --resume  goes on where that was cut short, bit for bit
   python -m model.train lenet --data my_images/ --out my.npz  IDX files of your own, any size and classes
   python -m model.train lenet --weight-bits 6,conv1=8 --activation-bits 6
+  python -m model.train lenet --weight-bits 4 --activation-bits 4 --qat-epochs 30
   python -m model.train lenet --optimiser adam --rate 0.002 --schedule linear
   python -m model.train lenet --augment rotation=10,shift=2,strength=1.2,smoothness=4
   python -m model.train lenet --loss rmse --penalty 0.001 --norm 1
@@ -63,12 +66,22 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_recipe_options(parser)
     parser.add_argument("--weight-bits", type=widths, metavar="BITS", help="8, or 8,conv1=4 by layer")
     parser.add_argument("--activation-bits", type=widths, metavar="BITS", help="likewise; behind a layer")
+    parser.add_argument(
+        "--scales", choices=SCALES, help="of weights: one for each output channel, or for all"
+    )
+    parser.add_argument(
+        "--qat-epochs", type=natural, metavar="N", help="then train on N epochs with everything rounded"
+    )
+    parser.add_argument(
+        "--qat-rate", type=float, metavar="R", help="at this learning rate (half the recipe's)"
+    )
     options = parser.parse_args(argv)
     if options.threads > MAX_THREADS:
         raise ValueError(f"--threads is at most {MAX_THREADS}, not {options.threads}")
     options.out = options.out or Path("build") / f"{options.net.name}.npz"
     options.weight_bits = options.weight_bits or options.net.weights
     options.activation_bits = options.activation_bits or options.net.activations
+    options.tuning = tuning_of(options)
     options.files = beside(options.out, options.pictures)
     if options.resume and not options.files:
         raise ValueError(f"--resume: there is no checkpoint beside {options.out}")
@@ -140,6 +153,16 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         return replace(recipe, **changes)
     except ValueError as error:
         raise ValueError(f"--{error}") from None
+
+
+def tuning_of(options: argparse.Namespace) -> Tuning:
+    """The net's tuning with the user's changes."""
+    given = {"epochs": options.qat_epochs, "rate": options.qat_rate, "scales": options.scales}
+    changes = {key: value for key, value in given.items() if value is not None}
+    try:
+        return replace(options.net.tuning, **changes)
+    except ValueError as error:
+        raise ValueError(f"--qat-{error}") from None
 
 
 def beside(out: Path, pictures: bool) -> dict[str, Path]:

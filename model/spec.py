@@ -13,6 +13,9 @@ from model.exact import INT64_EXACT, narrowest
 from model.geometry import Shape, whole
 from model.qformat import QFormat, Requant
 
+MAX_SHIFT = 32
+"""Farthest that one output channel's steps are coarser than another's, bits."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Spec:
@@ -114,7 +117,11 @@ class WeightedSpec(Spec):
         The last axis is the output channel.
     weight_format : QFormat
     bias : ndarray of int, (C_out,)
-        On the accumulator's grid: ``src.frac + weight_format.frac`` fraction bits.
+        In steps of ``src.frac + weight_format.frac`` fraction bits, before the shift.
+    shifts : ndarray of int, (C_out,), optional
+        Scales by channel: a channel's sum moves left by so many bits onto the accumulator's grid, which all
+        channels share. So its weights stand in steps of ``2 ** (shift - weight_format.frac)``. Zeros by
+        default: one scale for all.
 
     Attributes
     ----------
@@ -125,25 +132,36 @@ class WeightedSpec(Spec):
     weights: np.ndarray
     weight_format: QFormat
     bias: np.ndarray
+    shifts: np.ndarray | None = None
     groups: ClassVar[int] = 1
 
     def __post_init__(self):
         super().__post_init__()
-        weights, bias = np.asarray(self.weights), np.asarray(self.bias)
-        if weights.dtype.kind not in "iu" or bias.dtype.kind not in "iu":
-            self.fail("weights and bias must be integers")
-        weights, bias = weights.astype(np.int64), bias.astype(np.int64)
+        weights = np.asarray(self.weights)
         if not weights.ndim or not weights.size:
             self.fail(f"an array of shape {weights.shape} holds no weights")
-        if not self.weight_format.contains(weights):
+        arrays = {"weights": weights, "bias": np.asarray(self.bias)}
+        arrays["shifts"] = (
+            np.zeros(weights.shape[-1], int) if self.shifts is None else np.asarray(self.shifts)
+        )
+        for name, array in arrays.items():
+            if array.dtype.kind not in "iu":
+                self.fail(f"{name} must be integers")
+            array = array.astype(np.int64)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        if not self.weight_format.contains(self.weights):
             self.fail(f"a weight lies outside its format {self.weight_format}")
-        weights.flags.writeable = bias.flags.writeable = False
-        object.__setattr__(self, "weights", weights)
-        object.__setattr__(self, "bias", bias)
+        if (
+            self.shifts.shape != weights.shape[-1:]
+            or not 0 <= self.shifts.min() <= self.shifts.max() <= MAX_SHIFT
+        ):
+            self.fail(f"shifts are one a channel, from 0 to {MAX_SHIFT}, not {self.shifts.tolist()}")
         self.check_shapes()
-        if self.magnitude >= INT64_EXACT:
+        widest = float((self.magnitudes * 2.0**self.shifts).max())
+        if widest >= INT64_EXACT:
             self.fail(
-                f"sums up to 2**{math.log2(self.magnitude):.1f} are too wide for exact arithmetic (2**60);"
+                f"sums up to 2**{math.log2(widest):.1f} are too wide for exact arithmetic (2**60);"
                 " use narrower weights or activations"
             )
         _ = self.dtype
@@ -152,6 +170,10 @@ class WeightedSpec(Spec):
         """Raise a ValueError if weights, biases and input do not fit together."""
         if self.bias.shape != self.weights.shape[-1:]:
             self.fail(f"biases of shape {self.bias.shape} do not fit weights of shape {self.weights.shape}")
+
+    @property
+    def since(self) -> int:
+        return 3 if self.shifts.any() else 1
 
     @property
     def matrix(self) -> np.ndarray:
@@ -164,33 +186,57 @@ class WeightedSpec(Spec):
         return self.matrix.reshape(len(self.matrix), self.groups, -1).swapaxes(0, 1)
 
     @property
-    def accumulator_range(self) -> tuple[int, int]:
-        """Smallest and largest sum that inputs of `src` can drive, over all outputs and all partial sums."""
+    def sum_ranges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest and largest sum before the shift that inputs of `src` can drive, each shaped as `bias`."""
         up = np.maximum(self.matrix, 0).sum(axis=0)
         down = np.minimum(self.matrix, 0).sum(axis=0)
         low = up * self.src.min + down * self.src.max + self.bias
         high = up * self.src.max + down * self.src.min + self.bias
-        return int(low.min()), int(high.max())
+        return low, high
 
     @property
-    def magnitude(self) -> float:
-        """Bound of all partial sums, in any order; in floats, which do not wrap where int64 would."""
+    def accumulator_range(self) -> tuple[int, int]:
+        """Smallest and largest sum on the shared grid, over all outputs."""
+        low, high = self.sum_ranges
+        return int((low << self.shifts).min()), int((high << self.shifts).max())
+
+    @property
+    def magnitudes(self) -> np.ndarray:
+        """Bounds of all partial sums before the shift, in any order, (C_out,) or shaped as `bias`.
+
+        In floats, which do not wrap where int64 would.
+        """
         weights, bias = np.abs(self.matrix, dtype=np.float64), np.abs(self.bias, dtype=np.float64)
-        return float((weights.sum(axis=0) * max(-self.src.min, self.src.max) + bias).max())
+        return weights.sum(axis=0) * max(-self.src.min, self.src.max) + bias
 
     @property
     def accumulator(self) -> QFormat:
-        """Format of the sum, as wide as the weights can drive it and not wider."""
+        """Format of the sum on the shared grid, as wide as the weights can drive it and not wider."""
         return QFormat.spanning(*self.accumulator_range, self.src.frac + self.weight_format.frac)
 
     @property
     def params(self) -> int:
         return self.weights.size + self.bias.size
 
+    @property
+    def halves(self) -> list[int]:
+        """What rounding adds to each channel's sums before their shift, which makes it half a step of `dst`.
+
+        It is nothing where the shift alone takes a sum onto the output's grid.
+        """
+        total = self.requant(self.accumulator).shift
+        return [1 << (total - shift - 1) if total > shift else 0 for shift in self.shifts.tolist()]
+
     @cached_property
     def dtype(self) -> type:
-        """The quickest type in which every partial sum is exact, and the rounding of every sum."""
-        return narrowest(self.requant(self.accumulator).bound(int(self.magnitude)))
+        """The quickest type in which every partial sum is exact, and the rounding of every sum.
+
+        Shifts of single channels do not count: in floats they are exact.
+        """
+        rounded = float((self.magnitudes + np.array(self.halves, np.float64)).max())
+        left = np.maximum(self.shifts - self.requant(self.accumulator).shift, 0)
+        shifted = float((self.magnitudes * 2.0**left).max())
+        return narrowest(max(rounded, min(shifted, self.dst.magnitude)))
 
     @cached_property
     def operands(self) -> tuple[np.ndarray, np.ndarray]:
@@ -200,11 +246,9 @@ class WeightedSpec(Spec):
         only have to be rounded down and saturated. Integers stand in the accumulator's steps.
         """
         if self.dtype is np.int64:
-            return self.weights, self.bias
-        requant = self.requant(self.accumulator)
-        weights, bias = (
-            (q * 2.0**-requant.shift).astype(self.dtype) for q in (self.weights, self.bias + requant.half)
-        )
+            return self.weights << self.shifts, self.bias << self.shifts
+        scales = 2.0 ** (self.shifts - self.requant(self.accumulator).shift)
+        weights, bias = ((q * scales).astype(self.dtype) for q in (self.weights, self.bias + self.halves))
         return weights, bias
 
     def sums(self, x: np.ndarray, cache: dict) -> np.ndarray:

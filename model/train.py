@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,18 @@ from model import artifact, cli, dataset, pictures
 from model.chain import flow
 from model.checkpoint import Checkpoint, Phase, digest
 from model.dataset import Dataset
+from model.fake import latent
+from model.fold import folded
 from model.history import Epoch, write_csv
 from model.layer import Layer
 from model.network import Network
 from model.options import parse, recipe_of
+from model.qat import tuned
 from model.qnetwork import QNetwork
-from model.quantise import quantise
+from model.quantise import build
 from model.recipe import Recipe
+from model.report import report, table
+from model.scheme import calibrate, check_widths
 from model.training import fit
 
 VALIDATION = 10
@@ -41,30 +47,39 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"{options.data}: training needs at least {VALIDATION} images")
     rng = np.random.default_rng(options.seed)
     network = options.net.network(data.in_shape, data.classes, rng)
-    options.weight_bits.check([layer.name for layer in network.layers if layer.weighted], "weights")
-    options.activation_bits.check([layer.name for layer in network.layers], "activations")
+    bits = options.weight_bits, options.activation_bits
+    check_widths(network, *bits)
     order = rng.permutation(len(data.train_images))
     held_out = len(order) // VALIDATION
     kept, learnt = order[:held_out], order[held_out:]
     checkpoint = checkpoint_of(options, recipe, network, data)
-    phase = checkpoint and checkpoint.phase("training")
+
+    def phase(name: str, network: Network, recipe: Recipe) -> list[Epoch]:
+        part = checkpoint and checkpoint.phase(name)
+        return train(name, network, recipe, data, learnt, kept, rng, options.threads, part)
+
+    calibration = data.train_images[np.sort(learnt[:CALIBRATION])]
     try:
-        history = train(network, recipe, data, learnt, kept, rng, options.threads, phase)
+        history = phase("training", network, recipe)
+        network = folded(network)
+        scheme = calibrate(network, calibration, *bits, options.tuning.scales)
+        fakes, tuning = tuned(network, scheme, options.tuning, recipe, partial(phase, "tuning"))
     except FloatingPointError as error:
         raise cli.Failure(f"training of net {options.net.name!r} failed: {error}") from None
+    history += tuning
     seconds = time.perf_counter() - start
     metadata = {
         # A run that was resumed writes the same artifact as one that was not.
         "command": shlex.join(["python", "-m", "model.train", *(a for a in argv if a != "--resume")]),
         "seed": options.seed,
         "epochs": len(history),
+        "tuning_epochs": len(tuning),
         "dataset": data.name,
         "classes": [str(index) for index in range(data.classes)],
     }
-    calibration = data.train_images[np.sort(learnt[:CALIBRATION])]
-    bits = options.weight_bits, options.activation_bits
-    net = quantise(network, calibration, *bits, options.net.name, metadata)
-    net = judged(net, network, data)
+    metadata["quantisation"] = report(fakes, calibration)
+    net = build(latent(fakes), scheme, options.net.name, metadata)
+    net = judged(net, network, fakes, data)
     artifact.save(options.out, net)
     write_pictures(options.files, history, network, data, kept, net)
     accuracy = net.metadata["accuracy"]
@@ -77,7 +92,8 @@ def main(argv: list[str]) -> None:
         "epochs": len(history),
         "float_accuracy": accuracy["float"],
         "quantised_accuracy": accuracy["quantised"],
-        "validation_accuracy": max(validated) if recipe.patience else validated[-1],
+        "fake_quantised_accuracy": accuracy["fake_quantised"],
+        "validation_accuracy": max(validated[-len(tuning) :]) if recipe.patience else validated[-1],
         "images_per_second": rate,
         "seconds": seconds,
     }
@@ -88,6 +104,7 @@ def main(argv: list[str]) -> None:
 
 
 def train(
+    name: str,
     network: Network,
     recipe: Recipe,
     data: Dataset,
@@ -97,7 +114,7 @@ def train(
     threads: int,
     checkpoint: Phase | None,
 ) -> list[Epoch]:
-    """Train with a progress bar; `learnt` and `kept` are indices of training and validation images."""
+    """Train with a progress bar of a `name`; `learnt` and `kept` index training and validation images."""
     with cli.progress() as progress:
         task, begun, start = None, 0, time.perf_counter()
 
@@ -107,7 +124,7 @@ def train(
             if task is None:
                 # Where a resumed training goes on, nothing was quick: the bar must not think so.
                 begun = images - min(recipe.batch, len(learnt))
-                task = progress.add_task("training", total=recipe.epochs, completed=done, note="")
+                task = progress.add_task(name, total=recipe.epochs, completed=done, note="")
             rate = (images - begun) / (time.perf_counter() - start)
             note = f"loss {loss:.3f}, {accuracy:.2%} right, {rate:,.0f} images/s"
             progress.update(task, completed=done, note=note)
@@ -140,6 +157,7 @@ def checkpoint_of(
         "dtype": np.dtype(network.dtype).name,
         "weight bits": str(options.weight_bits),
         "activation bits": str(options.activation_bits),
+        "tuning": asdict(options.tuning),
     }
     checkpoint = Checkpoint(options.files["checkpoint"], run, options.save_every)
     there = checkpoint.path.exists()
@@ -179,12 +197,14 @@ def write_pictures(
         pictures.worst(files["worst"], images, labels, logits, names, f"{title}: the worst of {what}")
 
 
-def judged(net: QNetwork, network: Network, data: Dataset) -> QNetwork:
-    """The net with its accuracy on the test images in its metadata, and the float net's."""
+def judged(net: QNetwork, network: Network, fakes: Network, data: Dataset) -> QNetwork:
+    """The net with its accuracy on the test images in its metadata, and that of its float and fake nets."""
     images, labels = data.test_images, data.test_labels
-    correct = int(np.count_nonzero(net.classify(images) == labels))
+    right = [int(np.count_nonzero(other.classify(images) == labels)) for other in (network, fakes, net)]
+    correct = right[-1]
     accuracy = {
-        "float": int(np.count_nonzero(network.classify(images) == labels)) / len(images),
+        "float": right[0] / len(images),
+        "fake_quantised": right[1] / len(images),
         "quantised": correct / len(images),
         "images": len(images),
         "correct": correct,
@@ -194,11 +214,11 @@ def judged(net: QNetwork, network: Network, data: Dataset) -> QNetwork:
 
 def show(result: dict, net: QNetwork, out: Path) -> None:
     """Print the trained net and what it reached."""
-    table = Table(title=f"{net.name}: {result['params']:,} parameters, {result['macs']:,} MACs")
+    shapes = Table(title=f"{net.name}: {result['params']:,} parameters, {result['macs']:,} MACs")
     for column in ("layer", "kind", "output", "values", "weights"):
-        table.add_column(column)
+        shapes.add_column(column)
     for spec in net.specs:
-        table.add_row(
+        shapes.add_row(
             spec.name,
             spec.kind,
             dataset.by(spec.out_shape),
@@ -206,11 +226,12 @@ def show(result: dict, net: QNetwork, out: Path) -> None:
             str(getattr(spec, "weight_format", "")),
         )
     console = cli.console()
-    console.print(table)
+    console.print(shapes)
+    console.print(table(net.metadata["quantisation"]))
     images = net.metadata["accuracy"]["images"]
     console.print(
         f"{images:,} test images: {result['quantised_accuracy']:.2%} right in integers,"
-        f" {result['float_accuracy']:.2%} in floats"
+        f" {result['fake_quantised_accuracy']:.2%} fake-quantised, {result['float_accuracy']:.2%} in floats"
     )
     console.print(
         f"{result['epochs']} epochs, {result['seconds']:.0f} s,"

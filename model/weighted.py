@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from model.grid import Grid
 from model.layer import Layer
-from model.qformat import MAX_WIDTH, QFormat
-from model.scale import best_format
+from model.qformat import QFormat
 from model.spec import WeightedSpec
 
 MAX_WEIGHTS = 1 << 24
@@ -57,7 +57,7 @@ class Weighted(Layer):
         other.params = {"weights": self.params["weights"] * scale, "bias": bias * scale + shift}
         return other
 
-    def quantise(self, src: QFormat, dst: QFormat | None, width: int) -> WeightedSpec:
+    def quantise(self, src: QFormat, dst: QFormat | None, grid: Grid) -> WeightedSpec:
         """The layer in integers.
 
         Parameters
@@ -66,19 +66,19 @@ class Weighted(Layer):
             Of the input.
         dst : QFormat or None
             Of the output; None stands for the accumulator's, which makes the sums exact.
-        width : int
-            Bits of a weight.
+        grid : Grid
+            Of the weights.
         """
-        fmt = best_format(self.params["weights"], width, signed=True)
         bias = self.params.get("bias", np.zeros(self.channels))
         spec = self.spec(
             name=self.name,
             in_shape=self.in_shape,
             src=src,
             dst=dst or src,
-            weights=fmt.quantise(self.params["weights"]),
-            weight_format=fmt,
-            bias=QFormat(MAX_WIDTH, src.frac + fmt.frac).quantise(bias),
+            weights=grid.codes(self.params["weights"]).astype(np.int64),
+            weight_format=grid.format,
+            bias=grid.biases(bias, src.frac).astype(np.int64),
+            shifts=np.array(grid.shifts),
             **self.fields(),
         )
         return spec if dst else replace(spec, dst=spec.accumulator)

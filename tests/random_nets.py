@@ -36,6 +36,8 @@ class NetDrawer:
 
     def __init__(self, seed: int):
         self.rng = np.random.default_rng(seed)
+        # Of its own, so that it changes no shape or format of a net that tests know by its seed.
+        self.scales = np.random.default_rng((seed, 1))
 
     def integer(self, low: int, high: int) -> int:
         return int(self.rng.integers(low, high + 1))
@@ -71,6 +73,13 @@ class NetDrawer:
     def weighted(self, make, name, shape, src, weights_shape, last: bool, bias_shape=None, **fields):
         weight_format = self.format(1, 8)
         weights = self.values(weight_format, weights_shape)
+        if self.scales.random() < 0.3:  # binary or ternary
+            weight_format = QFormat(2, weight_format.frac)
+            weights = self.scales.integers(0, 3, weights_shape) - 1
+            if self.scales.random() < 0.5:
+                weights[weights == 0] = 1
+        if self.scales.random() < 0.5:
+            fields["shifts"] = self.scales.integers(0, self.scales.integers(2, 8), weights_shape[-1])
         bias = self.values(QFormat(self.integer(2, 12), 0), bias_shape or weights_shape[-1])
         fields.update(
             name=name, in_shape=shape, src=src, weights=weights, weight_format=weight_format, bias=bias

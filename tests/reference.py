@@ -63,13 +63,14 @@ def conv(spec, x):
         for g in range(spec.groups):
             inputs = pixels[..., g * channels : (g + 1) * channels]
             sums[..., g * part : (g + 1) * part] += inputs @ spec.weights[tap][:, g * part : (g + 1) * part]
-    return requant(sums, spec.src.frac + spec.weight_format.frac - spec.dst.frac, spec.dst)
+    shift = spec.src.frac + spec.weight_format.frac - spec.dst.frac
+    return requant(sums << spec.shifts, shift, spec.dst)
 
 
 def dense(spec, x):
     sums = x.reshape(len(x), -1) @ spec.weights + spec.bias
     shift = spec.src.frac + spec.weight_format.frac - spec.dst.frac
-    return requant(sums, shift, spec.dst).reshape(len(x), *spec.out_shape)
+    return requant(sums << spec.shifts, shift, spec.dst).reshape(len(x), *spec.out_shape)
 
 
 def pool(spec, x):

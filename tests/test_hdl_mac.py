@@ -13,7 +13,7 @@ import stream_sim
 from hdl.chain import Chain
 from hdl.device import PORTABLE
 from hdl.folding import Folding, StagePlan
-from hdl.mac import MacPipe, Sequencer, mac_parts
+from hdl.mac import AlignPipe, MacPipe, Sequencer, mac_parts
 from model.layers import DenseSpec
 from model.qformat import QFormat
 from mutants import Deaf, Fickle, Rotated
@@ -23,14 +23,14 @@ def divisors(number):
     return [n for n in range(1, number + 1) if number % n == 0]
 
 
-def layer(inputs, outputs, src, weight_format, dst=None, weights=None, seed=0):
+def layer(inputs, outputs, src, weight_format, dst=None, weights=None, seed=0, shifts=None):
     """A dense layer of random integers; without `dst` its sums come out as they are."""
     rng = np.random.default_rng(seed)
     if weights is None:
         weights = rng.integers(weight_format.min, weight_format.max + 1, (inputs, outputs))
     spec = DenseSpec(
         name="d", in_shape=(1, 1, inputs), src=src, dst=src, weights=weights, weight_format=weight_format,
-        bias=rng.integers(-20, 21, outputs),
+        bias=rng.integers(-20, 21, outputs), shifts=shifts,
     )  # fmt: skip
     return replace(spec, dst=dst or spec.accumulator)
 
@@ -43,6 +43,7 @@ def expected_of(spec, vector) -> list[int]:
         total = int(spec.bias[output])
         for value, weight in zip(vector, spec.weights[:, output]):
             total += int(value) * int(weight)
+        total <<= int(spec.shifts[output])
         total = (total + (1 << shift) // 2) >> shift if shift > 0 else total << -shift
         results.append(min(max(total, spec.dst.min), spec.dst.max))
     return results
@@ -103,7 +104,8 @@ def layers(draw):
     inputs, outputs = draw(st.integers(1, 12)), draw(st.integers(1, 6))
     src = QFormat(draw(st.integers(1, 9)), draw(st.integers(-2, 6)), draw(st.booleans()))
     weight_format = QFormat(draw(st.integers(1, 8)), draw(st.integers(-1, 6)), draw(st.booleans()))
-    spec = layer(inputs, outputs, src, weight_format, seed=draw(st.integers(0, 99)))
+    shifts = draw(st.none() | st.lists(st.integers(0, 5), min_size=outputs, max_size=outputs).map(np.array))
+    spec = layer(inputs, outputs, src, weight_format, seed=draw(st.integers(0, 99)), shifts=shifts)
     if draw(st.booleans()):
         frac = spec.accumulator.frac - draw(st.integers(-2, spec.accumulator.width))
         spec = replace(spec, dst=QFormat(draw(st.integers(1, 9)), frac, draw(st.booleans())))
@@ -116,6 +118,39 @@ def layers(draw):
 def test_any_formats(case, whole, seed):
     spec, plan = case
     check(spec, plan, random_vectors(spec, 8, seed), whole=whole, seed=seed)
+
+
+SHIFTS = np.array([3, 0, 1, 6])
+
+
+@pytest.mark.parametrize("frac", [9, 4, 3, 1, -2, -5])
+@pytest.mark.parametrize("output_lanes", [1, 2, 4])
+def test_shifts_by_channel(output_lanes, frac):
+    """Formats finer than some channels' sums and coarser than others', in every dealing to lanes."""
+    spec = layer(6, 4, QFormat(4, 1), QFormat(4, 3), QFormat(7, frac), shifts=SHIFTS)
+    check(spec, StagePlan(3, output_lanes), random_vectors(spec, 30), whole=True, stalls=(0.0, 0.3))
+
+
+def test_every_sum_is_rounded_as_the_golden_model_rounds():
+    """All sums that there are, in every format that they may go to: rounding halves, both saturations."""
+    ramp = np.arange(-16, 16).reshape(-1, 1)
+    for frac in range(-8, 8):
+        spec = layer(1, 4, QFormat(5, 0), QFormat(2, 0), QFormat(4, frac), np.ones((1, 4), int), 1, SHIFTS)
+        check(spec, StagePlan(1, 2), ramp, whole=True, stalls=0.0)
+        golden = spec.run(ramp.reshape(-1, 1, 1, 1)).reshape(-1, 4)
+        assert golden.tolist() == [expected_of(spec, vector) for vector in ramp]
+
+
+@pytest.mark.parametrize(("output_lanes", "cycles"), [(4, 0), (2, 1)])
+def test_constant_shifts_cost_no_cycle(output_lanes, cycles):
+    plain, shifted = (
+        layer(6, 4, QFormat(4, 1), QFormat(4, 3), QFormat(7, 2), shifts=shifts) for shifts in (None, SHIFTS)
+    )
+    plan = StagePlan(1, output_lanes)
+    first = [
+        check(spec, plan, random_vectors(spec, 2), whole=True, stalls=0.0)[0] for spec in (plain, shifted)
+    ]
+    assert first[1] - first[0] == cycles
 
 
 ONE_BIT = [QFormat(1, 0, False), QFormat(1, 0, True)]
@@ -161,7 +196,7 @@ class NarrowSums(Folding):
 
     def __init__(self, spec, plan):
         super().__init__(spec, plan)
-        self.accumulator = QFormat(self.accumulator.width - 1, self.accumulator.frac)
+        self.accumulator = self.aligned = QFormat(self.accumulator.width - 1, self.accumulator.frac)
 
 
 class SwappedLanes(MacPipe):
@@ -179,6 +214,22 @@ class NoHalf(MacPipe):
     def __init__(self, folding, device):
         folding.seeded_bias = folding.spec.bias
         super().__init__(folding, device)
+
+
+class SharedHalf(MacPipe):
+    """All channels seeded with the half of the shared grid."""
+
+    def __init__(self, folding, device):
+        folding.seeded_bias = folding.spec.bias + max(folding.spec.halves)
+        super().__init__(folding, device)
+
+
+class FirstShifts(AlignPipe):
+    """Every beat is shifted like the first."""
+
+    def __init__(self, folding):
+        super().__init__(folding)
+        folding.shifts = np.broadcast_to(folding.shifts[0], folding.shifts.shape)
 
 
 class TooManyCredits(Sequencer):
@@ -201,6 +252,16 @@ def test_mutants_fail(name, mutant, monkeypatch):
     monkeypatch.setattr(f"hdl.mac.{name}", mutant)
     with pytest.raises(AssertionError):
         check(spec, plan, vectors, whole=True, stalls=(0.0, 0.5))
+
+
+@pytest.mark.parametrize(("name", "mutant"), [("MacPipe", SharedHalf), ("AlignPipe", FirstShifts)])
+def test_mutants_of_shifts_fail(name, mutant, monkeypatch):
+    spec = layer(6, 4, QFormat(4, 1), QFormat(4, 3), QFormat(7, 1), shifts=SHIFTS)
+    plan, vectors = StagePlan(3, 2), random_vectors(spec, 40)
+    check(spec, plan, vectors, whole=True)
+    monkeypatch.setattr(f"hdl.mac.{name}", mutant)
+    with pytest.raises(AssertionError):
+        check(spec, plan, vectors, whole=True)
 
 
 @pytest.mark.parametrize("mutant", [Deaf, Fickle, Rotated])

@@ -15,7 +15,8 @@ from model import artifact
 from model.layers import Conv, Dense, Function, Identity, LeakyReLU, Pool, ReLU, Sigmoid, Softmax, Tanh
 from model.network import Network
 from model.qformat import QFormat
-from model.quantise import Widths, quantise
+from model.quantise import quantise
+from model.widths import Widths
 
 FUNCTIONS = {
     "sigmoid": (Sigmoid, lambda x: 1 / (1 + math.exp(-x))),

@@ -9,7 +9,8 @@ from model import artifact
 from model.geometry import Geometry
 from model.layers import Conv, Dense, Depthwise, Pool, ReLU
 from model.network import Network
-from model.quantise import Widths, quantise
+from model.quantise import quantise
+from model.widths import Widths
 
 NETS = {
     "plain": [Conv(4, 3), ReLU(), Dense(3)],
@@ -44,7 +45,7 @@ def test_wide_integers_are_close_to_the_floats(name):
 @pytest.mark.parametrize("name", NETS)
 def test_artifacts(name, tmp_path):
     network, images = make(NETS[name])
-    net = quantise(network, images)
+    net = quantise(network, images, scales="tensor")
     artifact.save(tmp_path / "net.npz", net)
     with np.load(tmp_path / "net.npz") as arrays:
         description = json.loads(bytes(arrays["net.json"]))

@@ -30,9 +30,9 @@ from model.layers import (
 from model.losses import Penalty
 from model.network import Network
 from model.qformat import QFormat
-from model.quantise import Widths
 from model.recipe import Recipe
 from model.typed import options
+from model.widths import Widths
 
 SHIPPED = {
     "lecture": (
@@ -389,7 +389,9 @@ VALUES = st.recursive(
     | st.sampled_from(
         ['"classes"', '"same"', '"max"', '"1/3"', '"none"', '"pixel"', "true", "1979-05-27", '""']
     )
-    | st.sampled_from(["{width = 8, frac = 3}", '"relu"', "{conv = 2, kernel = 1}"]),
+    | st.sampled_from(
+        ["{strength = 1}", "{rotation = 3}", "{width = 8, frac = 3}", '"relu"', "{conv = 2, kernel = 1}"]
+    ),
     lambda inner: st.lists(inner, max_size=3).map(lambda parts: f"[{', '.join(parts)}]"),
     max_leaves=5,
 )
@@ -409,9 +411,7 @@ def test_random_layers(fuzzed, layers):
     attempt(fuzzed, f"layers = [{', '.join(layers)}]".encode())
 
 
-@given(
-    st.dictionaries(st.sampled_from(["epochs", "batch", "rate", "loss", "augment", "penalty", "x"]), VALUES)
-)
+@given(st.dictionaries(st.sampled_from([*inspect.signature(Recipe).parameters, "x"]), VALUES))
 def test_random_recipes(fuzzed, items):
     lines = "\n".join(f"{key} = {value}" for key, value in items.items())
     attempt(fuzzed, f"layers = ['relu']\n[recipe]\n{lines}".encode())

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from model.layers import Conv, Dense, Pool, ReLU, Sigmoid
 from model.network import Network
 from model.qformat import QFormat
-from model.quantise import Widths, quantise
+from model.quantise import quantise
 from model.scale import best_format
+from model.widths import Widths
 from naive import requant
 
 
@@ -117,13 +118,13 @@ def test_last_sums_are_exact_through_pooling():
     assert conv.dst == conv.accumulator
 
 
-@pytest.mark.parametrize("width", [2, 3, 5, 8, 12, 16])
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 8, 12, 16])
 def test_widths(width):
     network, images = make(Conv(3, 3), ReLU(), Conv(2, 3), Sigmoid(), Pool("avg", 2), Dense(5))
     net = quantise(network, images, Widths(width), Widths(width))
     for spec in net.specs:
         if spec.kind in ("conv", "dense"):
-            assert spec.weight_format.width == width
+            assert spec.weight_format.width == max(width, 2)
     by_name = {spec.name: spec for spec in net.specs}
     assert by_name["conv1"].dst.width == width
     assert by_name["sigmoid1"].dst == QFormat(width, width, False)
@@ -139,7 +140,7 @@ def test_widths_by_layer():
     assert (conv1.dst.width, conv2.dst.width) == (4, 7) and dense.dst == dense.accumulator
 
 
-@pytest.mark.parametrize("text", ["", "1", "17", "8,conv1", "conv1=x", "=", "8.5", "-4", "conv1=99", "²"])
+@pytest.mark.parametrize("text", ["", "0", "17", "8,conv1", "conv1=x", "=", "8.5", "-4", "conv1=99", "²"])
 def test_widths_that_are_none(text):
     with pytest.raises(ValueError, match="widths"):
         Widths.parse(text)

@@ -17,12 +17,14 @@ from random_nets import NetDrawer
 def expected(spec, image):
     """One image through one layer, by definition."""
     pixels = image.tolist()
+    if spec.kind in ("conv", "dense"):
+        scales = 2**spec.shifts
+        weights, bias = (spec.weights * scales).tolist(), (spec.bias * scales).tolist()
     if spec.kind == "conv":
-        weights, bias = spec.weights.tolist(), spec.bias.tolist()
         sums = naive.conv(pixels, weights, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
         return naive.requanted(sums, QFormat(1, spec.src.frac + spec.weight_format.frac), spec.dst)
     if spec.kind == "dense":
-        sums = naive.dense(pixels, spec.weights.tolist(), spec.bias.tolist())
+        sums = naive.dense(pixels, weights, bias)
         return naive.requanted(sums, QFormat(1, spec.src.frac + spec.weight_format.frac), spec.dst)
     if spec.kind == "pool":
         # A window may lie wholly in the padding: it sees the least of all values there.
@@ -146,6 +148,10 @@ DENSE = CONV | dict(name="dense1", weights=np.ones((50, 4), int))
         (ConvSpec, CONV | {"stride": (0, 1)}, "conv1.*stride"),
         (ConvSpec, CONV | {"padding": ((3, 0), (0, 0))}, "conv1.*padding"),
         (ConvSpec, CONV | {"bias": np.full(4, 2**60)}, r"conv1.*too wide"),
+        (ConvSpec, CONV | {"shifts": np.zeros(3, int)}, "conv1.*shifts"),
+        (ConvSpec, CONV | {"shifts": np.array([0, 0, 0, -1])}, "conv1.*shifts.*-1"),
+        (ConvSpec, CONV | {"shifts": np.array([0, 33, 0, 0])}, "conv1.*shifts.*0 to 32"),
+        (ConvSpec, CONV | {"shifts": np.zeros(4)}, "conv1.*shifts.*integers"),
         (DenseSpec, DENSE | {"weights": np.ones((49, 4), int)}, "dense1.*50 inputs"),
         (DenseSpec, DENSE | {"bias": np.zeros((4, 1), int)}, "dense1.*biases"),
         (PoolSpec, POOL | {"mode": "median"}, "pool1.*median"),

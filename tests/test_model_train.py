@@ -86,7 +86,7 @@ def test_widths(folder, tmp_path):
         (["lenet", "--seed", "-1"], "--seed"),
         (["lenet", "--threads", "99"], "--threads"),
         (["lenet", "--data", "nowhere"], "nowhere"),
-        (["lenet", "--weight-bits", "1"], "--weight-bits"),
+        (["lenet", "--weight-bits", "0"], "--weight-bits"),
         (["lenet", "--weight-bits", "8,conv7=4"], "conv7"),
         (["lenet", "--activation-bits", "8,dense"], "--activation-bits"),
         (["lenet", "--bogus"], "--bogus"),

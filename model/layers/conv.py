@@ -54,7 +54,8 @@ class ConvSpec(WeightedSpec):
 
     @property
     def since(self) -> int:
-        return 1 if self.groups == 1 and self.dilation == (1, 1) and self.bias.ndim == 1 else 2
+        plain = self.groups == 1 and self.dilation == (1, 1) and self.bias.ndim == 1
+        return max(super().since, 1 if plain else 2)
 
     @property
     def geometry(self) -> Geometry:

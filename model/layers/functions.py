@@ -49,7 +49,7 @@ class Sigmoid(Tabled):
         dx *= dy
         return dx
 
-    def target_format(self, values, y, width):
+    def entry_format(self, values, y, width):
         return QFormat(width, width, signed=False)
 
 
@@ -81,7 +81,7 @@ class Tanh(Tabled):
         dx *= dy
         return dx
 
-    def target_format(self, values, y, width):
+    def entry_format(self, values, y, width):
         return QFormat(width, width - 1)
 
 

@@ -50,5 +50,8 @@ class ReLU(Activation):
     def source_format(self, x, y, width):
         return best_format(y, width, signed=False)
 
-    def quantise(self, src: QFormat, y: np.ndarray, width: int) -> None:
+    def target_format(self, src, y, width):
+        return src
+
+    def quantise(self, src: QFormat, dst: QFormat) -> None:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -180,6 +180,14 @@ class Residual(Layer):
     def backward(self, dy, cache):
         body, shortcut = cache["slopes"]
         return np.add(body, shortcut, out=scratch(cache, "dx", body.shape, body.dtype))
+
+    def quantise(self, src: QFormat, dst: QFormat | None, branches) -> ResidualSpec:
+        """The addition in integers, of the `branches`' specs; without `dst` its sums stay exact."""
+        body, shortcut = branches
+        spec = ResidualSpec(
+            name=self.name, in_shape=self.in_shape, src=src, dst=dst or src, body=body, shortcut=shortcut
+        )
+        return spec if dst else replace(spec, dst=spec.sum_format)
 
     def settle(self, cache):
         for branch, caches in zip(self.branches, cache["caches"]):

@@ -89,7 +89,7 @@ class Tabled(Activation):
     def source_format(self, x, y, width):
         return self.index or best_format(x, min(max(width, INDEX_WIDTH), MAX_INDEX_WIDTH), signed=True)
 
-    def target_format(self, values: np.ndarray, y: np.ndarray, width: int) -> QFormat:
+    def entry_format(self, values: np.ndarray, y: np.ndarray, width: int) -> QFormat:
         """Format of the table's entries.
 
         Parameters
@@ -103,7 +103,14 @@ class Tabled(Activation):
         """
         return best_format(y, width, signed=bool(values.min() < 0))
 
-    def quantise(self, src: QFormat, y: np.ndarray, width: int) -> TableSpec:
+    def values(self, src: QFormat) -> np.ndarray:
+        """h of all inputs of a format, float64, in the order of a table's entries.
+
+        Raises
+        ------
+        ValueError
+            If one is not finite; names the layer.
+        """
         codes = np.arange(1 << src.width)
         reals = src.real(np.where(codes > src.max, codes - (1 << src.width), codes))
         with np.errstate(all="ignore"):  # what is not finite is refused, with the value it came from
@@ -111,12 +118,17 @@ class Tabled(Activation):
         if not np.isfinite(values).all():
             where = reals[~np.isfinite(values)][0]
             raise ValueError(f"layer {self.name!r}: {self.function} has no finite value at {where}")
-        dst = self.target_format(values, y, width)
+        return values
+
+    def target_format(self, src, y, width):
+        return self.entry_format(self.values(src), y, width)
+
+    def quantise(self, src: QFormat, dst: QFormat) -> TableSpec:
         return TableSpec(
             name=self.name,
             in_shape=self.in_shape,
             src=src,
             dst=dst,
             function=self.function,
-            table=dst.quantise(values),
+            table=dst.quantise(self.values(src)),
         )

@@ -1,0 +1,91 @@
+"""Quantisation-aware training: a trained float net goes on learning as the integers that it will become.
+
+The float net says where to begin: its formats are chosen by calibration and then stay. The net that
+learns rounds everything as its integers do (`model.fake`), so its classes are theirs, exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from model.fake import fake
+from model.network import Network
+from model.recipe import Recipe
+from model.scheme import SCALES, Scheme
+
+COARSE = 2
+"""Weights of so few bits jump from one number to the next; an average of theirs lies between them, and says
+nothing."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a net is quantised, beside its widths.
+
+    Parameters
+    ----------
+    epochs : int
+        Of quantisation-aware training; 0 for none.
+    rate : float, optional
+        Its peak of the learning rate; by default half the recipe's, as the net has learnt already.
+    scales : {"channel", "tensor"}
+        Whether weights have a scale for each output channel, or one for all.
+    """
+
+    epochs: int = 0
+    rate: float | None = None
+    scales: str = "channel"
+
+    def __post_init__(self):
+        if self.epochs < 0:
+            raise ValueError(f"epochs is a number from 0, not {self.epochs}")
+        if self.rate is not None and not 0 < self.rate < math.inf:
+            raise ValueError(f"rate is a number above 0, not {self.rate}")
+        if self.scales not in SCALES:
+            raise ValueError(f"scales are one a {' or one a '.join(SCALES)}, not {self.scales!r}")
+
+    def recipe(self, recipe: Recipe, scheme: Scheme) -> Recipe:
+        """How a net of a scheme is tuned that was trained by a recipe.
+
+        Without averaging if any weights are binary or ternary.
+        """
+        coarse = any(formats.grid and formats.grid.bits <= COARSE for formats in scheme.formats.values())
+        return replace(
+            recipe,
+            epochs=self.epochs,
+            rate=recipe.peak / 2 if self.rate is None else self.rate,
+            averaging=0.0 if coarse else recipe.averaging,
+        )
+
+
+def tuned(
+    network: Network,
+    scheme: Scheme,
+    tuning: Tuning,
+    recipe: Recipe,
+    train: Callable[[Network, Recipe], list],
+) -> tuple[Network, list]:
+    """A net that computes like a net's integers, trained on if the tuning says so, and its history.
+
+    Parameters
+    ----------
+    network : Network
+        Trained, without batch normalisation; it stays as it is.
+    scheme : Scheme
+    tuning : Tuning
+    recipe : Recipe
+        Of the float training.
+    train : callable
+        Trains a net by a recipe and gives the history.
+
+    Returns
+    -------
+    Network
+        A fake-quantised net; `model.fake.latent` and `model.quantise.build` make integers of it.
+    list
+        Empty without epochs.
+    """
+    net = fake(network, scheme)
+    return net, train(net, tuning.recipe(recipe, scheme)) if tuning.epochs else []

@@ -1,0 +1,175 @@
+"""``python -m model.report``: what quantisation did to a trained net, layer by layer."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from rich.table import Table
+
+from model import artifact, cli
+from model.fake import FakeWeighted, Passing, Rounded, latent
+from model.layer import Layer
+from model.layers import Residual
+from model.network import CHUNK, PIXELS, Network
+
+DESCRIPTION = "What quantisation did to a trained net, layer by layer."
+EXAMPLES = """\
+examples:
+  python -m model.report build/lenet.npz
+  python -m model.report lenet --json report.json
+
+Range and saturation are those of the layer's outputs for calibration images, noise is the difference between
+the integers and the floats of the same parameters, and counts against their power.
+"""
+
+
+def main(argv: list[str]) -> None:
+    """Run the command."""
+    parser = cli.Parser(prog="python -m model.report", description=DESCRIPTION, epilog=EXAMPLES)
+    parser.add_argument("net", metavar="NET", help="a shipped net's name, or the file that training wrote")
+    parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
+    options = parser.parse_args(argv)
+    net = artifact.load(options.net)
+    if "quantisation" not in net.metadata:
+        raise ValueError(f"{options.net}: its training wrote no report of its quantisation; train it again")
+    cli.write_json(options.json, {"net": net.name, "layers": net.metadata["quantisation"]})
+    cli.console().print(table(net.metadata["quantisation"]))
+
+
+def table(layers: list[dict]) -> Table:
+    """The report as a table."""
+    result = Table(title="quantisation")
+    for column in ("layer", "weights", "steps", "SNR", "values", "least", "most", "cut off", "SNR"):
+        result.add_column(column, no_wrap=True)
+    for row in layers:
+        result.add_row(
+            row["layer"],
+            row.get("weights", ""),
+            row.get("steps", ""),
+            decibels(row.get("weights_snr")),
+            row["values"],
+            *(f"{end:.3g}" for end in row["range"]),
+            f"{row['saturated']:.2%}",
+            decibels(row["values_snr"]),
+        )
+    return result
+
+
+def decibels(ratio: float | None) -> str:
+    """A ratio as it is printed."""
+    return "" if ratio is None else f"{ratio:.1f} dB"
+
+
+def report(network: Network, images: np.ndarray) -> list[dict]:
+    """What quantisation did to each layer that rounds.
+
+    Parameters
+    ----------
+    network : Network
+        Fake-quantised.
+    images : ndarray of uint8, (N, H, W, C)
+        Of the training set.
+
+    Returns
+    -------
+    list of dict
+        As JSON can hold it: ``layer``, ``values`` (format of the output, "exact" for sums as they are),
+        ``range`` (smallest and largest value of the floats), ``saturated`` (share of the values that a
+        format cuts off: of a table those at its index; what an unsigned one does below zero is a ReLU's
+        work), ``values_snr`` (dB; None without noise); of layers with weights also ``weights`` (bits),
+        ``steps`` and ``weights_snr``.
+    """
+    meters = {layer.name: Meter(layer) for layer in rounding(network.layers)}
+    floats = latent(network)
+    for start in range(0, len(images), CHUNK):
+        pixels = PIXELS.real(images[start : start + CHUNK]).astype(network.dtype)
+        x = np.ascontiguousarray(pixels.transpose(1, 3, 2, 0))
+        compare(floats.layers, network.layers, x, x, meters)
+    return [meter.row() for meter in meters.values()]
+
+
+def rounding(layers: Sequence[Layer]) -> Iterator[Rounded]:
+    """The layers that round, each followed by those within it."""
+    for layer in layers:
+        if isinstance(layer, Rounded) and not isinstance(layer, Passing):
+            yield layer
+            if isinstance(layer.inner, Residual):
+                for branch in layer.inner.layers:
+                    yield from rounding(branch)
+
+
+def compare(floats: Sequence[Layer], fakes: Sequence[Layer], x, y, meters: dict[str, Meter]):
+    """Layers and their fakes, fed with `x` and `y`, engine layout; gives both outputs."""
+    for exact, layer in zip(floats, fakes):
+        cache: dict = {}
+        if isinstance(exact, Residual):
+            branches = zip(exact.layers, layer.inner.layers)
+            sides = [compare(*both, x, y, meters) for both in branches]
+            x = sides[0][0] + sides[1][0]
+            y = layer.rounded(sides[0][1] + sides[1][1], cache)
+        else:
+            x, y = exact.forward(x, {}), layer.forward(y, cache)
+        if layer.name in meters:
+            meters[layer.name].add(x, y, cache)
+    return x, y
+
+
+class Meter:
+    """Adds up what a layer's row of the report says.
+
+    Parameters
+    ----------
+    layer : Rounded
+    """
+
+    def __init__(self, layer: Rounded):
+        self.layer = layer
+        self.low, self.high = math.inf, -math.inf
+        self.count = self.saturated = 0
+        self.signal = self.noise = 0.0
+
+    def add(self, x: np.ndarray, y: np.ndarray, cache: dict) -> None:
+        """Take in outputs of floats, of the fake layer for the same images, and what that one left behind."""
+        self.low, self.high = min(self.low, float(x.min())), max(self.high, float(x.max()))
+        self.count += x.size
+        dst, bounds = self.layer.formats.dst, self.layer.bounds
+        if bounds:
+            over, under = cache["codes"] > bounds.max, cache["codes"] < bounds.min
+            self.saturated += int(np.count_nonzero(over | under if bounds.signed else over))
+        if dst and not dst.signed:
+            x = np.maximum(x, 0)
+        self.signal += float(np.square(x, dtype=np.float64).sum())
+        self.noise += float(np.square(x - y, dtype=np.float64).sum())
+
+    def row(self) -> dict:
+        """The layer's row."""
+        formats = self.layer.formats
+        row = {
+            "layer": self.layer.name,
+            "values": str(formats.dst or "exact"),
+            "range": [round(self.low, 4), round(self.high, 4)],
+            "saturated": self.saturated / max(self.count, 1),
+            "values_snr": snr(self.signal, self.noise),
+        }
+        if isinstance(self.layer, FakeWeighted):
+            weights = self.layer.params["weights"].astype(np.float64)
+            noise = weights - self.layer.quantised()["weights"]
+            steps = sorted({shift - formats.grid.frac for shift in formats.grid.shifts})
+            row |= {
+                "weights": f"{formats.grid.bits} bits",
+                "steps": " .. ".join(f"2**{step}" for step in dict.fromkeys((steps[0], steps[-1]))),
+                "weights_snr": snr(float((weights**2).sum()), float((noise**2).sum())),
+            }
+        return row
+
+
+def snr(signal: float, noise: float) -> float | None:
+    """Signal to noise, dB; None if there is no noise, or nothing but noise."""
+    return round(10 * math.log10(signal / noise), 2) if signal > 0 and noise > 0 else None
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
