@@ -81,7 +81,7 @@ def main(argv: list[str]) -> None:
     net = build(latent(fakes), scheme, options.net.name, metadata)
     net = judged(net, network, fakes, data)
     artifact.save(options.out, net)
-    write_pictures(options.files, history, network, data, kept, net)
+    write_pictures(options.files, history, len(tuning), fakes, data, kept, net)
     accuracy = net.metadata["accuracy"]
     rate = len(learnt) * len(history) / max(sum(epoch.seconds for epoch in history), 1e-9)
     validated = [epoch.validation for epoch in history]
@@ -178,21 +178,25 @@ def scalars(layer: Layer) -> dict:
 def write_pictures(
     files: dict[str, Path],
     history: list[Epoch],
-    network: Network,
+    tuning: int,
+    fakes: Network,
     data: Dataset,
     kept: np.ndarray,
     net: QNetwork,
 ) -> None:
-    """The history, and the pictures of it and of the validation images, as far as `files` has them."""
+    """The history, and the pictures of it and of the validation images, as far as `files` has them.
+
+    The last `tuning` epochs were quantisation-aware; `fakes` gives the very outputs of `net` as floats.
+    """
     if "history" in files:
         write_csv(files["history"], history)
     if "curves" in files:
         images, labels = data.train_images[kept], data.train_labels[kept]
-        logits, names = network.logits(images), net.metadata["classes"]
+        logits, names = fakes.logits(images), net.metadata["classes"]
         matrix = pictures.confusion_matrix(labels, logits.argmax(axis=1), data.classes)
         title = f"{net.name} on {data.name}"
-        what = f"{len(images):,} validation images, in floats"
-        pictures.curves(files["curves"], history, title)
+        what = f"{len(images):,} validation images, in integers"
+        pictures.curves(files["curves"], history, title, tuning)
         pictures.confusion(files["confusion"], matrix, names, f"{title}: {what}")
         pictures.worst(files["worst"], images, labels, logits, names, f"{title}: the worst of {what}")
 
