@@ -132,7 +132,7 @@ class Training:
         self.optimiser = OPTIMISERS[recipe.optimiser](vector, recipe.momentum, recipe.second)
         self.average = Average(vector, recipe.averaging)
         self.best = vector.copy()
-        self.order = np.arange(count)
+        self.order = np.arange(count, dtype=np.int32)
         self.at = Place()
         self.steps = recipe.epochs * -(-count // recipe.batch)
 

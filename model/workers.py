@@ -1,4 +1,4 @@
-"""Threads that share the images of a batch, in training and in the golden model."""
+"""Threads that share the images of a batch in the golden model; training has `model.team`."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_same_seed_same_file_for_any_number_of_threads(folder, tmp_path):
     nets = []
     for threads in (1, 2, 5):
         out = tmp_path / f"{threads}.npz"
-        options = ["--epochs", 1, "--threads", threads, "--no-pictures", "--out", out]
+        options = ["--epochs", 1, "--qat-epochs", 1, "--threads", threads, "--no-pictures", "--out", out]
         assert run(train, "lecture", "--data", folder, *options) == 0
         nets.append(artifact.load(out))
     for net in nets[1:]:
