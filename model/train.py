@@ -30,6 +30,7 @@ from model.recipe import Recipe
 from model.report import report, table
 from model.scheme import calibrate, check_widths
 from model.training import fit
+from model.workers import blas
 
 VALIDATION = 10
 """One image in so many is kept out of training, to see how it goes."""
@@ -40,6 +41,13 @@ CALIBRATION = 1024
 def main(argv: list[str]) -> None:
     """Run the command."""
     options = parse(argv)
+    # Products of chunks are too small for BLAS to share out, and sums may then depend on how it does.
+    with blas().limit(limits=1):
+        run(options, argv)
+
+
+def run(options: argparse.Namespace, argv: list[str]) -> None:
+    """Train, quantise, judge and write, as the options say; `argv` is noted in the artifact."""
     start = time.perf_counter()
     recipe = recipe_of(options)
     data = dataset.load(options.data)
