@@ -107,7 +107,9 @@ def twin(layer) -> nn.Module:
         return filled(module, module, layer.params["weights"].transpose(3, 2, 0, 1), layer.params["bias"])
     if isinstance(layer, Dense):
         linear = nn.Linear(*layer.params["weights"].shape)
-        return filled(nn.Sequential(Flatten(), linear), linear, layer.params["weights"].T, layer.params["bias"])
+        return filled(
+            nn.Sequential(Flatten(), linear), linear, layer.params["weights"].T, layer.params["bias"]
+        )
     raise ValueError(f"layer {layer.name!r}: the benchmark knows no {layer.kind} in PyTorch")
 
 

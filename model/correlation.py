@@ -16,7 +16,7 @@ from model.geometry import Geometry, Shape
 from model.layer import every, scratch
 
 SMALL = 10**6
-"""Up to so many products of two numbers BLAS multiplies matrices as they lie, and does not pack them first."""
+"""Up to so many products of numbers BLAS multiplies matrices as they lie, and does not pack them first."""
 LANES = 64
 """Columns that BLAS likes to do together."""
 

@@ -26,7 +26,7 @@ MOST = 64
 
 
 def chunk_of(values: int, most: int) -> int:
-    """Images that go through the engine together if no layer makes more than `values` of one: up to `most`."""
+    """Images that go through the engine together, at most `most`, if layers make up to `values` of one."""
     return min(max(VALUES // (CHUNK * values), 1) * CHUNK, most)
 
 
