@@ -37,6 +37,7 @@ A net of your own is a file like my_net.toml (more in docs/nets.md):
   ]
   [recipe]
   epochs = 5
+
 python -m model.describe my_net.toml shows its layers, shapes, parameters and multiplications.
 
 Beside the artifact OUT.npz come OUT.history.csv, OUT.curves.png, OUT.confusion.png and OUT.worst.png. The

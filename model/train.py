@@ -14,11 +14,13 @@ import numpy as np
 from rich.table import Table
 
 from model import artifact, cli, dataset, pictures
+from model.chain import flow
 from model.checkpoint import Checkpoint, Phase, digest
 from model.dataset import Dataset
 from model.fake import latent
 from model.fold import folded
 from model.history import Epoch, write_csv
+from model.layer import Layer
 from model.network import Network
 from model.options import parse, recipe_of
 from model.qat import tuned
@@ -148,7 +150,7 @@ def checkpoint_of(
         return None
     run = {
         "net": options.net.name,
-        "layers": [[layer.kind, *layer.out_shape] for layer in network.layers],
+        "layers": {layer.name: scalars(layer) for layer, _ in flow(network.layers)},
         "recipe": asdict(recipe),
         "data": digest([data.train_images, data.train_labels, data.test_images, data.test_labels]),
         "seed": options.seed,
@@ -168,6 +170,11 @@ def checkpoint_of(
     return checkpoint
 
 
+def scalars(layer: Layer) -> dict:
+    """What a layer was made with, as far as it is simple."""
+    return {key: value for key, value in vars(layer).items() if isinstance(value, (int, float, str))}
+
+
 def write_pictures(
     files: dict[str, Path],
     history: list[Epoch],
@@ -183,10 +190,11 @@ def write_pictures(
         images, labels = data.train_images[kept], data.train_labels[kept]
         logits, names = network.logits(images), net.metadata["classes"]
         matrix = pictures.confusion_matrix(labels, logits.argmax(axis=1), data.classes)
-        title = f"{net.name} on {data.name}, {len(images):,} validation images, in floats"
-        pictures.curves(files["curves"], history, f"{net.name} on {data.name}")
-        pictures.confusion(files["confusion"], matrix, names, title)
-        pictures.worst(files["worst"], images, labels, logits, names, f"The worst of {title}")
+        title = f"{net.name} on {data.name}"
+        what = f"{len(images):,} validation images, in floats"
+        pictures.curves(files["curves"], history, title)
+        pictures.confusion(files["confusion"], matrix, names, f"{title}: {what}")
+        pictures.worst(files["worst"], images, labels, logits, names, f"{title}: the worst of {what}")
 
 
 def judged(net: QNetwork, network: Network, fakes: Network, data: Dataset) -> QNetwork:

@@ -1,5 +1,6 @@
 """``python -m model.describe``: the figures that it prints, and what it refuses."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 import idx
 from model import artifact, cli, describe, nets, train
+from model.layers import LAYERS
 
 ROOT = Path(__file__).parent.parent
 MINE = """
@@ -177,3 +179,38 @@ def test_help_says_how_to_go_on(module, says):
     )  # fmt: skip
     assert result.returncode == 0 and "examples:" in result.stdout and not result.stderr
     assert f"python -m {says} my_net.toml" in result.stdout
+
+
+GUIDE = (ROOT / "docs" / "nets.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The examples of the guide to nets."""
+    return [part.partition("```")[0] for part in GUIDE.split(f"```{language}\n")[1:]]
+
+
+def test_the_guides_examples(tmp_path, capsys):
+    """They can be read and built, and the table in it is the one that is printed."""
+    files = {f"a{index}.toml": text for index, text in enumerate(blocks("toml"))}
+    files |= {f"a{index}.py": text for index, text in enumerate(blocks("python"))}
+    assert len(files) >= 4
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        described(tmp_path, tmp_path / name)
+    (tmp_path / "my_net.toml").write_text(files["a0.toml"])
+    capsys.readouterr()
+    described(tmp_path, tmp_path / "my_net.toml")
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    table = blocks("text")[0].splitlines()
+    assert len(table) > 10 and [line.rstrip() for line in table] == printed[: len(table)]
+
+
+def test_the_guide_has_all_layers_and_arguments():
+    for kind, layer in LAYERS.items():
+        assert f'"{kind}"' in GUIDE or f"{{{kind} = " in GUIDE, kind
+        for name in list(inspect.signature(layer).parameters)[1:]:
+            assert f"`{name}`" in GUIDE or f"{name} = " in GUIDE, (kind, name)
+    for name, net in nets.NETS.items():
+        network = net.network((28, 28, 1), 10, np.random.default_rng(0))
+        row = next(line for line in GUIDE.splitlines() if line.startswith(f"| `{name}` "))
+        assert row.endswith(f" | {network.params:,} | {network.macs:,} |")

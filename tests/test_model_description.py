@@ -30,7 +30,7 @@ from model.layers import (
 from model.losses import Penalty
 from model.network import Network
 from model.qformat import QFormat
-from model.training import Recipe
+from model.recipe import Recipe
 from model.typed import options
 from model.widths import Widths
 
@@ -184,7 +184,7 @@ def test_a_net_in_four_lines(written):
 PYTHON = """
 import numpy as np
 from model.layers import Conv, Dense, Function
-from model.training import Recipe
+from model.recipe import Recipe
 
 def layers(classes):
     softplus = Function("softplus", lambda x: np.logaddexp(0, x), lambda x: 1 / (1 + np.exp(-x)))
@@ -290,7 +290,7 @@ def test_python_errors(text, message, written):
             "[recipe]: unknown 'epoch'; there are epochs, batch, optimiser",
         ),
         ("layers = ['relu']\n[recipe]\nepochs = '3'", "[recipe]: epochs is a whole number, not '3'"),
-        ("layers = ['relu']\n[recipe.augment]\nscale = 'a'", "[recipe]: augment: scale is a number, not 'a'"),
+        ("layers = ['relu']\n[recipe.augment]\nrotation = -3", "augment: rotation is a number from 0"),
         (
             "layers = ['relu']\n[recipe.penalty]\nstrength = -3",
             "penalty: the strength of a penalty is a number",
@@ -389,7 +389,9 @@ VALUES = st.recursive(
     | st.sampled_from(
         ['"classes"', '"same"', '"max"', '"1/3"', '"none"', '"pixel"', "true", "1979-05-27", '""']
     )
-    | st.sampled_from(["{width = 8, frac = 3}", '"relu"', "{conv = 2, kernel = 1}"]),
+    | st.sampled_from(
+        ["{strength = 1}", "{rotation = 3}", "{width = 8, frac = 3}", '"relu"', "{conv = 2, kernel = 1}"]
+    ),
     lambda inner: st.lists(inner, max_size=3).map(lambda parts: f"[{', '.join(parts)}]"),
     max_leaves=5,
 )
@@ -409,9 +411,7 @@ def test_random_layers(fuzzed, layers):
     attempt(fuzzed, f"layers = [{', '.join(layers)}]".encode())
 
 
-@given(
-    st.dictionaries(st.sampled_from(["epochs", "batch", "rate", "loss", "augment", "penalty", "x"]), VALUES)
-)
+@given(st.dictionaries(st.sampled_from([*inspect.signature(Recipe).parameters, "x"]), VALUES))
 def test_random_recipes(fuzzed, items):
     lines = "\n".join(f"{key} = {value}" for key, value in items.items())
     attempt(fuzzed, f"layers = ['relu']\n[recipe]\n{lines}".encode())

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.augment import Affine
+from model import description
+from model.augment import Affine, Elastic
 from model.layers import Dense
 from model.losses import Penalty
 from model.network import Network
@@ -153,3 +154,17 @@ def test_a_recipe_that_makes_no_sense(values):
 def test_the_usual_rate():
     assert Recipe(1).peak == Momentum.rate and Recipe(1, optimiser="adam").peak == Adam.rate
     assert Recipe(1, rate=0.5, augment=Affine(), penalty=Penalty(0.1)).peak == 0.5
+
+
+def test_a_recipe_from_a_description():
+    table = {
+        "epochs": 4, "optimiser": "adam", "schedule": "step", "averaging": 0, "augment": {"shift": 1},
+        "elastic": {"strength": 1.5}, "rate": "none",
+    }  # fmt: skip
+    wanted = Recipe(
+        4, optimiser="adam", schedule="step", averaging=0,
+        augment=Affine(shift=1), elastic=Elastic(strength=1.5),
+    )  # fmt: skip
+    assert description.recipe({"recipe": table}, "net.toml") == wanted
+    with pytest.raises(ValueError, match=r"^net.toml: \[recipe\]: averaging is a share"):
+        description.recipe({"recipe": {"averaging": 1}}, "net.toml")

@@ -47,13 +47,17 @@ def test_trains_another_data_set(folder, tmp_path, capsys):
     assert net.metadata["classes"] == list("0123456") and net.metadata["dataset"] == "data"
     printed = capsys.readouterr()
     assert "conv1" in printed.out and "140 test images" in printed.out and not printed.err
+    beside = ["confusion.png", "curves.png", "history.csv", "npz", "worst.png"]
+    assert sorted(path.name for path in tmp_path.glob("net.*")) == [f"net.{end}" for end in beside]
+    assert len((tmp_path / "net.history.csv").read_text().splitlines()) == 61
 
 
 def test_same_seed_same_file_for_any_number_of_threads(folder, tmp_path):
     nets = []
     for threads in (1, 2, 5):
         out = tmp_path / f"{threads}.npz"
-        assert run(train, "lecture", "--data", folder, "--epochs", 1, "--threads", threads, "--out", out) == 0
+        options = ["--epochs", 1, "--threads", threads, "--no-pictures", "--out", out]
+        assert run(train, "lecture", "--data", folder, *options) == 0
         nets.append(artifact.load(out))
     for net in nets[1:]:
         for spec, other in zip(nets[0].specs, net.specs):
@@ -64,7 +68,7 @@ def test_same_seed_same_file_for_any_number_of_threads(folder, tmp_path):
 
 def test_widths(folder, tmp_path):
     out = tmp_path / "net.npz"
-    bits = ["--weight-bits", "5,conv2=3", "--activation-bits", "7,relu1=4"]
+    bits = ["--weight-bits", "5,conv2=3", "--activation-bits", "7,relu1=4", "--no-pictures"]
     assert run(train, "lenet", "--data", folder, "--epochs", 1, "--out", out, *bits) == 0
     specs = {spec.name: spec for spec in artifact.load(out).specs}
     assert [specs[name].weight_format.width for name in ("conv1", "conv2", "dense1")] == [5, 3, 5]
@@ -137,7 +141,7 @@ def test_help(module):
 
 
 def test_interrupted(folder, tmp_path):
-    """Control-C in the midst of training: one line, and no file but the checkpoint to resume from."""
+    """Control-C in the midst of training: one line, and no file but the checkpoint."""
     code = "import sys; from model import cli, train; print(flush=True); sys.exit(cli.run(train.main))"
     out = tmp_path / "out" / "net.npz"
     process = subprocess.Popen(
