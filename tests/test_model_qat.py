@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import idx
-from model import artifact, cli, dataset, report, train
+from model import artifact, cli, dataset, report, train, training
 from model.fake import latent
 from model.layers import Conv, Dense, Pool, ReLU
 from model.network import Network
@@ -131,6 +131,26 @@ def test_commands(tmp_path, capsys):
     assert "conv1" in capsys.readouterr().out
     rows = json.loads((tmp_path / "report.json").read_text())["layers"]
     assert rows == first.metadata["quantisation"] and [row["layer"] for row in rows] == ["conv1", "dense1"]
+
+
+def test_a_tuning_cut_short_resumes(tmp_path, monkeypatch):
+    folder = idx.write_dataset(tmp_path / "data", (28, 28), classes=3, count=60)
+    options = ["lenet", "--data", folder, "--no-pictures", "--epochs", 1, "--qat-epochs", 3, "--batch", 30]
+    options += ["--weight-bits", 2, "--save-every", 0, "--out", tmp_path / "net.npz"]
+    assert run(train, *options) == 0
+    whole = (tmp_path / "net.npz").read_bytes()
+    with monkeypatch.context() as patch:
+        steps = iter(range(5))
+
+        def step(self, *rest):
+            if next(steps, None) is None:
+                raise KeyboardInterrupt
+            return training.Training.step(self, *rest)
+
+        patch.setattr(training, "Training", type("Ending", (training.Training,), {"step": step}))
+        assert run(train, *options) == 130
+    assert run(train, *options, "--resume") == 0
+    assert (tmp_path / "net.npz").read_bytes() == whole
 
 
 @pytest.mark.parametrize(
