@@ -31,7 +31,7 @@ from model.network import CHUNK, Network
 from model.qchain import walk
 from model.qformat import QFormat
 from model.quantise import build
-from model.scheme import Formats, calibrate
+from model.scheme import Formats, Scheme, calibrate
 from model.widths import Widths
 
 
@@ -135,6 +135,41 @@ def agree(network, scheme, images, net=None):
 def test_every_value_is_the_integers(seed):
     network, scheme, images = drawn(seed)
     agree(network, scheme, images)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_late_rounding_changes_no_value(seed):
+    """But for the sums that wait for the maxima behind them: they are rounded there."""
+    network, scheme, images = drawn(seed)
+    fakes = [values(fake(network, scheme, late), images) for late in (False, True)]
+    for name, early in fakes[0].items():
+        late = fakes[1][name]
+        if (late != early).any():
+            fmt = scheme.formats[name].dst
+            late = fmt.real(fmt.quantise(late))
+        np.testing.assert_array_equal(late, early)
+
+
+def test_late_rounding_finds_the_largest_sum():
+    layers = [Conv(1, 1), Pool("max", (1, 4)), ReLU(), Dense(2)]
+    network = Network(layers, (1, 4, 1), np.random.default_rng(0), np.float64)
+    network.layers[0].params["weights"][:] = 1
+    unsigned = QFormat(2, 0, False)
+    grid = Grid(4, 0, (0,))
+    formats = {
+        "conv1": Formats(unsigned, grid=grid), "pool1": Formats(), "relu1": Formats(unsigned, unsigned),
+        "dense1": Formats(None, grid=Grid(4, 0, (0, 0))),
+    }  # fmt: skip
+    x = np.array([0.6, 0.9, 1.2, 0.1]).reshape(1, 1, 4, 1)
+    for late, winner in ((False, 0), (True, 2)):
+        layers = fake(network, Scheme(formats), late).layers[:2]
+        caches, y = [{}, {}], x
+        for layer, cache in zip(layers, caches):
+            y = layer.forward(y, cache)
+        assert y == 1
+        dy = layers[1].backward(np.ones_like(y), caches[1])
+        assert dy.ravel().tolist() == [index == winner for index in range(4)]
 
 
 def half_to_even(self, y, cache):
