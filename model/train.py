@@ -85,8 +85,9 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
         "dataset": data.name,
         "classes": [str(index) for index in range(data.classes)],
     }
-    metadata["quantisation"] = report(fakes, calibration)
-    net = build(latent(fakes), scheme, options.net.name, metadata)
+    learnt_floats = latent(fakes)
+    metadata["quantisation"] = report(learnt_floats, scheme, calibration)
+    net = build(learnt_floats, scheme, options.net.name, metadata)
     net = judged(net, network, fakes, data)
     artifact.save(options.out, net)
     write_pictures(options.files, history, len(tuning), fakes, data, kept, net)
