@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from rich.table import Table
 
 from model import cli
+from model.learner import Learner
 from model.losses import LOSSES
 from model.nets import NETS
 from model.network import Network
 from model.optim import Momentum
 from model.recipe import Recipe
-from model.training import batch_gradient
-from model.workers import Workers
+from model.team import Team
 
 SHAPE, CLASSES = (28, 28, 1), 10
 RATE, MOMENTUM = 0.01, 0.9
@@ -68,23 +69,26 @@ def problem(name: str, batch: int) -> tuple[Network, np.ndarray, np.ndarray]:
     return network, rng.integers(0, 256, (batch, *SHAPE), np.uint8), rng.integers(0, CLASSES, batch)
 
 
-def stepper(network: Network, images, labels, workers: Workers) -> Callable[[], None]:
+@contextmanager
+def stepper(network: Network, images, labels, threads: int) -> Iterator[Callable[[], None]]:
     """A function that does one step of ours: pixels to floats, forward, backward, update."""
-    recipe, optimiser = Recipe(epochs=1, batch=len(images)), Momentum(network.vector, MOMENTUM)
+    recipe, batch = Recipe(epochs=1, batch=len(images)), np.arange(len(images))
+    learner = Learner(network, recipe, images, labels, (images, labels))
+    optimiser = Momentum(network.vector, MOMENTUM)
 
     def step():
-        _, _, gradient = batch_gradient(network, recipe, images, labels, None, workers, 0)
+        _, _, gradient = learner.batch_gradient(team, batch, None, 0)
         optimiser.step(gradient, RATE)
 
-    return step
+    with Team.of(network, learner.works, threads) as team:
+        yield step
 
 
 def scaling(name: str, batch: int, options) -> dict:
     """Our images a second on two threads against those on one."""
-    network, images, labels = problem(name, batch)
-    with Workers.of(network, 1) as one, Workers.of(network, 2) as two:
-        steps = {count: stepper(network, images, labels, workers) for count, workers in ((1, one), (2, two))}
-        seconds = interleaved(steps, options.rounds)
+    learning = problem(name, batch)
+    with stepper(*learning, 1) as one, stepper(*learning, 2) as two:
+        seconds = interleaved({1: one, 2: two}, options.rounds)
     # Of the fastest rounds: where another program has one of two cores, threads show nothing.
     best = {count: np.sort(values)[: -(-len(values) // 10)] for count, values in seconds.items()}
     return row(name, batch, 2, "ours, 1 thread", best[2], best[1])
@@ -100,10 +104,9 @@ def against_pytorch(name: str, batch: int, options) -> dict:
         twins |= {f"{layout} compiled": Twin(network, images, labels, layout, True) for layout in LAYOUTS}
     for way, twin in twins.items():
         check(network, images, labels, twin.gradient(), f"{name} in PyTorch ({way})")
-    with Workers.of(network, options.threads) as workers:
-        steps = {way: twin.stepper(RATE, MOMENTUM) for way, twin in twins.items()}
-        steps["ours"] = stepper(network, images, labels, workers)
-        seconds = interleaved(steps, options.rounds)
+    steps = {way: twin.stepper(RATE, MOMENTUM) for way, twin in twins.items()}
+    with stepper(network, images, labels, options.threads) as ours:
+        seconds = interleaved(steps | {"ours": ours}, options.rounds)
     ours = seconds.pop("ours")
     best = min(seconds, key=lambda way: np.median(seconds[way]))
     return row(name, batch, options.threads, f"torch {best}", ours, seconds[best])
