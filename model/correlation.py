@@ -124,7 +124,7 @@ class Correlation:
                 if j == order[0] and whole[j]:
                     into[...] = copies[:, :, j, :, output]
                 else:
-                    into[:, :, :, seen] += copies[:, :, j, :, output]
+                    add_columns(into, seen, copies[:, :, j], output)
         return dx
 
     def grouped(self, y: np.ndarray) -> np.ndarray:
@@ -242,6 +242,22 @@ def backward_dense(dy: np.ndarray, matrices: np.ndarray, first: int, out: np.nda
             continue
         part = slice((low - before) * channels, (high - before) * channels)
         multiply(matrices[:, :, part], dy[:, low * channels : high * channels], out[:, index])
+
+
+def add_columns(into: np.ndarray, seen: slice, part: np.ndarray, output: slice) -> None:
+    """Add the columns `output` of `part` to the columns `seen` of `into`; (groups, H, C, W, N) both.
+
+    Where both are as wide it is a sum of whole rows of memory, the one a bit further on; NumPy takes a
+    third of the time for these. The other columns of `part` are lost.
+    """
+    if into.shape != part.shape or seen.step != 1:
+        into[:, :, :, seen] += part[:, :, :, output]
+        return
+    part[:, :, :, : output.start] = part[:, :, :, output.stop :] = 0
+    ahead = (seen.start - output.start) * into.shape[-1]
+    into, part = (array.reshape(*array.shape[:2], -1) for array in (into, part))
+    size = part.shape[2] - abs(ahead)
+    into[:, :, max(ahead, 0) :][:, :, :size] += part[:, :, max(-ahead, 0) :][:, :, :size]
 
 
 def stretches(rows: np.ndarray, first: int, step: int, size: int, count: int) -> np.ndarray:
