@@ -103,28 +103,21 @@ class Correlation:
 
     def backward(self, dy: np.ndarray, weights: np.ndarray, cache: dict) -> np.ndarray:
         """The derivative by the input from that by the sums."""
-        height, width, channels = self.in_shape
-        kernel_width, below, images = len(self.reach), self.geometry.dilation[0], dy.shape[3]
+        (height, width, channels), images = self.in_shape, dy.shape[3]
         dx = scratch(cache, "dx", (height, channels, width, images), dy.dtype)
+        dx.fill(0)
         split = dx.reshape(height, self.groups, self.channels, width, images).swapaxes(0, 1)
-        # A kernel column that meets the whole width writes, and the others add to it.
-        whole = [seen == slice(0, width, 1) for _, seen in self.reach]
-        order = sorted(range(kernel_width), key=lambda j: not whole[j])
-        if not any(whole) or len(self.phases) < below:
-            dx.fill(0)
         slopes = self.grouped(dy)
         for phase in self.phases:
             into = split[:, phase.image]
-            shape = (*into.shape[:2], kernel_width, self.channels, self.positions[1], images)
+            # As wide as the input, if not wider, which lets columns be added quickly.
+            wide = max(self.positions[1], width)
+            shape = (*into.shape[:2], len(self.reach), self.channels, wide, images)
             copies = scratch(cache, "dcolumns", shape, dy.dtype)
-            flat = copies.reshape(*shape[:2], kernel_width * self.channels, -1)
+            flat = copies.reshape(*shape[:2], shape[2] * shape[3], -1)[..., : self.positions[1] * images]
             self.backward_rows(slopes[:, phase.output], weights, phase, flat)
-            for j in order:
-                output, seen = self.reach[j]
-                if j == order[0] and whole[j]:
-                    into[...] = copies[:, :, j, :, output]
-                else:
-                    add_columns(into, seen, copies[:, :, j], output)
+            for j, (output, seen) in enumerate(self.reach):
+                add_columns(into, seen, copies[:, :, j], output)
         return dx
 
     def grouped(self, y: np.ndarray) -> np.ndarray:
