@@ -12,7 +12,6 @@ import json
 import time
 import warnings
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,10 +57,6 @@ class Checkpoint:
         self.run = json.loads(json.dumps(run))  # tuples become the lists that a file gives back
         self.states: dict[str, State] = {}
         self.saved = time.monotonic()
-        # What a kill in the midst of writing left behind.
-        for leftover in path.parent.glob(f".{path.name}.*"):
-            with suppress(OSError):
-                leftover.unlink()
 
     def load(self) -> None:
         """Take up what the file holds.

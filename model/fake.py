@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from model.spec import Spec, WeightedSpec
 from model.weighted import Weighted
 
 
-def fake(network: Network, scheme: Scheme) -> Network:
+def fake(network: Network, scheme: Scheme, late: bool = False) -> Network:
     """A net of its own that starts with a net's parameters and computes like its integers.
 
     Parameters
@@ -38,6 +39,9 @@ def fake(network: Network, scheme: Scheme) -> Network:
     network : Network
         Without batch normalisation.
     scheme : Scheme
+    late : bool
+        Round sums behind the maxima that follow them, and not before. The maxima are the same, but the
+        gradient finds the largest sum, and not the first of those that are equal once they are rounded.
 
     Returns
     -------
@@ -55,7 +59,7 @@ def fake(network: Network, scheme: Scheme) -> Network:
     for spec in specs:
         if widest(spec) >= FLOAT64_EXACT:
             spec.fail("its sums are too wide to be exact in floats (2**53); use narrower formats")
-    return Network.of(faked(network.layers, scheme, PIXELS, dtype), network.in_shape, dtype)
+    return Network.of(faked(network.layers, scheme, PIXELS, dtype, late), network.in_shape, dtype)
 
 
 def latent(network: Network) -> Network:
@@ -63,16 +67,21 @@ def latent(network: Network) -> Network:
     return Network.of(bared(network.layers), network.in_shape, network.dtype)
 
 
-def faked(layers: Sequence[Layer], scheme: Scheme, src: QFormat, dtype: type) -> list[Layer]:
+def faked(
+    layers: Sequence[Layer], scheme: Scheme, src: QFormat, dtype: type, late: bool = False
+) -> list[Layer]:
     """Layers as fakes, fed with values of `src`; of sums that stay exact its width means nothing."""
     result = []
-    for layer in layers:
+    for layer, after in zip(layers, [*layers[1:], None]):
         formats = scheme.of(layer)
         layer = own(layer, dtype)
         if isinstance(layer, Weighted):
-            result.append(FakeWeighted(layer, formats, src.frac))
+            waits = late and formats.dst and maximum(after)
+            result.append(FakeWeighted(layer, replace(formats, dst=None) if waits else formats, src.frac))
+        elif late and maximum(layer) and result and isinstance(result[-1], FakeWeighted):
+            result.append(Rounded(layer, Formats(scheme.of(result[-1]).dst)))
         elif isinstance(layer, Residual):
-            branches = [faked(branch, scheme, src, dtype) for branch in layer.layers]
+            branches = [faked(branch, scheme, src, dtype, late) for branch in layer.layers]
             result.append(Rounded(layer.with_branches(*branches), formats))
         elif isinstance(layer, Tabled):
             result.append(FakeTable(layer, formats))
@@ -85,6 +94,11 @@ def faked(layers: Sequence[Layer], scheme: Scheme, src: QFormat, dtype: type) ->
         if summing(layer) or formats.dst:
             src = formats.dst or QFormat(MAX_WIDTH, frac_behind([layer], scheme, src.frac))
     return result
+
+
+def maximum(layer: Layer | None) -> bool:
+    """Whether a layer is a max pooling."""
+    return isinstance(layer, Pool) and layer.monotone
 
 
 def frac_behind(layers: Sequence[Layer], scheme: Scheme, frac: int) -> int:

@@ -87,5 +87,5 @@ def tuned(
     list
         Empty without epochs.
     """
-    net = fake(network, scheme)
+    net = fake(network, scheme, late=True)
     return net, train(net, tuning.recipe(recipe, scheme)) if tuning.epochs else []

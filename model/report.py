@@ -10,10 +10,11 @@ import numpy as np
 from rich.table import Table
 
 from model import artifact, cli
-from model.fake import FakeWeighted, Passing, Rounded, latent
+from model.fake import FakeWeighted, Passing, Rounded, fake, latent
 from model.layer import Layer
 from model.layers import Residual
 from model.network import CHUNK, PIXELS, Network
+from model.scheme import Scheme
 
 DESCRIPTION = "What quantisation did to a trained net, layer by layer."
 EXAMPLES = """\
@@ -63,13 +64,14 @@ def decibels(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.1f} dB"
 
 
-def report(network: Network, images: np.ndarray) -> list[dict]:
+def report(network: Network, scheme: Scheme, images: np.ndarray) -> list[dict]:
     """What quantisation did to each layer that rounds.
 
     Parameters
     ----------
     network : Network
-        Fake-quantised.
+        Of floats, before rounding.
+    scheme : Scheme
     images : ndarray of uint8, (N, H, W, C)
         Of the training set.
 
@@ -82,12 +84,13 @@ def report(network: Network, images: np.ndarray) -> list[dict]:
         work), ``values_snr`` (dB; None without noise); of layers with weights also ``weights`` (bits),
         ``steps`` and ``weights_snr``.
     """
-    meters = {layer.name: Meter(layer) for layer in rounding(network.layers)}
-    floats = latent(network)
+    fakes = fake(network, scheme)
+    meters = {layer.name: Meter(layer) for layer in rounding(fakes.layers)}
+    floats = latent(fakes)  # of the fakes' number type
     for start in range(0, len(images), CHUNK):
-        pixels = PIXELS.real(images[start : start + CHUNK]).astype(network.dtype)
+        pixels = PIXELS.real(images[start : start + CHUNK]).astype(fakes.dtype)
         x = np.ascontiguousarray(pixels.transpose(1, 3, 2, 0))
-        compare(floats.layers, network.layers, x, x, meters)
+        compare(floats.layers, fakes.layers, x, x, meters)
     return [meter.row() for meter in meters.values()]
 
 
