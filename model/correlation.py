@@ -1,4 +1,8 @@
-"""The array kernel of a convolution, shared by the float layer and its integer model."""
+"""The array kernel of a convolution, shared by the float layer and its integer model.
+
+One copy of the input for each kernel column makes every window a stretch of memory, so that a row of the
+output is one product of matrices. Every image row of the copies ends in a line of ones: the bias meets it.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +13,37 @@ from typing import NamedTuple
 import numpy as np
 
 from model.geometry import Geometry, Shape
-from model.layer import cropped, every, padded, scratch
+from model.layer import every, scratch
+
+SMALL = 10**6
+"""Up to so many products of numbers BLAS multiplies matrices as they lie, and does not pack them first."""
+LANES = 64
+"""Columns that BLAS likes to do together."""
 
 
 class Phase(NamedTuple):
-    """Output rows whose kernel rows all meet the same one of the `dilation` interleaved parts of the input.
+    """Output rows whose kernels stand on one part of the padded image: every `dilation`-th row of it.
 
-    To them the convolution has no gaps between its rows.
+    On that part the kernels have no gaps between their rows. Without dilation there is one phase.
     """
 
     output: slice
     """Which rows of the output."""
-    part: int
-    """Input rows part, part + dilation, ..."""
+    image: slice
+    """Which rows of the image lie in the part."""
+    start: int
+    """Where in the part the first of them stands; padding is before it."""
     first: int
-    """Which of these the first output row's window begins with."""
+    """Where in the part the first output row's kernel begins."""
     stride: int
-    """How many of these lie between two output rows."""
+    """Rows of the part from one output row to the next."""
 
 
 class Correlation:
-    """The sums of products of one convolution, and their derivatives; no bias.
+    """The sums of one convolution, and their derivatives.
 
-    Arrays have the engine's layout, (H, C, W, N), and any one float type; weights are (r_h, r_w, C_in /
-    groups, C_out). What `forward` leaves in `cache` the other two use, and like all results it is
-    overwritten by the next call with the same cache.
+    Arrays have the engine's layout, (H, C, W, N), and any one float type. What `forward` leaves in `cache`
+    `gradients` uses, and like all results it is overwritten by the next call with the same cache.
 
     Parameters
     ----------
@@ -50,120 +60,112 @@ class Correlation:
     def __init__(self, geometry: Geometry, in_shape: Shape, groups: int, kernels: int):
         self.geometry, self.in_shape, self.groups, self.kernels = geometry, in_shape, groups, kernels
         self.positions = geometry.positions(in_shape)
+        self.channels = in_shape[2] // groups
+        self.phases = list(phases(geometry, self.positions[0]))
+        self.reach = list(reach(geometry, self.positions[1], in_shape[1]))
 
-    def forward(self, x: np.ndarray, weights: np.ndarray, cache: dict) -> np.ndarray:
-        """The sums, (H_out, C_out, W_out, N)."""
-        copies = self.columns(padded(x, self.geometry.padding, 0, cache), cache)
-        rows, columns = self.positions
-        y = scratch(cache, "y", (rows, self.kernels, columns, x.shape[3]), x.dtype)
-        sums = self.grouped(y)
-        matrices = weights.reshape(-1, self.groups, self.kernels // self.groups).transpose(1, 2, 0)[:, None]
-        cache["windows"] = [self.windows(copies, phase) for phase in self.phases()]
-        for phase, windows in zip(self.phases(), cache["windows"]):
-            np.matmul(matrices, windows, out=sums[:, phase.output])
+    def forward(
+        self, x: np.ndarray, weights: np.ndarray, cache: dict, bias: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The sums, (H_out, C_out, W_out, N).
+
+        Parameters
+        ----------
+        x : ndarray, (H, C_in, W, N)
+        weights : ndarray, (r_h, r_w, C_in / groups, C_out)
+        cache : dict
+        bias : ndarray, (C_out,), optional
+        """
+        y = scratch(cache, "y", (self.positions[0], self.kernels, self.positions[1], x.shape[3]), x.dtype)
+        sums, matrices = self.grouped(y), self.matrices(weights, bias)[:, None]
+        cache["windows"] = []
+        for phase, copies in zip(self.phases, self.columns(x, cache)):
+            out = sums[:, phase.output]
+            windows = stretches(copies, phase.first, phase.stride, self.geometry.kernel[0], out.shape[1])
+            multiply(matrices, windows, out)
+            cache["windows"].append(windows)
         return y
 
-    def gradients(self, dy: np.ndarray, cache: dict) -> np.ndarray:
-        """The derivative by the weights from that by the sums, for the last `forward`."""
-        slopes = self.grouped(dy)
-        weights = sum(
-            np.matmul(windows, slopes[:, phase.output].swapaxes(2, 3)).sum(axis=1)
-            for phase, windows in zip(self.phases(), cache["windows"])
+    def gradients(self, dy: np.ndarray, cache: dict) -> tuple[np.ndarray, np.ndarray]:
+        """The derivatives by the weights and by the bias from that by the sums, for the last `forward`."""
+        slopes = self.grouped(dy).swapaxes(2, 3)
+        lines = sum(
+            np.matmul(windows, slopes[:, phase.output]).sum(axis=1)
+            for phase, windows in zip(self.phases, cache["windows"])
         )
-        return weights.swapaxes(0, 1).reshape(*self.geometry.kernel, -1, self.kernels)
+        lines = lines.swapaxes(0, 1).reshape(self.geometry.kernel[0], -1, self.kernels)
+        return lines[:, :-1].reshape(*self.geometry.kernel, self.channels, self.kernels), lines[0, -1]
 
     def backward(self, dy: np.ndarray, weights: np.ndarray, cache: dict) -> np.ndarray:
         """The derivative by the input from that by the sums."""
-        (_, kernel_width), (_, right) = self.geometry.kernel, self.geometry.stride
-        below, beside = self.geometry.dilation
-        columns = self.positions[1]
-        height, width = self.geometry.padded(self.in_shape)
-        channels, images = self.in_shape[2] // self.groups, dy.shape[3]
-        shape = (self.groups, below, -(-height // below), kernel_width, channels)
-        copies = scratch(cache, "dcolumns", (*shape, columns, images), dy.dtype)
-        flat = copies.reshape(*shape[:3], kernel_width * channels, -1)
+        height, width, channels = self.in_shape
+        kernel_width, below, images = len(self.reach), self.geometry.dilation[0], dy.shape[3]
+        dx = scratch(cache, "dx", (height, channels, width, images), dy.dtype)
+        split = dx.reshape(height, self.groups, self.channels, width, images).swapaxes(0, 1)
+        # A kernel column that meets the whole width writes, and the others add to it.
+        whole = [seen == slice(0, width, 1) for _, seen in self.reach]
+        order = sorted(range(kernel_width), key=lambda j: not whole[j])
+        if not any(whole) or len(self.phases) < below:
+            dx.fill(0)
         slopes = self.grouped(dy)
-        phases = list(self.phases())
-        for part in {*range(below)} - {phase.part for phase in phases}:
-            flat[:, part] = 0
-        for phase in phases:
-            self.backward_rows(slopes[:, phase.output], weights, phase, flat[:, phase.part])
-        dx = scratch(cache, "dx", (height, self.in_shape[2], width, images), dy.dtype)
-        dx.fill(0)
-        split = dx.reshape(height, self.groups, channels, width, images).swapaxes(0, 1)
-        for part in range(below):
-            into = split[:, part::below]
-            for j in range(kernel_width):
-                seen = into[:, :, :, every(j * beside, right, columns)]
-                seen += copies[:, part, : into.shape[1], j]
-        return cropped(dx, self.geometry.padding, self.in_shape)
+        for phase in self.phases:
+            into = split[:, phase.image]
+            shape = (*into.shape[:2], kernel_width, self.channels, self.positions[1], images)
+            copies = scratch(cache, "dcolumns", shape, dy.dtype)
+            flat = copies.reshape(*shape[:2], kernel_width * self.channels, -1)
+            self.backward_rows(slopes[:, phase.output], weights, phase, flat)
+            for j in order:
+                output, seen = self.reach[j]
+                if j == order[0] and whole[j]:
+                    into[...] = copies[:, :, j, :, output]
+                else:
+                    into[:, :, :, seen] += copies[:, :, j, :, output]
+        return dx
 
     def grouped(self, y: np.ndarray) -> np.ndarray:
         """Sums as a view (groups, H_out, C_out / groups, W_out * N)."""
         return y.reshape(len(y), self.groups, self.kernels // self.groups, -1).swapaxes(0, 1)
 
-    def phases(self) -> Iterator[Phase]:
-        """All output rows, in as few parts as the dilation allows: a single one if it is 1."""
-        below, down = self.geometry.dilation[0], self.geometry.stride[0]
-        period = below // gcd(below, down)
-        for row in range(min(period, self.positions[0])):
-            part, first = row * down % below, row * down // below
-            yield Phase(slice(row, None, period), part, first, period * down // below)
+    def matrices(self, weights: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+        """Weights and bias group by group: (groups, C_out / groups, r_h * (r_w * C_in / groups + 1)).
 
-    def columns(self, x, cache):
-        """What each kernel column sees of a padded batch.
-
-        (groups, dilation, rows, r_w, C_in / groups, W_out, N), where input row h stands in part ``h %
-        dilation``: a window's rows lie behind one another.
+        The bias meets the ones of the kernel's first row, zeros those of the others.
         """
-        height, channels, _, images = x.shape
-        kernel_width, right = self.geometry.kernel[1], self.geometry.stride[1]
-        below, beside = self.geometry.dilation
-        shape = (self.groups, below, -(-height // below), kernel_width, channels // self.groups)
-        copies = scratch(cache, "columns", (*shape, self.positions[1], images), x.dtype)
-        x = x.reshape(height, self.groups, shape[4], -1, images).swapaxes(0, 1)
-        for part in range(below):
-            rows = x[:, part::below]
-            for j in range(kernel_width):
-                seen = rows[:, :, :, every(j * beside, right, self.positions[1])]
-                copies[:, part, : rows.shape[1], j] = seen
+        weights = weights.reshape(len(weights), -1, self.kernels)
+        lines = np.zeros((len(weights), weights.shape[1] + 1, self.kernels), weights.dtype)
+        lines[:, :-1] = weights
+        if bias is not None:
+            lines[0, -1] = bias
+        return lines.reshape(-1, self.groups, self.kernels // self.groups).transpose(1, 2, 0)
+
+    def columns(self, x: np.ndarray, cache: dict) -> np.ndarray:
+        """What each kernel column sees of a batch, and the lines of ones.
+
+        (phases, groups, rows, r_w * C_in / groups + 1, W_out * N): a window's rows lie behind one another.
+        """
+        kernel_width, columns, images = len(self.reach), self.positions[1], x.shape[3]
+        rows = -(-self.geometry.padded(self.in_shape)[0] // self.geometry.dilation[0])
+        shape = len(self.phases), self.groups, rows, kernel_width * self.channels + 1, columns * images
+        copies = scratch(cache, "columns", shape, x.dtype, 0)  # and nobody ever writes to the padding
+        copies[..., -1, :] = 1
+        split = copies[..., :-1, :].reshape(*shape[:3], kernel_width, self.channels, columns, images)
+        x = x.reshape(len(x), self.groups, self.channels, -1, images).swapaxes(0, 1)
+        for phase, part in zip(self.phases, split):
+            image = x[:, phase.image]
+            into = part[:, phase.start : phase.start + image.shape[1]]
+            for j, (output, seen) in enumerate(self.reach):
+                into[:, :, j, :, output] = image[:, :, :, seen]
         return copies
 
-    def windows(self, copies, phase):
-        """A phase's windows as a view: (groups, rows, r_h * r_w * C_in / groups, W_out * N)."""
-        groups, _, _, kernel_width, channels, columns, images = copies.shape
-        group, _, row, _, line, _, item = copies.strides
-        return np.lib.stride_tricks.as_strided(
-            copies[:, phase.part, phase.first :],
-            (
-                groups,
-                len(range(self.positions[0])[phase.output]),
-                self.geometry.kernel[0] * kernel_width * channels,
-                columns * images,
-            ),
-            (group, phase.stride * row, line, item),
-        )
-
     def backward_rows(self, dy, weights, phase: Phase, flat):
-        """Derivatives by the columns of one part of the input rows, `flat`, from those by a phase's rows."""
-        groups, rows, channels, _ = dy.shape
-        kernel_height, down = self.geometry.kernel[0], phase.stride
-        dy = dy.reshape(groups, rows * channels, -1)
-        matrices = [self.rows_matrix(weights, start, down) for start in range(min(down, kernel_height))]
-        for index in range(flat.shape[1]):
-            # Output rows first .. last see this input row, through ever earlier rows of the kernel.
-            h = index - phase.first
-            first, last = max(-(-(h - kernel_height + 1) // down), 0), min(rows - 1, h // down)
-            if first > last:
-                flat[:, index] = 0
-                continue
-            start = (kernel_height - 1 - h % down) // down - (h // down - first)
-            part = slice(start * channels, (start + last + 1 - first) * channels)
-            np.matmul(
-                matrices[h % down][:, :, part],
-                dy[:, first * channels : (last + 1) * channels],
-                out=flat[:, index],
-            )
+        """Derivatives by the columns of a phase's image rows, `flat`, from those by its output rows."""
+        dy = np.ascontiguousarray(dy)
+        for start in range(phase.stride):
+            # The rows that meet kernel rows start, start + stride, ...: to them there is no stride.
+            skip = (phase.first + start - phase.start) % phase.stride
+            first = (phase.start + skip - phase.first - start) // phase.stride
+            matrices = self.rows_matrix(weights, start, phase.stride)
+            backward_dense(dy, matrices, first, flat[:, skip :: phase.stride])
 
     def rows_matrix(self, weights: np.ndarray, start: int, step: int) -> np.ndarray:
         """Kernel rows start, start + step, ... from last to first.
@@ -172,5 +174,93 @@ class Correlation:
         """
         weights = weights[start::step][::-1]
         rows, width, channels, _ = weights.shape
-        split = weights.reshape(rows, width, channels, self.groups, -1).transpose(3, 1, 2, 0, 4)
-        return split.reshape(self.groups, width * channels, -1)
+        group = self.kernels // self.groups
+        split = weights.reshape(rows, width, channels, self.groups, group).transpose(3, 1, 2, 0, 4)
+        return split.reshape(self.groups, width * channels, rows * group)
+
+
+def phases(geometry: Geometry, rows: int) -> Iterator[Phase]:
+    """The phases of so many output rows."""
+    below, down, top = geometry.dilation[0], geometry.stride[0], geometry.padding[0][0]
+    period = below // gcd(below, down)
+    for row in range(min(period, rows)):
+        first = (row * down - top) % below
+        yield Phase(
+            output=slice(row, None, period),
+            image=slice(first, None, below),
+            start=(first + top) // below,
+            first=row * down // below,
+            stride=down // gcd(below, down),
+        )
+
+
+def reach(geometry: Geometry, columns: int, width: int) -> Iterator[tuple[slice, slice]]:
+    """For each kernel column, at which output columns it meets the image, and which of its columns there."""
+    right, beside, left = geometry.stride[1], geometry.dilation[1], geometry.padding[1][0]
+    for j in range(geometry.kernel[1]):
+        start = j * beside - left
+        first = max(-(start // right), 0)
+        count = min(columns, -(-(width - start) // right)) - first
+        if count > 0:
+            yield slice(first, first + count), every(start + first * right, right, count)
+        else:
+            yield slice(0), slice(0)
+
+
+def backward_dense(dy: np.ndarray, matrices: np.ndarray, first: int, out: np.ndarray) -> None:
+    """Derivatives by rows of the input from those by the rows of the output, where there is no stride.
+
+    Parameters
+    ----------
+    dy : ndarray, (groups, H_out, C_out / groups, W_out * N)
+    matrices : ndarray, (groups, r_w * C_in / groups, r_h * C_out / groups)
+        From the last kernel row to the first.
+    first : int
+        Output row whose kernel begins with the first row of the input; negative before all kernels.
+    out : ndarray, (groups, H, r_w * C_in / groups, W_out * N)
+    """
+    groups, rows, channels, _ = dy.shape
+    taps = matrices.shape[2] // channels
+    # All output rows that the kernel reaches back to exist.
+    whole = range(max(taps - 1 - first, 0), min(rows - first, out.shape[1])) if taps else range(0)
+    if whole:
+        windows = stretches(dy, first + whole.start - taps + 1, 1, taps, len(whole))
+        multiply(matrices[:, None], windows, out[:, whole.start : whole.stop])
+    dy = dy.reshape(groups, rows * channels, -1)
+    for index in range(out.shape[1]):
+        if index in whole:
+            continue
+        before = first + index - taps + 1
+        low, high = max(before, 0), min(first + index + 1, rows)
+        if low >= high:
+            out[:, index] = 0
+            continue
+        part = slice((low - before) * channels, (high - before) * channels)
+        multiply(matrices[:, :, part], dy[:, low * channels : high * channels], out[:, index])
+
+
+def stretches(rows: np.ndarray, first: int, step: int, size: int, count: int) -> np.ndarray:
+    """Windows of rows that lie behind one another, each as one matrix: a view.
+
+    Parameters
+    ----------
+    rows : ndarray, (groups, rows, lines, width)
+    first, step, size, count : int
+        The first window's first row, rows from one to the next, rows of each, and how many there are.
+
+    Returns
+    -------
+    ndarray, (groups, count, size * lines, width)
+    """
+    group, row, line, item = rows.strides
+    shape = (len(rows), count, size * rows.shape[2], rows.shape[3])
+    return np.lib.stride_tricks.as_strided(rows[:, first:], shape, (group, step * row, line, item))
+
+
+def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Products of stacks of matrices, ``out = a @ b``, in strips of columns that make small ones of them."""
+    height, depth = a.shape[-2:]
+    width = max(SMALL // (height * depth) // LANES, 1) * LANES
+    for start in range(0, b.shape[-1], width):
+        strip = ..., slice(start, start + width)
+        np.matmul(a, b[strip], out=out[strip])

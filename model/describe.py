@@ -18,7 +18,7 @@ from model.geometry import Shape
 from model.layer import Layer
 from model.network import Network
 from model.qnetwork import QNetwork
-from model.spec import Spec
+from model.spec import Spec, WeightedSpec
 
 SHAPE, CLASSES = (28, 28, 1), 10
 """Of MNIST."""
@@ -105,6 +105,7 @@ def of_net(net: nets.Net, in_shape: Shape, classes: int) -> dict:
         "quantise": {
             "weights": dataclasses.asdict(net.weights),
             "activations": dataclasses.asdict(net.activations),
+            **dataclasses.asdict(net.tuning),
         },
     }
     if net is nets.NETS.get(net.name) and net.name in artifact.names():
@@ -121,9 +122,16 @@ def of_artifact(net: QNetwork) -> dict:
     layers = rows(net)
     for layer, (spec, _) in zip(layers, flow(net.specs)):
         layer["values"] = str(spec.dst)
-        if hasattr(spec, "weight_format"):
-            layer["weights"] = str(spec.weight_format)
+        if isinstance(spec, WeightedSpec):
+            layer["weights"] = weights_of(spec)
     return {**summary(net.name, net), "layers": layers, "accuracy": net.metadata.get("accuracy")}
+
+
+def weights_of(spec: WeightedSpec) -> str:
+    """The format of a layer's weights; the finest and the coarsest, where each channel has its own."""
+    finest = spec.weight_format
+    coarsest = dataclasses.replace(finest, frac=finest.frac - int(spec.shifts.max()))
+    return str(finest) if coarsest == finest else f"{finest} to {coarsest}"
 
 
 def rows(net: Network | QNetwork) -> list[dict]:
@@ -194,8 +202,11 @@ def notes(result: dict) -> list[str]:
     lines = []
     if "recipe" in result:
         lines.append(f"recipe: {words(result['recipe'])}")
-        bits = (f"{what} {bits_of(widths)}" for what, widths in result["quantise"].items())
-        lines.append(f"bits: {', '.join(bits)}")
+        quantised = {
+            key: bits_of(value) if isinstance(value, dict) else value
+            for key, value in result["quantise"].items()
+        }
+        lines.append(f"quantised: {words(quantised)}")
     if accuracy := result.get("accuracy"):
         lines.append(
             f"trained: {accuracy['quantised']:.2%} of {accuracy['images']:,} test images right in integers"

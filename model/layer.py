@@ -7,6 +7,7 @@ images. Users' arrays stay (N, H, W, C); :mod:`model.network` converts at its bo
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -132,11 +133,20 @@ class Vanishing(Layer):
         return None
 
 
-def scratch(cache: dict, key: str, shape: tuple[int, ...], dtype) -> np.ndarray:
-    """An array of undefined values that later batches of the same size reuse."""
+LINE = 64
+"""Bytes of a line of the processor's cache; at its start vector instructions are quickest."""
+
+
+def scratch(cache: dict, key: str, shape: tuple[int, ...], dtype, fill=None) -> np.ndarray:
+    """An array that later batches of the same size reuse, as they left it; at first undefined or `fill`."""
     array = cache.get(key)
     if array is None or array.shape != shape or array.dtype != dtype:
-        array = cache[key] = np.empty(shape, dtype)
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        raw = np.empty(size + LINE, np.uint8)
+        start = -raw.ctypes.data % LINE
+        array = cache[key] = raw[start : start + size].view(dtype).reshape(shape)
+        if fill is not None:
+            array.fill(fill)
     return array
 
 
@@ -155,8 +165,8 @@ def padded(x: np.ndarray, padding, fill: float, cache: dict) -> np.ndarray:
     if not (top or bottom or left or right):
         return x
     height, channels, width, images = x.shape
-    out = scratch(cache, "padded", (height + top + bottom, channels, width + left + right, images), x.dtype)
-    out.fill(fill)
+    shape = height + top + bottom, channels, width + left + right, images
+    out = scratch(cache, "padded", shape, x.dtype, fill)
     out[top : top + height, :, left : left + width] = x
     return out
 

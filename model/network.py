@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
-from model.chain import Chain
+from model.chain import Chain, flow
 from model.geometry import Shape
 from model.layer import Layer, scratch
 from model.losses import LINKS, Loss
@@ -16,8 +18,16 @@ from model.qformat import QFormat
 PIXELS = QFormat(8, 8, signed=False)
 """Format of images: the grey level g = 0..255 stands for g / 256."""
 CHUNK = 32
-"""Images that go through the engine together: their arrays stay in the cache, and their matrix products
-below the size from which BLAS packs its operands first."""
+"""Images that go through the engine together: their arrays stay in the cache."""
+VALUES = 400_000
+"""Of a layer's output for all of them, up to which that holds for more images too."""
+MOST = 64
+"""Of these in training; larger calls of NumPy pay off up to here."""
+
+
+def chunk_of(values: int, most: int) -> int:
+    """Images that go through the engine together, at most `most`, if layers make up to `values` of one."""
+    return min(max(VALUES // (CHUNK * values), 1) * CHUNK, most)
 
 
 class Network:
@@ -92,6 +102,11 @@ class Network:
     def macs(self) -> int:
         """Multiplications with weights a frame."""
         return self.chain.macs
+
+    @cached_property
+    def chunk(self) -> int:
+        """Images that go through the engine together in training, if there are as many."""
+        return chunk_of(max(math.prod(layer.out_shape) for layer, _ in flow(self.layers)), MOST)
 
     def new_caches(self) -> list[dict]:
         """Working memory of one thread: a dict for each layer, and one for the images."""

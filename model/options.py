@@ -61,7 +61,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         description="Train a net, turn it into integers, judge it on the test set, write its file.",
         epilog=EXAMPLES,
     )
-    parser.add_argument("net", metavar="NET", type=described, help=f"{', '.join(nets.NETS)} or a .toml file")
+    parser.add_argument(
+        "net", metavar="NET", type=described, help=f"{', '.join(nets.NETS)} or a .toml or .py file"
+    )
     add_run_options(parser)
     add_recipe_options(parser)
     parser.add_argument("--weight-bits", type=widths, metavar="BITS", help="8, or 8,conv1=4 by layer")

@@ -41,8 +41,8 @@ def figure(path: Path, width: float, height: float) -> Iterator:
         file.write(png.getvalue())
 
 
-def curves(path: Path, history: Sequence[Epoch], title: str) -> None:
-    """Loss, accuracies and learning rate over the epochs."""
+def curves(path: Path, history: Sequence[Epoch], title: str, tuning: int = 0) -> None:
+    """Loss, accuracies and learning rate by epoch; the last `tuning` epochs were quantisation-aware."""
     epochs = np.arange(1, len(history) + 1)
     # A line of one point would not be seen.
     style = {"marker": "o", "markersize": 3} if len(history) <= 30 else {}
@@ -60,8 +60,12 @@ def curves(path: Path, history: Sequence[Epoch], title: str) -> None:
         rate.set_xlabel("epoch (training images as they were met, moved; validation by the averaged net)")
         rate.set_xlim(0.5, len(history) + 0.5)
         rate.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        if tuning:
+            for axes in (loss, wrong, rate):
+                start = axes.axvline(len(history) - tuning + 0.5, color="black", linestyle=":", linewidth=1)
+            wrong.add_artist(wrong.legend([start], ["quantisation-aware from here"], loc="lower left"))
         for axes in (loss, wrong):
-            axes.legend()
+            axes.legend(loc="upper right")
         for axes in (loss, wrong, rate):
             axes.grid(alpha=0.3)
             axes.set_ylim(0, 1.08 * axes.dataLim.y1 or 1)

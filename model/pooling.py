@@ -1,11 +1,15 @@
 """The array kernels of pooling, shared by the float layer and its integer model.
 
-Arrays have the engine's layout, (H, C, W, N), and any one type of number.
+A window's sum or maximum is that of its columns' ones. So all is done along one axis at a time: first down
+the image, where whole rows lie behind one another in memory, then to the right, where less is left to do.
+
+Arrays have the engine's layout, (H, C, W, N), and any one type of number. An axis is 0 for down or 1 for
+right, as in a `Geometry`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -13,76 +17,104 @@ from model.geometry import Geometry, Shape
 from model.layer import cropped, every, padded, scratch
 
 
-def parts(x: np.ndarray, geometry: Geometry, positions: tuple[int, int]) -> Iterator[np.ndarray]:
-    """For each pixel of the window, in raster order, what it sees of a padded batch: views."""
-    (height, width), (down, right) = geometry.kernel, geometry.stride
-    rows, columns = positions
-    for i in range(height):
-        for j in range(width):
-            yield x[every(i, down, rows), :, every(j, right, columns)]
-
-
-def seen(x: np.ndarray, geometry: Geometry, fill, cache: dict) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """A copy of the first of the `parts` of a batch with a border of `fill`, and the others."""
-    others = parts(
-        padded(x, geometry.padding, fill, cache), geometry, geometry.positions((len(x), x.shape[2], 0))
-    )
-    first = next(others)
-    y = scratch(cache, "y", first.shape, x.dtype)
-    y[...] = first
-    return y, others
-
-
 def sums(x: np.ndarray, geometry: Geometry, cache: dict) -> np.ndarray:
     """The sum of each window, (H_out, C, W_out, N); padding is zeros."""
-    y, others = seen(x, geometry, 0, cache)
-    for part in others:
-        y += part
+    columns = reduced(np.add, padded(x, geometry.padding, 0, cache), geometry, 0, cache)
+    return reduced(np.add, columns, geometry, 1, cache)
+
+
+def maxima(x: np.ndarray, geometry: Geometry, fill, cache: dict) -> np.ndarray:
+    """The maximum of each window, (H_out, C, W_out, N); padding is `fill`."""
+    x = padded(x, geometry.padding, fill, cache)
+    columns = reduced(np.maximum, x, geometry, 0, cache)
+    y = reduced(np.maximum, columns, geometry, 1, cache)
+    cache["maxima"] = x, columns, y
     return y
+
+
+def reduced(function: np.ufunc, x: np.ndarray, geometry: Geometry, axis: int, cache: dict) -> np.ndarray:
+    """The sums or maxima along one axis; `x` or a view of it where a window has the size 1."""
+    y, *others = along(x, geometry, axis)
+    for part in others:
+        y = function(y, part, out=scratch(cache, f"y{axis}", part.shape, x.dtype))
+    return y
+
+
+def along(x: np.ndarray, geometry: Geometry, axis: int) -> Iterator[np.ndarray]:
+    """What each of the window's rows (columns) sees of a padded batch, in order: views."""
+    size, stride = geometry.kernel[axis], geometry.stride[axis]
+    count = 1 + (x.shape[2 * axis] - size) // stride
+    for start in range(size):
+        part = every(start, stride, count)
+        yield x[:, :, part] if axis else x[part]
 
 
 def sums_backward(dy: np.ndarray, geometry: Geometry, in_shape: Shape, cache: dict) -> np.ndarray:
     """The derivative by the input of `sums` from that by its results."""
-    dx = zeros(dy, geometry, in_shape, cache)
-    for part in parts(dx, geometry, (len(dy), dy.shape[2])):
-        part += dy
+
+    def share(dy, parts):
+        for part in parts:
+            part[...] = dy
+
+    height, width = geometry.padded(in_shape)
+    columns = scattered(share, dy, width, geometry, 1, cache)
+    dx = scattered(share, columns, height, geometry, 0, cache)
     return cropped(dx, geometry.padding, in_shape)
-
-
-def maxima(x: np.ndarray, geometry: Geometry, fill, cache: dict, winner: bool = True) -> np.ndarray:
-    """The maximum of each window, (H_out, C, W_out, N); padding is `fill`.
-
-    With `winner` the item ``winner`` of the cache says which of the `parts` it was, for `maxima_backward`:
-    the last one that was larger than all before it.
-    """
-    y, others = seen(x, geometry, fill, cache)
-    if not winner:
-        for part in others:
-            np.maximum(part, y, out=y)
-        return y
-    index_type = np.min_scalar_type(np.prod(geometry.kernel)).type
-    winners = scratch(cache, "winner", y.shape, index_type)
-    larger = scratch(cache, "larger", y.shape, index_type)
-    winners.fill(0)
-    for index, part in enumerate(others, 1):
-        np.greater(part, y, out=larger, casting="unsafe")
-        np.maximum(part, y, out=y)
-        larger *= index_type(index)
-        np.maximum(winners, larger, out=winners)
-    return y
 
 
 def maxima_backward(dy: np.ndarray, geometry: Geometry, in_shape: Shape, cache: dict) -> np.ndarray:
-    """The derivative by the input of the last `maxima` from that by its results."""
-    dx = zeros(dy, geometry, in_shape, cache)
-    for index, part in enumerate(parts(dx, geometry, (len(dy), dy.shape[2]))):
-        part += dy * (cache["winner"] == index)
+    """The derivative by the input of the last `maxima` from that by its results.
+
+    Among equal values the first takes all of it.
+    """
+    x, columns, y = cache["maxima"]
+    dcolumns = maxima_backward_along(dy, columns, y, geometry, 1, cache)
+    dx = maxima_backward_along(dcolumns, x, columns, geometry, 0, cache)
     return cropped(dx, geometry.padding, in_shape)
 
 
-def zeros(dy: np.ndarray, geometry: Geometry, in_shape: Shape, cache: dict) -> np.ndarray:
-    """A padded batch of derivatives by the input, all zero yet."""
-    height, width = geometry.padded(in_shape)
-    dx = scratch(cache, "dx", (height, in_shape[2], width, dy.shape[3]), dy.dtype)
-    dx.fill(0)
+def maxima_backward_along(dy, x, y, geometry, axis, cache):
+    """The derivative by `x` from that by `y`, its maxima along one axis."""
+
+    def share(dy, parts):
+        # The last part holds what the others have left.
+        left, last = dy, parts[-1]
+        for part, values in zip(parts[:-1], along(x, geometry, axis)):
+            won = np.equal(values, y, out=scratch(cache, f"won{axis}", y.shape, bool))
+            np.multiply(left, won, out=part)
+            left = np.subtract(left, part, out=last)
+        if left is dy:
+            last[...] = dy
+
+    return scattered(share, dy, x.shape[2 * axis], geometry, axis, cache)
+
+
+def scattered(
+    share: Callable, dy: np.ndarray, size: int, geometry: Geometry, axis: int, cache: dict
+) -> np.ndarray:
+    """The derivative by each pixel along an axis, the sum of its shares in all windows.
+
+    Parameters
+    ----------
+    share : callable
+        ``share(dy, parts)`` writes what each of a window's rows (columns) gets of `dy` to its `parts`.
+    dy : ndarray
+        Derivatives by the windows.
+    size : int
+        Pixels along the axis.
+    """
+    kernel, stride = geometry.kernel[axis], geometry.stride[axis]
+    shape = list(dy.shape)
+    shape[2 * axis] = size
+    dx = scratch(cache, f"dx{axis}", tuple(shape), dy.dtype)
+    seen = list(along(dx, geometry, axis))
+    if kernel != stride or size % kernel:
+        dx.fill(0)
+    if kernel <= stride:
+        share(dy, seen)
+        return dx
+    parts = scratch(cache, f"parts{axis}", (kernel, *dy.shape), dy.dtype)
+    share(dy, parts)
+    for into, part in zip(seen, parts):
+        into += part
     return dx

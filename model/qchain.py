@@ -43,17 +43,22 @@ def outputs(specs: Sequence[Spec], x: np.ndarray, caches: Sequence[dict]) -> Ite
 
 
 def output(specs: Sequence[Spec], x: np.ndarray, caches: Sequence[dict]) -> np.ndarray:
-    """The last layer's output, by a shorter way; the input where there is no layer.
-
-    Where a maximum follows sums, the sums are pooled, and only those that win are rounded and saturated.
-    """
+    """The last layer's output, by a shorter way; the input where there is no layer."""
     steps = list(zip(specs, caches))
     while steps:
         spec, cache = steps.pop(0)
-        # A bias by pixel would tell the pixels of a window apart.
-        if steps and steps[0][0].monotone and isinstance(spec, WeightedSpec) and spec.bias.ndim == 1:
+        if steps and pooled_first(spec, steps[0][0]):
             pool, pool_cache = steps.pop(0)
             x = spec.finish(pool.apply(spec.sums(x, cache), pool_cache))
         else:
             x = spec.apply(x, cache)
     return x
+
+
+def pooled_first(spec: Spec, following: Spec) -> bool:
+    """Whether sums may be pooled before they are rounded and saturated, so that only those that win are.
+
+    Padding is the smallest value of the output, and sums in floats stand in its steps: where it wins, they
+    saturate to it. Integer sums stand in other steps.
+    """
+    return following.monotone and isinstance(spec, WeightedSpec) and spec.dtype is not np.int64

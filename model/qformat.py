@@ -91,7 +91,7 @@ class QFormat:
         """In place, numbers in steps of the format to its integers: rounded down, then saturated."""
         if x.dtype.kind == "f":
             np.floor(x, out=x)
-        return np.clip(x, self.min, self.max, out=x)
+        return x.clip(self.min, self.max, out=x)
 
     def real(self, q) -> np.ndarray:
         """The real numbers (float64) that the integers `q` stand for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -10,9 +11,13 @@ from model import qchain
 from model.exact import narrowest
 from model.geometry import Shape
 from model.layer import held
+from model.network import chunk_of
 from model.qformat import QFormat
 from model.spec import Spec
 from model.workers import Workers
+
+MOST = 96
+"""Images that go through the layers together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +106,7 @@ class QNetwork:
                 output[chunk] = y.transpose(3, 0, 2, 1)
 
         with Workers.of(self) as workers:
-            workers.map(task, len(images))
+            workers.map(task, len(images), self.chunk)
         return outputs
 
     def logits(self, images: np.ndarray, threads: int = 1) -> np.ndarray:
@@ -122,8 +127,14 @@ class QNetwork:
             logits[chunk] = y.transpose(3, 0, 2, 1).reshape(-1, self.classes)
 
         with Workers.of(self, threads) as workers:
-            workers.map(task, len(images))
+            workers.map(task, len(images), self.chunk)
         return logits
+
+    @cached_property
+    def chunk(self) -> int:
+        """Images that go through the layers together."""
+        largest = max(int(np.prod(spec.out_shape)) for spec in qchain.walk(self.specs))
+        return chunk_of(largest, MOST)
 
     def new_caches(self) -> list[dict]:
         """Working memory of one thread: a dict for each layer, and one for the images."""

@@ -69,7 +69,7 @@ class Spec:
 
     @property
     def monotone(self) -> bool:
-        """Whether the layer may be swapped with any non-decreasing function of a value."""
+        """Whether the layer may be swapped with any non-decreasing function of a value, padding apart."""
         return False
 
     def apply(self, x: np.ndarray, cache: dict) -> np.ndarray:
@@ -227,16 +227,22 @@ class WeightedSpec(Spec):
         total = self.requant(self.accumulator).shift
         return [1 << (total - shift - 1) if total > shift else 0 for shift in self.shifts.tolist()]
 
+    @property
+    def reach(self) -> float:
+        """Bound of the integers on the way from a sum's first product to its rounding.
+
+        Shifts of single channels do not count, nor that one goes farther left before saturation: a power of
+        two is exact in floats.
+        """
+        rounded = self.magnitudes + np.array(self.halves, np.float64)
+        left = np.maximum(self.shifts - self.requant(self.accumulator).shift, 0)
+        shifted = np.minimum(self.magnitudes * 2.0**left, self.dst.magnitude)
+        return float(np.maximum(rounded, shifted).max())
+
     @cached_property
     def dtype(self) -> type:
-        """The quickest type in which every partial sum is exact, and the rounding of every sum.
-
-        Shifts of single channels do not count: in floats they are exact.
-        """
-        rounded = float((self.magnitudes + np.array(self.halves, np.float64)).max())
-        left = np.maximum(self.shifts - self.requant(self.accumulator).shift, 0)
-        shifted = float((self.magnitudes * 2.0**left).max())
-        return narrowest(max(rounded, min(shifted, self.dst.magnitude)))
+        """The quickest type in which every partial sum is exact, and the rounding of every sum."""
+        return narrowest(self.reach)
 
     @cached_property
     def operands(self) -> tuple[np.ndarray, np.ndarray]:
@@ -252,14 +258,11 @@ class WeightedSpec(Spec):
         return weights, bias
 
     def sums(self, x: np.ndarray, cache: dict) -> np.ndarray:
-        """The products with the weights of `operands` summed up, without biases; otherwise as `apply`."""
+        """The sums that `operands` make, biases included; otherwise as `apply`."""
         raise NotImplementedError
 
     def finish(self, sums: np.ndarray) -> np.ndarray:
-        """Outputs from `sums`, in place: biases, rounding and saturation."""
-        bias = self.operands[1]
-        # (C_out,) or (H_out, W_out, C_out), in the engine's layout
-        sums += bias[:, None, None] if bias.ndim == 1 else bias.transpose(0, 2, 1)[..., None]
+        """Outputs from `sums`, in place: rounding and saturation."""
         if self.dtype is np.int64:
             return self.requant(self.accumulator).inplace(sums)
         return self.dst.settle(sums)

@@ -30,6 +30,7 @@ from model.recipe import Recipe
 from model.report import report, table
 from model.scheme import calibrate, check_widths
 from model.training import fit
+from model.workers import blas
 
 VALIDATION = 10
 """One image in so many is kept out of training, to see how it goes."""
@@ -40,6 +41,13 @@ CALIBRATION = 1024
 def main(argv: list[str]) -> None:
     """Run the command."""
     options = parse(argv)
+    # Products of chunks are too small for BLAS to share out, and sums may then depend on how it does.
+    with blas().limit(limits=1):
+        run(options, argv)
+
+
+def run(options: argparse.Namespace, argv: list[str]) -> None:
+    """Train, quantise, judge and write, as the options say; `argv` is noted in the artifact."""
     start = time.perf_counter()
     recipe = recipe_of(options)
     data = dataset.load(options.data)
@@ -82,7 +90,7 @@ def main(argv: list[str]) -> None:
     net = build(learnt_floats, scheme, options.net.name, metadata)
     net = judged(net, network, fakes, data)
     artifact.save(options.out, net)
-    write_pictures(options.files, history, network, data, kept, net)
+    write_pictures(options.files, history, len(tuning), fakes, data, kept, net)
     accuracy = net.metadata["accuracy"]
     rate = len(learnt) * len(history) / max(sum(epoch.seconds for epoch in history), 1e-9)
     validated = [epoch.validation for epoch in history]
@@ -179,21 +187,25 @@ def scalars(layer: Layer) -> dict:
 def write_pictures(
     files: dict[str, Path],
     history: list[Epoch],
-    network: Network,
+    tuning: int,
+    fakes: Network,
     data: Dataset,
     kept: np.ndarray,
     net: QNetwork,
 ) -> None:
-    """The history, and the pictures of it and of the validation images, as far as `files` has them."""
+    """The history, and the pictures of it and of the validation images, as far as `files` has them.
+
+    The last `tuning` epochs were quantisation-aware; `fakes` gives the very outputs of `net` as floats.
+    """
     if "history" in files:
         write_csv(files["history"], history)
     if "curves" in files:
         images, labels = data.train_images[kept], data.train_labels[kept]
-        logits, names = network.logits(images), net.metadata["classes"]
+        logits, names = fakes.logits(images), net.metadata["classes"]
         matrix = pictures.confusion_matrix(labels, logits.argmax(axis=1), data.classes)
         title = f"{net.name} on {data.name}"
-        what = f"{len(images):,} validation images, in floats"
-        pictures.curves(files["curves"], history, title)
+        what = f"{len(images):,} validation images, in integers"
+        pictures.curves(files["curves"], history, title, tuning)
         pictures.confusion(files["confusion"], matrix, names, f"{title}: {what}")
         pictures.worst(files["worst"], images, labels, logits, names, f"{title}: the worst of {what}")
 

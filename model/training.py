@@ -13,14 +13,11 @@ import numpy as np
 from model.augment import Moves
 from model.checkpoint import Phase
 from model.history import Epoch
-from model.losses import LOSSES
+from model.learner import Learner
 from model.network import Network
 from model.optim import OPTIMISERS, Average, clipped, rate_share
 from model.recipe import Recipe
-from model.workers import Workers
-
-MEASURED = 1024
-"""Training images by which layers such as batch normalisation take the constants that they use later."""
+from model.team import Team
 
 
 def fit(
@@ -63,22 +60,22 @@ def fit(
     ValueError
         If the checkpoint does not fit.
     """
-    training = Training(network, recipe, len(images), rng)
+    learner = Learner(network, recipe, images, labels, validation)
+    training = Training(learner, rng)
     if checkpoint:
         training.restore(checkpoint)
-    with Workers.of(network, threads) as workers:
+    with Team.of(network, learner.works, threads) as team:
         while not training.over:
-            for part in training.batches():
-                training.step(images[part], labels[part], workers)
+            for batch in training.batches():
+                training.step(batch, team)
                 report(training.learnt, *training.means)
                 if checkpoint and checkpoint.due:
                     training.save(checkpoint)
-            with training.averaged(images[:MEASURED]):
-                training.finish_epoch(accuracy(network, *validation, workers))
+            training.finish_epoch(team)
             if checkpoint:
                 training.save(checkpoint)
-    network.vector[:] = training.best if recipe.patience else training.average.mean
-    network.measure(images[:MEASURED])
+        network.vector[:] = training.best if recipe.patience else training.average.mean
+        learner.measure(recipe.epochs)
     return training.at.history
 
 
@@ -115,15 +112,12 @@ class Training:
 
     Parameters
     ----------
-    network : Network
-    recipe : Recipe
-    count : int
-        Training images.
+    learner : Learner
     rng : numpy.random.Generator
 
     Attributes
     ----------
-    order : ndarray of int, (count,)
+    order : ndarray of int, (N,)
         In which this epoch meets the images.
     average : Average
         Of the weights.
@@ -132,12 +126,13 @@ class Training:
     at : Place
     """
 
-    def __init__(self, network: Network, recipe: Recipe, count: int, rng: np.random.Generator):
-        self.network, self.recipe, self.rng = network, recipe, rng
-        self.optimiser = OPTIMISERS[recipe.optimiser](network.vector, recipe.momentum, recipe.second)
-        self.average = Average(network.vector, recipe.averaging)
-        self.best = network.vector.copy()
-        self.order = np.arange(count)
+    def __init__(self, learner: Learner, rng: np.random.Generator):
+        self.learner, self.network, self.recipe, self.rng = learner, learner.network, learner.recipe, rng
+        vector, recipe, count = self.network.vector, self.recipe, len(learner.images)
+        self.optimiser = OPTIMISERS[recipe.optimiser](vector, recipe.momentum, recipe.second)
+        self.average = Average(vector, recipe.averaging)
+        self.best = vector.copy()
+        self.order = np.arange(count, dtype=np.int32)
         self.at = Place()
         self.steps = recipe.epochs * -(-count // recipe.batch)
 
@@ -165,39 +160,37 @@ class Training:
         while self.at.done < len(self.order):
             yield self.order[self.at.done : self.at.done + self.recipe.batch]
 
-    def step(self, images: np.ndarray, labels: np.ndarray, workers: Workers) -> None:
-        """Learn from a batch."""
-        begin, at = time.perf_counter(), self.at
-        kinds = [kind for kind in (self.recipe.augment, self.recipe.elastic) if kind]
-        moves = Moves.draw(kinds, self.rng, len(images), images.shape[1:3]) if kinds else None
-        losses, hits, gradient = batch_gradient(
-            self.network, self.recipe, images, labels, moves, workers, at.steps
-        )
-        at.rate = self.recipe.peak * rate_share(
-            self.recipe.schedule, at.steps, self.steps, self.recipe.warmup
-        )
-        self.optimiser.step(clipped(gradient, self.recipe.clip), at.rate)
+    def step(self, batch: np.ndarray, team: Team) -> None:
+        """Learn from the images of these indices."""
+        begin, at, recipe = time.perf_counter(), self.at, self.recipe
+        kinds = [kind for kind in (recipe.augment, recipe.elastic) if kind]
+        size = self.network.in_shape[:2]
+        moves = Moves.draw(kinds, self.rng, len(batch), size) if kinds else None
+        losses, hits, gradient = self.learner.batch_gradient(team, batch, moves, at.steps)
+        at.rate = recipe.peak * rate_share(recipe.schedule, at.steps, self.steps, recipe.warmup)
+        self.optimiser.step(clipped(gradient, recipe.clip), at.rate)
         self.average.update(self.network.vector)
-        at.steps, at.done = at.steps + 1, at.done + len(images)
+        at.steps, at.done = at.steps + 1, at.done + len(batch)
         at.loss, at.correct = at.loss + losses, at.correct + hits
         at.seconds += time.perf_counter() - begin
         if not math.isfinite(at.loss):
             raise FloatingPointError(f"the loss is {at.loss} in epoch {len(at.history) + 1}")
 
-    def finish_epoch(self, validated: float) -> None:
-        """Take the epoch into the history, with what its averaged net reached on the validation images."""
+    def finish_epoch(self, team: Team) -> None:
+        """Take the epoch into the history, with what its averaged net reaches on the validation images."""
         at = self.at
+        with self.averaged():
+            validated = self.learner.accuracy(team, len(at.history))
         epoch = Epoch(*self.means, validated, at.rate, at.done, at.seconds)
         if not at.history or validated > at.history[at.best].validation:
             at.best, self.best[:] = len(at.history), self.average.mean
         self.at = Place(at.steps, best=at.best, history=[*at.history, epoch])
 
     @contextmanager
-    def averaged(self, images: np.ndarray) -> Iterator[None]:
-        """The net with its averaged weights for a while, and the constants that images give it then."""
+    def averaged(self) -> Iterator[None]:
+        """The net with its averaged weights, for a while."""
         kept = self.network.vector.copy()
         self.network.vector[:] = self.average.mean
-        self.network.measure(images)
         try:
             yield
         finally:
@@ -234,33 +227,3 @@ class Training:
             self.rng.bit_generator.state = values["rng"]
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"{checkpoint.path} does not fit: its values are no training's") from None
-
-
-def batch_gradient(
-    network: Network, recipe: Recipe, images, labels, moves: Moves | None, workers: Workers, step: int
-) -> tuple[float, int, np.ndarray]:
-    """Sum of the losses, number of right answers and mean gradient of a batch, moved by `moves` if any.
-
-    The penalty counts for every image. `step` counts the batches since training began.
-    """
-
-    def task(chunk, caches):
-        x = moves.apply(images[chunk], chunk) if moves else images[chunk]
-        return network.gradient(x, labels[chunk], LOSSES[recipe.loss], caches, (step, chunk.start))
-
-    losses, correct, gradients = zip(*workers.map(task, len(images)))
-    loss, gradient = sum(losses), sum(gradients) / len(images)
-    if recipe.penalty:
-        penalty, slope = recipe.penalty(network.vector[network.weights])
-        loss += penalty * len(images)
-        gradient[network.weights] += slope
-    return loss, sum(correct), gradient
-
-
-def accuracy(network: Network, images: np.ndarray, labels: np.ndarray, workers: Workers) -> float:
-    """Share of images whose largest output is their label's."""
-
-    def correct(chunk, caches):
-        return np.count_nonzero(network.outputs(images[chunk], caches).argmax(axis=1) == labels[chunk])
-
-    return int(sum(workers.map(correct, len(images)))) / len(images)

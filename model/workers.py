@@ -1,4 +1,4 @@
-"""Threads that share the images of a batch, in training and in the golden model."""
+"""Threads that share the images of a batch in the golden model; training has `model.team`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ MAX_THREADS = 64
 def blas() -> ThreadpoolController:
     """The libraries that have threads of their own. To find them takes longer than a chunk of images."""
     return ThreadpoolController()
+
+
+def chunks_of(images: int, chunk: int = CHUNK) -> list[slice]:
+    """All of so many images in chunks of `chunk`, or of half of all if these are fewer.
+
+    So a second thread finds work; and how many there are decides nothing.
+    """
+    chunk = min(chunk, max(-(-images // 2), CHUNK))
+    return [slice(start, min(start + chunk, images)) for start in range(0, images, chunk)]
 
 
 class Workers:
@@ -45,10 +54,9 @@ class Workers:
         with blas().limit(limits=1), workers.pool:
             yield workers
 
-    def map(self, task: Callable, images: int) -> list:
-        """``task(slice, caches)`` for each chunk of `images` images, the results in order."""
-        chunks = [slice(start, min(start + CHUNK, images)) for start in range(0, images, CHUNK)]
-        threads = len(self.caches)
+    def map(self, task: Callable, images: int, chunk: int = CHUNK) -> list:
+        """``task(slice, caches)`` for each of `chunks_of` the images, the results in order."""
+        chunks, threads = chunks_of(images, chunk), len(self.caches)
 
         def share(thread):
             return [task(chunk, self.caches[thread]) for chunk in chunks[thread::threads]]

@@ -104,12 +104,24 @@ def table(spec, x):
     return spec.table[x % len(spec.table)]
 
 
+def residual(spec, x):
+    ends = []
+    for branch in (spec.body, spec.shortcut):
+        y, frac = x, spec.src.frac
+        for each in branch:
+            y, frac = run(each, y), each.dst.frac
+        ends.append((y, frac))
+    finest = max(frac for _, frac in ends)
+    return requant(sum(y << (finest - frac) for y, frac in ends), finest - spec.dst.frac, spec.dst)
+
+
 LAYERS = {
     "conv": conv,
     "dense": dense,
     "pool": pool,
     "grey": grey,
     "reduce": reduce,
+    "residual": residual,
     "table": table,
     "requant": lambda spec, x: requant(x, spec.src.frac - spec.dst.frac, spec.dst),
 }

@@ -11,13 +11,16 @@ import pytest
 
 import idx
 from model import artifact, cli, describe, nets, train
-from model.layers import LAYERS
+from model.layers import LAYERS, DenseSpec
+from model.network import PIXELS
+from model.qformat import QFormat
+from model.qnetwork import QNetwork
 
 ROOT = Path(__file__).parent.parent
 MINE = """
 layers = [{conv = 3, kernel = 3}, "relu", {dropout = 0.1}, {dense = "classes"}]
 recipe = {epochs = 1, batch = 16}
-quantise = {weights = "6,conv1=4", activations = "8,relu1=5"}
+quantise = {weights = "6,conv1=4", activations = "8,relu1=5", epochs = 1, scales = "tensor"}
 """
 
 
@@ -62,7 +65,7 @@ def test_figures_of_shipped_nets(name, in_shape, classes, tmp_path, capsys):
     for _, _, params, macs in expected:
         assert f" {params:,} " in printed and f" {macs:,} " in printed
     assert f" {result['params']:,} " in printed and f" {result['macs']:,} " in printed
-    assert "recipe: epochs" in printed and "bits: weights 8, activations 8" in printed
+    assert "recipe: epochs" in printed and "quantised: weights " in printed
     assert ("values" in printed) == ("trained" in printed) == ("accuracy" in result)
 
 
@@ -113,7 +116,8 @@ def test_formats_of_shipped_nets(name, tmp_path):
         if spec.name in rows:
             assert rows[spec.name]["values"] == str(spec.dst)
             if hasattr(spec, "weight_format"):
-                assert rows[spec.name]["weights"] == str(spec.weight_format)
+                finest, *coarsest = rows[spec.name]["weights"].split(" to ")
+                assert finest == str(spec.weight_format) and bool(coarsest) == spec.shifts.any()
     other = described(tmp_path, name, "--classes", 11)
     assert "accuracy" not in other and not any("values" in row for row in other["layers"])
 
@@ -125,7 +129,10 @@ def test_a_net_and_its_artifact(mine, tmp_path, capsys):
     assert (result["in_shape"], result["classes"]) == ([10, 12, 3], 4)
     assert [row["kind"] for row in result["layers"]] == ["conv", "relu", "dropout", "dense"]
     assert result["recipe"]["batch"] == 16
-    assert "bits: weights 6,conv1=4, activations 8,relu1=5" in capsys.readouterr().out
+    assert (
+        "quantised: weights 6,conv1=4, activations 8,relu1=5, epochs 1, scales tensor"
+        in capsys.readouterr().out
+    )
     out = tmp_path / "mine.npz"
     assert cli.run(train.main, [str(mine), "--data", str(data), "--out", str(out)]) == 0
     trained = described(tmp_path, out)
@@ -138,6 +145,17 @@ def test_a_net_and_its_artifact(mine, tmp_path, capsys):
     # Options of the command go before.
     assert cli.run(train.main, [str(mine), "--data", str(data), "--weight-bits", "7", "--out", str(out)]) == 0
     assert [row["weights"].partition(".")[0] for row in described(tmp_path, out)["layers"]] == ["s7", "s7"]
+
+
+def test_scales_by_channel(tmp_path):
+    """The finest and the coarsest of a layer's channels."""
+    dense = DenseSpec(
+        name="dense1", in_shape=(1, 1, 2), src=PIXELS, dst=QFormat(20, 11), weight_format=QFormat(4, 3),
+        weights=np.array([[1, 2, 7], [3, -4, 5]]), bias=np.zeros(3, int), shifts=np.array([0, 3, 1]),
+    )  # fmt: skip
+    artifact.save(tmp_path / "net.npz", QNetwork("net", PIXELS, (dense,)))
+    (row,) = described(tmp_path, tmp_path / "net.npz")["layers"]
+    assert row["weights"] == "s4.3 to s4.0" and row["values"] == "s20.11"
 
 
 @pytest.mark.parametrize(

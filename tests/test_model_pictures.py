@@ -58,9 +58,9 @@ def test_margins_against_loops(rows):
     np.testing.assert_array_equal(pictures.margins(logits, labels), wanted)
 
 
-@pytest.mark.parametrize("count", [1, 2, 200])
-def test_curves(count, tmp_path):
-    pictures.curves(tmp_path / "a.png", epochs(count), "net $x on $$ 日本")
+@pytest.mark.parametrize(("count", "tuning"), [(1, 0), (2, 1), (200, 50), (3, 3)])
+def test_curves(count, tuning, tmp_path):
+    pictures.curves(tmp_path / "a.png", epochs(count), "net $x on $$ 日本", tuning)
     assert opened(tmp_path / "a.png").std() > 5
 
 

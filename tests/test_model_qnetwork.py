@@ -8,7 +8,6 @@ import pytest
 from model.layers import DenseSpec, RequantSpec
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
-from model.workers import CHUNK
 
 PIXELS = QFormat(8, 8, False)
 SHIFT = RequantSpec(name="shift", in_shape=(2, 3, 1), src=PIXELS, dst=QFormat(6, 6, False))
@@ -27,7 +26,7 @@ def test_figures():
 def test_logits_of_any_number_of_images():
     net = QNetwork("net", PIXELS, (SHIFT, DENSE))
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (2 * CHUNK + 3, 2, 3, 1))
+    images = rng.integers(0, 256, (2 * net.chunk + 3, 2, 3, 1))
     expected = np.minimum((images.reshape(-1, 6) + 2) // 4, 63)
     np.testing.assert_array_equal(net.logits(images), expected)
     np.testing.assert_array_equal(net.classify(images), expected.argmax(axis=1))

@@ -31,6 +31,7 @@ MOVES = "rotation=10,shift=1,strength=1"
 def start(data, out, epochs, *more):
     """A process that trains."""
     arguments = ["lenet", "--data", data, "--out", out, "--epochs", epochs, "--save-every", 0.01]
+    arguments += ["--qat-epochs", epochs // 3, "--weight-bits", 3]
     arguments += ["--augment", MOVES, "--batch", 32, "--no-pictures", *more]
     return subprocess.Popen(
         [sys.executable, "-c", KEEPING, *map(str, arguments)],
@@ -43,10 +44,13 @@ def results(out):
     with open(out.with_name("net.history.csv")) as file:
         history = [row[:-2] for row in csv.reader(file)]
     run, states = checkpoint.read(out.with_name("net.checkpoint.npz"))
-    state = states["training"]
-    for epoch in state.values["place"]["history"]:
-        del epoch["seconds"]
-    return {"artifact": out.read_bytes(), "history": history, "run": run, **state.values, **state.arrays}
+    found = {"artifact": out.read_bytes(), "history": history, "run": run}
+    assert states.keys() == {"training", "tuning"}
+    for name, state in states.items():
+        for epoch in state.values["place"]["history"]:
+            del epoch["seconds"]
+        found.update({f"{name} {key}": value for key, value in {**state.values, **state.arrays}.items()})
+    return found
 
 
 def check(out, wanted):

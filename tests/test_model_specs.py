@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
+import reference
 from model.geometry import Geometry
 from model.layers import ConvSpec, DenseSpec, GreySpec, PoolSpec, ReduceSpec, RequantSpec, TableSpec
 from model.qformat import QFormat
@@ -62,6 +63,7 @@ def test_run_is_the_definition(kind, seed, last):
     assert spec.dst.contains(result)
     for image, output in zip(images, result):
         np.testing.assert_array_equal(output, expected(spec, image))
+    np.testing.assert_array_equal(reference.run(spec, images), result)
 
 
 @given(seed=st.integers(0, 2**32 - 1))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import idx
-from model import cli, train, training
+from model import cli, train
 from model.layers import Dense
+from model.learner import Learner
 from model.network import Network
 from model.recipe import Recipe
 from model.training import fit
@@ -20,11 +21,11 @@ def run(monkeypatch, accuracies, patience, epochs=8):
     """Train with given validation accuracies; gives the net, its history and its weights by epoch."""
     weights, told = [], iter(accuracies)
 
-    def accuracy(network, images, labels, workers):
-        weights.append(network.vector.copy())
+    def accuracy(learner, team, epoch):
+        weights.append(learner.network.vector.copy())
         return next(told)
 
-    monkeypatch.setattr(training, "accuracy", accuracy)
+    monkeypatch.setattr(Learner, "accuracy", accuracy)
     network = Network([Dense(3)], (4, 4, 1), np.random.default_rng(1))
     recipe = Recipe(epochs, batch=20, patience=patience)
     history = fit(network, recipe, IMAGES, LABELS, (IMAGES, LABELS), np.random.default_rng(2))
@@ -58,7 +59,7 @@ def test_until_it_stops_nothing_else_changes(monkeypatch):
 
 def test_the_command(tmp_path, capsys, monkeypatch):
     told = iter([0.5, 0.7, 0.6, 0.2, 0.9])
-    monkeypatch.setattr(training, "accuracy", lambda *_: next(told))
+    monkeypatch.setattr(Learner, "accuracy", lambda *_: next(told))
     data = idx.write_dataset(tmp_path / "data", (28, 28))
     options = ["--data", str(data), "--epochs", "5", "--patience", "2", "--threads", "1"]
     files = ["--out", str(tmp_path / "net.npz"), "--json", str(tmp_path / "a.json")]

@@ -1,6 +1,7 @@
 """The commands of training and classifying, from the outside."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def test_same_seed_same_file_for_any_number_of_threads(folder, tmp_path):
     nets = []
     for threads in (1, 2, 5):
         out = tmp_path / f"{threads}.npz"
-        options = ["--epochs", 1, "--threads", threads, "--no-pictures", "--out", out]
+        options = ["--epochs", 1, "--qat-epochs", 1, "--threads", threads, "--no-pictures", "--out", out]
         assert run(train, "lecture", "--data", folder, *options) == 0
         nets.append(artifact.load(out))
     for net in nets[1:]:
@@ -146,12 +147,12 @@ def test_interrupted(folder, tmp_path):
     out = tmp_path / "out" / "net.npz"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "lenet", "--data", folder, "--epochs", "99999", "--out", out],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     process.stdout.readline()
     time.sleep(2)
     assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the helper processes get it too
     printed, error = process.communicate(timeout=60)
     assert process.returncode == 130 and error == "error: interrupted\n" and not printed
     assert {path.name for path in tmp_path.glob("out/*")} <= {"net.checkpoint.npz"}

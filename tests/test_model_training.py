@@ -1,19 +1,14 @@
 """Training: rates, averages, moved images, and results that depend on the seed alone."""
 
-import threading
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from model.augment import Affine, Elastic
 from model.layers import Conv, Dense, Pool, ReLU, Sigmoid
 from model.losses import cross_entropy
-from model.network import CHUNK, Network
+from model.network import Network
 from model.recipe import Recipe
 from model.training import fit
-from model.workers import Workers
 
 
 def data(count=150, shape=(10, 9, 1), classes=3, seed=0):
@@ -69,40 +64,6 @@ def test_validation_images_are_not_learnt_from():
         fit(network, Recipe(2), images[30:], labels[30:], (validation, labels[:30]), rng)
         vectors.append(network.vector)
     np.testing.assert_array_equal(*vectors)
-
-
-@given(threads=st.integers(1, 5), count=st.integers(0, 200))
-@settings(max_examples=30, deadline=None)
-def test_workers_share_every_chunk_once_and_keep_the_order(threads, count):
-    network = Network([Dense(2)], (1, 1, 1), np.random.default_rng(0))
-    owners = {}
-
-    def task(chunk, caches):
-        assert owners.setdefault(id(caches), threading.get_ident()) == threading.get_ident()
-        return list(range(count))[chunk]
-
-    with Workers.of(network, threads) as workers:
-        parts = workers.map(task, count)
-    assert [image for part in parts for image in part] == list(range(count))
-    assert all(len(part) == CHUNK for part in parts[:-1])
-
-
-@pytest.mark.parametrize("failing", [0, CHUNK])
-def test_a_failing_chunk_is_reported(failing):
-    network = Network([Dense(2)], (1, 1, 1), np.random.default_rng(0))
-
-    def task(chunk, caches):
-        if chunk.start == failing:
-            raise FloatingPointError("in a chunk")
-
-    with Workers.of(network, 2) as workers, pytest.raises(FloatingPointError):
-        workers.map(task, 2 * CHUNK)
-
-
-@pytest.mark.parametrize("threads", [0, -1, 65])
-def test_number_of_threads_is_checked(threads):
-    with pytest.raises(ValueError, match="between 1 and 64"), Workers.of(None, threads):
-        pass
 
 
 def test_a_loss_that_is_no_number_ends_training():

@@ -76,7 +76,13 @@ class ConvSpec(WeightedSpec):
         return Correlation(self.geometry, self.in_shape, self.groups, self.weights.shape[3])
 
     def sums(self, x, cache):
-        return self.correlation.forward(held(x, self.dtype, cache), self.operands[0], cache)
+        weights, bias = self.operands
+        x = held(x, self.dtype, cache)
+        if bias.ndim == 1:
+            return self.correlation.forward(x, weights, cache, bias)
+        y = self.correlation.forward(x, weights, cache)
+        y += bias.transpose(0, 2, 1)[..., None]
+        return y
 
 
 def check_groups(groups: int, channels: int, kernels: int) -> None:
@@ -148,23 +154,19 @@ class Conv(Weighted):
         return int(np.prod(self.correlation.positions)) * self.params["weights"].size
 
     def forward(self, x, cache):
-        y = self.correlation.forward(x, self.params["weights"], cache)
-        if self.bias == "channel":
-            flat = y.reshape(len(y), self.channels, -1)
-            flat += self.params["bias"][:, None]
-        elif self.bias == "pixel":
+        bias = self.params["bias"] if self.bias == "channel" else None
+        y = self.correlation.forward(x, self.params["weights"], cache, bias)
+        if self.bias == "pixel":
             y += self.params["bias"].transpose(0, 2, 1)[..., None]
         return y
 
     def gradients(self, dy, cache):
-        gradients = {"weights": self.correlation.gradients(dy, cache)}
-        if self.bias == "channel":
-            rows, _, columns, images = dy.shape
-            ones = np.ones(columns * images, dy.dtype)
-            gradients["bias"] = (dy.reshape(rows, self.channels, -1) @ ones).sum(axis=0)
-        elif self.bias == "pixel":
-            gradients["bias"] = dy.sum(axis=3).transpose(0, 2, 1)
-        return gradients
+        weights, bias = self.correlation.gradients(dy, cache)
+        if self.bias is None:
+            return {"weights": weights}
+        if self.bias == "pixel":
+            bias = dy.sum(axis=3).transpose(0, 2, 1)
+        return {"weights": weights, "bias": bias}
 
     def backward(self, dy, cache):
         return self.correlation.backward(dy, self.params["weights"], cache)

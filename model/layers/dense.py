@@ -47,6 +47,7 @@ class DenseSpec(WeightedSpec):
         x = held(x, self.dtype, cache).reshape(-1, x.shape[3])
         y = scratch(cache, "y", (len(self.matrix_rows), x.shape[1]), x.dtype)
         np.matmul(self.matrix_rows, x, out=y)
+        y += self.operands[1][:, None]
         return y.reshape(1, -1, 1, x.shape[1])
 
 

@@ -11,7 +11,7 @@ from model import pooling
 from model.division import reciprocal
 from model.exact import narrowest
 from model.geometry import Geometry, Padding, Shape, Size
-from model.layer import Layer, held
+from model.layer import Layer, held, scratch
 from model.qformat import QFormat
 from model.spec import Spec
 
@@ -85,8 +85,7 @@ class PoolSpec(Spec):
 
     @property
     def monotone(self) -> bool:
-        # In a window that lies wholly in the padding the function would have to be undone.
-        return self.mode == "max" and not any(map(any, self.padding))
+        return self.mode == "max"
 
     @cached_property
     def dtype(self) -> type:
@@ -98,19 +97,22 @@ class PoolSpec(Spec):
 
     def apply(self, x, cache):
         if self.mode == "max":
-            return pooling.maxima(x, self.geometry, self.fill, cache, winner=False)
+            return pooling.maxima(x, self.geometry, self.fill, cache)
         sums = pooling.sums(held(x, self.dtype, cache), self.geometry, cache)
+        # Sums of single pixels may be the input itself.
+        y = scratch(cache, "output", sums.shape, self.dtype)
         if self.mode == "sum":
-            return self.requant(self.sum_format).inplace(sums)
+            y[...] = sums
+            return self.requant(self.sum_format).inplace(y)
         m, c, k = self.reciprocal
         if self.dtype is np.int64:
-            sums *= m
-            sums += c
-            sums >>= k
+            np.multiply(sums, m, out=y)
+            y += c
+            y >>= k
         else:
-            sums *= m * 2.0**-k
-            sums += c * 2.0**-k
-        return self.dst.settle(sums)
+            np.multiply(sums, m * 2.0**-k, out=y)
+            y += c * 2.0**-k
+        return self.dst.settle(y)
 
 
 class Pool(Layer):
@@ -153,13 +155,13 @@ class Pool(Layer):
         if self.mode == "max":
             return pooling.maxima(x, self.geometry, -np.inf, cache)
         y = pooling.sums(x, self.geometry, cache)
-        y *= self.scale
-        return y
+        return np.multiply(y, self.scale, out=scratch(cache, "y", y.shape, y.dtype))
 
     def backward(self, dy, cache):
         if self.mode == "max":
             return pooling.maxima_backward(dy, self.geometry, self.in_shape, cache)
-        return pooling.sums_backward(dy * self.scale, self.geometry, self.in_shape, cache)
+        dy = np.multiply(dy, self.scale, out=scratch(cache, "dy", dy.shape, dy.dtype))
+        return pooling.sums_backward(dy, self.geometry, self.in_shape, cache)
 
     def quantise(self, src: QFormat, dst: QFormat) -> PoolSpec:
         """The layer in integers; max pooling keeps its format `src`."""
