@@ -13,14 +13,12 @@ by channel.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-import warnings
 from pathlib import Path
 
 import numpy as np
 
-from model.files import replacing
+from model import archive
 from model.layers import SPECS
 from model.qchain import walk
 from model.qformat import QFormat
@@ -30,6 +28,7 @@ from model.spec import Spec
 FORMATS = (1, 2, 3)
 ADDED = {"groups": 2, "dilation": 2, "shifts": 3}
 """Fields that came after the first format, and with which."""
+TEXT = "net.json"
 ZOO = Path(__file__).parent / "zoo"
 MAX_BYTES = 1 << 28
 """Larger artifacts are refused before they are unpacked; a weight takes 1 to 8 bytes."""
@@ -63,19 +62,14 @@ def save(path, net: QNetwork) -> None:
     version = max(spec.since for spec in walk(net.specs))
     arrays: dict[str, np.ndarray] = {}
     layers = encode(net.specs, version, arrays)
-    text = json.dumps(
-        {
-            "format": version,
-            "name": net.name,
-            "input_format": dataclasses.asdict(net.input_format),
-            "layers": layers,
-            "metadata": net.metadata,
-        },
-        allow_nan=False,
-    )
-    arrays["net.json"] = np.frombuffer(text.encode(), np.uint8)
-    with replacing(path) as file:
-        np.savez_compressed(file, **arrays)
+    text = {
+        "format": version,
+        "name": net.name,
+        "input_format": dataclasses.asdict(net.input_format),
+        "layers": layers,
+        "metadata": net.metadata,
+    }
+    archive.write(path, TEXT, text, arrays, compress=True)
 
 
 def encode(specs: tuple[Spec, ...], version: int, arrays: dict[str, np.ndarray], at: str = "") -> list[dict]:
@@ -109,21 +103,8 @@ def load(net) -> QNetwork:
         If it cannot be opened.
     """
     path = find(str(net))
-    with open(path, "rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("error")  # NumPy's on headers that it did not write
-        try:
-            if file.read(2) != b"PK":
-                raise ValueError  # NumPy takes what is no zip for a pickle, and says how to open that
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as arrays:
-                if sum(member.file_size for member in arrays.zip.infolist()) > MAX_BYTES:
-                    raise ValueError(f"it unpacks to more than {MAX_BYTES:,} bytes")
-                return decode(json.loads(bytes(arrays["net.json"])), arrays)
-        except Exception as error:  # whatever a damaged file provokes in zipfile, NumPy or json
-            reason = str(error).partition("\n")[0] if isinstance(error, ValueError) else ""
-            raise ValueError(
-                f"cannot read net {path}: {reason or 'it is damaged or no convgate artifact'}"
-            ) from None
+    with archive.reading(path, TEXT, MAX_BYTES, "cannot read net", "artifact") as (text, arrays):
+        return decode(text, arrays)
 
 
 def decode(description: dict, arrays) -> QNetwork:

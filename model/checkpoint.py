@@ -10,17 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import warnings
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from model.files import replacing
+from model import archive
 
 FORMAT = 1
+TEXT = "checkpoint.json"
 MAX_BYTES = 1 << 32
 """Larger checkpoints are refused before they are unpacked."""
 
@@ -58,10 +57,6 @@ class Checkpoint:
         self.run = json.loads(json.dumps(run))  # tuples become the lists that a file gives back
         self.states: dict[str, State] = {}
         self.saved = time.monotonic()
-        # What a kill in the midst of writing left behind.
-        for leftover in path.parent.glob(f".{path.name}.*"):
-            with suppress(OSError):
-                leftover.unlink()
 
     def load(self) -> None:
         """Take up what the file holds.
@@ -85,20 +80,15 @@ class Checkpoint:
 
     def write(self) -> None:
         """Replace the file."""
-        text = json.dumps(
-            {
-                "format": FORMAT,
-                "run": self.run,
-                "phases": {name: state.values for name, state in self.states.items()},
-            },
-            allow_nan=False,
-        )
+        text = {
+            "format": FORMAT,
+            "run": self.run,
+            "phases": {name: state.values for name, state in self.states.items()},
+        }
         arrays = {
             f"{name}/{key}": a for name, state in self.states.items() for key, a in state.arrays.items()
         }
-        arrays["checkpoint.json"] = np.frombuffer(text.encode(), np.uint8)
-        with replacing(self.path) as file:
-            np.savez(file, **arrays)
+        archive.write(self.path, TEXT, text, arrays, compress=False)
         self.saved = time.monotonic()
 
     def remove(self) -> None:
@@ -158,29 +148,15 @@ class Phase:
 
 def read(path: Path) -> tuple[dict, dict[str, State]]:
     """The run and the states that a checkpoint file holds."""
-    with open(path, "rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("error")  # NumPy's on headers that it did not write
-        try:
-            if file.read(2) != b"PK":
-                raise ValueError  # NumPy takes what is no zip for a pickle, and says how to open that
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as members:
-                if sum(member.file_size for member in members.zip.infolist()) > MAX_BYTES:
-                    raise ValueError(f"it unpacks to more than {MAX_BYTES:,} bytes")
-                description = json.loads(bytes(members["checkpoint.json"]))
-                if description["format"] != FORMAT:
-                    raise ValueError(f"it has format {description['format']!r}, this version reads {FORMAT}")
-                states = {name: State({}, dict(values)) for name, values in description["phases"].items()}
-                for member in members.files:
-                    if member != "checkpoint.json":
-                        name, _, key = member.partition("/")
-                        states[name].arrays[key] = members[member]
-                return dict(description["run"]), states
-        except Exception as error:  # whatever a damaged file provokes in zipfile, NumPy or json
-            reason = str(error).partition("\n")[0] if type(error) is ValueError else ""
-            raise ValueError(
-                f"cannot resume from {path}: {reason or 'it is damaged or no checkpoint'}"
-            ) from None
+    with archive.reading(path, TEXT, MAX_BYTES, "cannot resume from", "checkpoint") as (text, arrays):
+        if text["format"] != FORMAT:
+            raise ValueError(f"it has format {text['format']!r}, this version reads {FORMAT}")
+        states = {name: State({}, dict(values)) for name, values in text["phases"].items()}
+        for member in arrays.files:
+            if member != TEXT:
+                name, _, key = member.partition("/")
+                states[name].arrays[key] = arrays[member]
+        return dict(text["run"]), states
 
 
 def difference(saved, here, name: str = "") -> str:

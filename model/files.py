@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import tempfile
 from pathlib import Path
+
+PART = ".part"
+"""How the names of files end that are being written."""
 
 
 def check_writable(*paths) -> None:
@@ -46,7 +50,7 @@ def replacing(path, mode: str = "wb"):
         return
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(PART, f".{path.name}.", path.parent)
     try:
         with os.fdopen(handle, mode, encoding=encoding) as file:
             yield file
@@ -58,3 +62,11 @@ def replacing(path, mode: str = "wb"):
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def clear(path) -> None:
+    """Remove what kills in the midst of `replacing` a file left behind."""
+    path = Path(os.path.realpath(path))
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{PART}"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()

@@ -57,13 +57,14 @@ def curves(path: Path, history: Sequence[Epoch], title: str, tuning: int = 0) ->
         wrong.set_ylabel("wrong, %")
         rate.plot(epochs, [epoch.rate for epoch in history], color="tab:grey", **style)
         rate.set_ylabel("learning rate")
-        rate.set_xlabel("epoch (training images as they were met, moved; validation by the averaged net)")
+        note = "training images as they were met, moved; validation by the averaged net"
+        rounded = "\nbehind the dotted line everything is rounded as in integers" if tuning else ""
+        rate.set_xlabel(f"epoch ({note}){rounded}")
         rate.set_xlim(0.5, len(history) + 0.5)
         rate.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if tuning:
             for axes in (loss, wrong, rate):
-                start = axes.axvline(len(history) - tuning + 0.5, color="black", linestyle=":", linewidth=1)
-            wrong.add_artist(wrong.legend([start], ["quantisation-aware from here"], loc="lower left"))
+                axes.axvline(len(history) - tuning + 0.5, color="black", linestyle=":", linewidth=1)
         for axes in (loss, wrong):
             axes.legend(loc="upper right")
         for axes in (loss, wrong, rate):

@@ -18,6 +18,7 @@ from model.chain import flow
 from model.checkpoint import Checkpoint, Phase, digest
 from model.dataset import Dataset
 from model.fake import latent
+from model.files import clear
 from model.fold import folded
 from model.history import Epoch, write_csv
 from model.layer import Layer
@@ -49,6 +50,8 @@ def main(argv: list[str]) -> None:
 def run(options: argparse.Namespace, argv: list[str]) -> None:
     """Train, quantise, judge and write, as the options say; `argv` is noted in the artifact."""
     start = time.perf_counter()
+    for path in (options.out, *options.files.values()):
+        clear(path)
     recipe = recipe_of(options)
     data = dataset.load(options.data)
     if len(data.train_images) < VALIDATION:

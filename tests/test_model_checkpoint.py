@@ -190,13 +190,6 @@ def test_due(tmp_path):
     assert not Checkpoint(tmp_path / "a", {}, every=1000).phase("training").due
 
 
-def test_half_written_files_are_cleared_away(tmp_path):
-    for name in (".net.npz.x8_a", "net.npz.keep", ".other.npz.x8_a"):
-        (tmp_path / name).write_text("")
-    Checkpoint(tmp_path / "net.npz", {})
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.npz.x8_a", "net.npz.keep"]
-
-
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -1,11 +1,16 @@
 """What all commands share: exit statuses, one-line errors, files written whole or not at all."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from model import cli
-from model.files import check_writable, replacing
+from model.files import check_writable, clear, replacing
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize(
@@ -77,6 +82,24 @@ def test_replacing_leaves_nothing_behind(tmp_path):
     with replacing(tmp_path / "a", "w") as file:
         file.write("new")
     assert (tmp_path / "a").read_text() == "new" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_a_kill_left_behind_is_cleared_away(tmp_path):
+    path = tmp_path / "net[1].npz"
+    code = """
+import os, signal, sys
+from model.files import replacing
+with replacing(sys.argv[1]) as file:
+    file.write(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, path], cwd=ROOT, timeout=60)
+    others = {".net1.npz.abc.part", "net[1].npz.part", ".net[1].npz.mine"}
+    for name in others:
+        (tmp_path / name).write_text("")
+    assert len(list(tmp_path.iterdir())) == 4
+    clear(path)
+    assert {other.name for other in tmp_path.iterdir()} == others
 
 
 def test_check_writable(tmp_path):
