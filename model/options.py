@@ -75,8 +75,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--qat-epochs", type=natural, metavar="N", help="then train on N epochs with everything rounded"
     )
     parser.add_argument(
-        "--qat-rate", type=float, metavar="R", help="at this learning rate (half the recipe's)"
+        "--qat-optimiser", choices=sorted(OPTIMISERS), help="by this one (adam, whatever the recipe's)"
     )
+    parser.add_argument("--qat-rate", type=float, metavar="R", help="at this learning rate (its usual one)")
     options = parser.parse_args(argv)
     if options.threads > MAX_THREADS:
         raise ValueError(f"--threads is at most {MAX_THREADS}, not {options.threads}")
@@ -159,7 +160,12 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 
 def tuning_of(options: argparse.Namespace) -> Tuning:
     """The net's tuning with the user's changes."""
-    given = {"epochs": options.qat_epochs, "rate": options.qat_rate, "scales": options.scales}
+    given = {
+        "epochs": options.qat_epochs,
+        "optimiser": options.qat_optimiser,
+        "rate": options.qat_rate,
+        "scales": options.scales,
+    }
     changes = {key: value for key, value in given.items() if value is not None}
     try:
         return replace(options.net.tuning, **changes)

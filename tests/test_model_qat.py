@@ -68,11 +68,12 @@ def test_recipes(network, images):
     for bits, averaging in ((1, 0), (2, 0), (3, 0.999)):
         scheme = calibrate(network, images[0][:32], Widths(8, {"dense1": bits}))
         result = Tuning(4).recipe(recipe, scheme)
-        assert (result.epochs, result.rate, result.batch, result.averaging) == (4, 0.25, 7, averaging)
-        assert Tuning(4, 0.125).recipe(recipe, scheme).rate == 0.125
-    for bad, problem in (({"epochs": -1}, "epochs"), ({"rate": 0}, "rate"), ({"scales": "layer"}, "scales")):
-        with pytest.raises(ValueError, match=problem):
-            Tuning(**bad)
+        assert (result.epochs, result.peak, result.batch, result.averaging) == (4, 0.003, 7, averaging)
+        assert Tuning(4, rate=0.125).recipe(recipe, scheme).peak == 0.125
+        assert Tuning(4, "momentum").recipe(recipe, scheme).optimiser == "momentum"
+    for field, value in (("epochs", -1), ("optimiser", "sgd"), ("rate", 0), ("scales", "layer")):
+        with pytest.raises(ValueError, match=field):
+            Tuning(**{field: value})
 
 
 def test_report(network, images):
@@ -158,6 +159,7 @@ def test_a_tuning_cut_short_resumes(tmp_path, monkeypatch):
         (["--qat-rate", "0"], "--qat-rate"),
         (["--qat-rate", "nan"], "--qat-rate"),
         (["--qat-epochs", "-1"], "--qat-epochs"),
+        (["--qat-optimiser", "sgd"], "--qat-optimiser"),
         (["--scales", "layer"], "--scales"),
     ],
 )
