@@ -23,7 +23,7 @@ from model.workers import blas
 
 SHAPE, CLASSES = (28, 28, 1), 10
 RATE, MOMENTUM = 0.01, 0.9
-STEPS = 5
+STEPS = 20
 """Of each contestant in a turn."""
 TOLERANCE = 1e-4
 """Largest difference between the losses, and between the gradients, as a share of their size."""
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--net", nargs="+", choices=NETS, default=list(NETS), help="(all)")
     parser.add_argument("--batch", nargs="+", type=int, default=[128, 64], metavar="N", help="(128 64)")
     parser.add_argument("--threads", type=int, default=1, help="of both, where they are compared (1)")
-    parser.add_argument("--rounds", type=int, default=100, help="turns of each contestant (100)")
+    parser.add_argument("--rounds", type=int, default=30, help="turns of each contestant (30)")
     parser.add_argument("--compile", action="store_true", help="let torch.compile take part")
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args(argv)

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.train import check, interleaved, main, problem, row
+from benchmarks.train import STEPS, check, interleaved, main, problem, row
 from model import cli
 from model.losses import cross_entropy
 from model.network import Network
@@ -43,7 +43,7 @@ def test_another_loss_or_gradient_fails(factor, fails):
 def test_contestants_take_turns():
     turns = []
     seconds = interleaved({name: lambda name=name: turns.append(name) for name in "ab"}, 3)
-    assert "".join(turns) == "aaaaabbbbb" * 4
+    assert "".join(turns) == ("a" * STEPS + "b" * STEPS) * 4
     assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
 
 
