@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from model.network import Network
 from model.optim import Momentum
 from model.recipe import Recipe
 from model.team import Team
+from model.workers import blas
 
 SHAPE, CLASSES = (28, 28, 1), 10
 RATE, MOMENTUM = 0.01, 0.9
@@ -58,8 +60,19 @@ def main(argv: list[str]) -> None:
                 progress.update(task, note=f"{name}, batch {batch}")
                 rows.append(measure(name, batch, options))
                 progress.advance(task)
-    cli.console().print(table(rows))
-    cli.write_json(options.json, {"rows": rows})
+    libraries = {"torch": torch.__version__, "numpy": np.__version__, "blas": kernels()}
+    console = cli.console()
+    console.print(table(rows))
+    console.print(", ".join(f"{name} {version}" for name, version in libraries.items()), soft_wrap=True)
+    cli.write_json(options.json, {"rows": rows} | libraries)
+
+
+def kernels() -> str:
+    """NumPy's BLAS and the processor it computes for, with what holds it to an older one."""
+    found = next((one for one in blas().info() if one["user_api"] == "blas"), {})
+    name = " ".join(filter(None, (found.get(key) for key in ("internal_api", "version", "architecture"))))
+    forced = os.environ.get("OPENBLAS_CORETYPE")
+    return f"{name} (as OPENBLAS_CORETYPE asks)" if forced else name
 
 
 def problem(name: str, batch: int) -> tuple[Network, np.ndarray, np.ndarray]:
