@@ -2,8 +2,8 @@
 
 Each layer rounds its weights, biases and outputs as its integers would, in the forward pass. Backwards
 rounding counts as if it were not there (the straight-through estimator: Bengio, Leonard and Courville,
-"Estimating or Propagating Gradients Through Stochastic Neurons", 2013), and saturation lets no gradient
-through.
+"Estimating or Propagating Gradients Through Stochastic Neurons", 2013). A value that saturates lets no
+gradient through; weights all learn, as one that has come beyond its grid would otherwise never return.
 
 All values are integers times powers of two, and exact as long as the integers fit the float's mantissa:
 `fake` chooses a float type in which they do.
@@ -60,6 +60,16 @@ def fake(network: Network, scheme: Scheme, late: bool = False) -> Network:
         if widest(spec) >= FLOAT64_EXACT:
             spec.fail("its sums are too wide to be exact in floats (2**53); use narrower formats")
     return Network.of(faked(network.layers, scheme, PIXELS, dtype, late), network.in_shape, dtype)
+
+
+def outgrown(network: Network, scheme: Scheme) -> str | None:
+    """A layer of a fake-quantised net whose sums its float type does not hold any more; None if all is well.
+
+    `fake` leaves room for weights of any size, but only for biases twice those that it was given.
+    """
+    limit = FLOAT32_EXACT if network.dtype is np.float32 else FLOAT64_EXACT
+    specs = walk(build(latent(network), scheme).specs)
+    return next((spec.name for spec in specs if widest(spec, growth=1) >= limit), None)
 
 
 def latent(network: Network) -> Network:
@@ -311,20 +321,20 @@ class Passing(Rounded):
         return dy
 
 
-def widest(spec: Spec) -> int:
+def widest(spec: Spec, growth: int = 2) -> int:
     """Bound of the integers that a float must hold to compute like a layer, whatever its weights become.
 
-    Biases may double, and so may sums of branches.
+    Biases, and sums of branches, may become `growth` times what they are.
     """
     src = max(-spec.src.min, spec.src.max)
     if isinstance(spec, WeightedSpec):
         products = len(spec.matrix) * max(-spec.weight_format.min, spec.weight_format.max)
-        frac, bound = spec.accumulator.frac, products * src + 2 * int(np.abs(spec.bias).max())
+        frac, bound = spec.accumulator.frac, products * src + growth * int(np.abs(spec.bias).max())
     elif isinstance(spec, PoolSpec):
         area = spec.kernel[0] * spec.kernel[1]
         frac, bound = spec.src.frac + area.bit_length(), area * src
     elif isinstance(spec, ResidualSpec):
-        frac, bound = spec.sum_format.frac, 2 * spec.sum_format.max
+        frac, bound = spec.sum_format.frac, growth * spec.sum_format.max
     else:
         frac, bound = spec.src.frac, src
     return bound + (1 << max(frac - spec.dst.frac, 0))

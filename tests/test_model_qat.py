@@ -63,6 +63,18 @@ def test_without_epochs_nothing_changes(network, images):
     assert history == [] and (fakes.vector == network.vector).all()
 
 
+def test_biases_that_outgrow_the_floats(network, images):
+    scheme = calibrate(network, images[0][:200], Widths(4), Widths(4))
+
+    def train(net, recipe):
+        net.layers[-1].params["bias"][0] = 1e7
+        return []
+
+    with pytest.raises(FloatingPointError, match="'dense1': its biases"):
+        tuned(network, scheme, Tuning(1), Recipe(epochs=1), train)
+    assert tuned(network, scheme, Tuning(1), Recipe(epochs=1), lambda net, recipe: [1])[1] == [1]
+
+
 def test_recipes(network, images):
     recipe = Recipe(epochs=9, rate=0.5, batch=7)
     for bits, averaging in ((1, 0), (2, 0), (3, 0.999)):
