@@ -11,10 +11,11 @@ from rich import box
 from rich.table import Table
 
 from model import artifact, cli
-from model.fake import FakeWeighted, Passing, Rounded, fake, latent
+from model.fake import fake, latent
 from model.layer import Layer
 from model.layers import Residual
 from model.network import CHUNK, PIXELS, Network
+from model.rounded import FakeWeighted, Passing, Rounded
 from model.scheme import Scheme
 
 DESCRIPTION = "What quantisation did to a trained net, layer by layer."
