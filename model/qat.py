@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from model.fake import fake
+from model.fake import fake, outgrown
 from model.network import Network
 from model.optim import OPTIMISERS
 from model.recipe import Recipe
@@ -93,6 +93,16 @@ def tuned(
         A fake-quantised net; `model.fake.latent` and `model.quantise.build` make integers of it.
     list
         Empty without epochs.
+
+    Raises
+    ------
+    FloatingPointError
+        If biases grew so much that the floats are not the integers' any more.
     """
     net = fake(network, scheme, late=True)
-    return net, train(net, tuning.recipe(recipe, scheme)) if tuning.epochs else []
+    if not tuning.epochs:
+        return net, []
+    history = train(net, tuning.recipe(recipe, scheme))
+    if name := outgrown(net, scheme):
+        raise FloatingPointError(f"layer {name!r}: its biases outgrew what floats hold exactly")
+    return net, history
