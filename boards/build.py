@@ -21,8 +21,8 @@ from boards.flow import REPORT, STEPS, Flow, check_tools
 from boards.shell import estimate as shell_estimate
 from boards.targets import Target
 from hdl.estimate import Budget, estimate
-from hdl.folding import Plan, weighted
-from hdl.plan import DEFAULT_MULTIPLIERS, search
+from hdl.folding import Plan
+from hdl.search import DEFAULT_MULTIPLIERS, search
 from model import artifact, cli
 from model.cli import Failure
 from model.files import check_writable, replacing
@@ -95,13 +95,12 @@ def parse(argv: list[str]) -> Namespace:
 
 def default_plan(net: QNetwork, target: Target) -> Plan:
     """The fastest of a few plans that the board's chip has room for; the smallest if it has for none."""
-    least = len(weighted(net))
-    count = max(min(DEFAULT_MULTIPLIERS, target.budget.dsp), least)
+    count = max(min(DEFAULT_MULTIPLIERS, target.budget.dsp), 1)
     while True:
         plan = search(net, count)
-        if count == least or not lacking(taken(net, plan, target), target.budget):
+        if count == 1 or not lacking(taken(net, plan, target), target.budget):
             return plan
-        count = max(count // 2, least)
+        count //= 2
 
 
 def taken(net: QNetwork, plan: Plan, target: Target) -> Budget:

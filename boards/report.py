@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 from boards.design import Design
 from boards.targets import Target
+from hdl.cost import cost
 from hdl.estimate import Budget
-from hdl.plan import cost
 from model.cli import Failure
 from sim.accelerator import Figures
 

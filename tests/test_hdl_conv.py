@@ -10,11 +10,12 @@ import stream_sim
 from hdl import conv
 from hdl.chain import Chain
 from hdl.conv import conv_parts
+from hdl.cost import cycles_of
 from hdl.device import PORTABLE
 from hdl.estimate import estimate
 from hdl.folding import Folding, Plan, StagePlan
 from hdl.network import Accelerator
-from hdl.plan import choices, cycles_of, search
+from hdl.search import choices, search
 from hdl.window import Window
 from model.layers import ConvSpec
 from model.qformat import QFormat
@@ -81,6 +82,15 @@ def test_all_lanes_of_a_grouped_layer():
         check(spec, plan, lanes=1 + plan.output_lanes % 2)
 
 
+@pytest.mark.parametrize("input_lanes", [4, 5, 7, 8, 10, 11, 13, 17])
+def test_lanes_that_do_not_divide(input_lanes):
+    """The last cycle of a sum has fewer inputs than lanes, in every group."""
+    spec = layer((4, 4, 4), groups=2, kernels=4)
+    check(spec, StagePlan(input_lanes, 1 + input_lanes % 2), seed=input_lanes)
+    with pytest.raises(ValueError, match="'conv1': 19 lanes for 18 inputs of a sum; choose 1 to 18"):
+        Folding(spec, StagePlan(19, 1))
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_interval(case):
     """With neither stalls nor waiting for rows, a frame takes the cycles of the cost model."""
@@ -115,7 +125,7 @@ def test_mutants_fail(fault, monkeypatch):
         words = Folding.bias_words
         monkeypatch.setattr(Folding, "bias_words", lambda self: [*words(self)[:-1], words(self)[0]])
     else:
-        monkeypatch.setattr(conv, "Window", lambda *args: Window(*args[:-1], 1))
+        monkeypatch.setattr(conv, "Window", lambda *args: Window(*args[:-2], 1, args[-1]))
     with pytest.raises(AssertionError):
         check(spec, StagePlan(2, 3))
 
