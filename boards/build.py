@@ -20,7 +20,7 @@ from boards.design import Design
 from boards.flow import REPORT, STEPS, Flow, check_tools
 from boards.shell import estimate as shell_estimate
 from boards.targets import Target
-from hdl.estimate import Budget, estimate
+from hdl.estimate import UNITS, Budget, estimate, lacking
 from hdl.folding import Plan
 from hdl.search import DEFAULT_MULTIPLIERS, search
 from model import artifact, cli
@@ -108,11 +108,6 @@ def taken(net: QNetwork, plan: Plan, target: Target) -> Budget:
     return estimate(net, plan, target.family) + shell_estimate(net, target.family)
 
 
-def lacking(need: Budget, budget: Budget) -> list[str]:
-    """Resources of which more is needed than there is."""
-    return [name for name in reports.UNITS if getattr(need, name) > getattr(budget, name)]
-
-
 def checked_fit(design: Design) -> Budget:
     """The estimate of what a design takes.
 
@@ -126,7 +121,7 @@ def checked_fit(design: Design) -> Budget:
     names = lacking(need, target.budget)
     if names:
         parts = [
-            f"about {getattr(need, name):,} {reports.UNITS[name]} of {getattr(target.budget, name):,}"
+            f"about {getattr(need, name):,} {UNITS[name]} of {getattr(target.budget, name):,}"
             for name in names
         ]
         raise ValueError(
@@ -243,8 +238,7 @@ def summarise(result: dict, out: Path) -> None:
     """A few lines on what was built."""
     clock, rate = result["clock"], result["throughput"]
     used = ", ".join(
-        f"{row['used']:,} of {row['available']:,} {reports.UNITS[name]}"
-        for name, row in result["resources"].items()
+        f"{row['used']:,} of {row['available']:,} {UNITS[name]}" for name, row in result["resources"].items()
     )
     reached = f"{clock['target_mhz']:g} MHz met ({clock['fmax_mhz']:g} possible)"
     print(f"{result['net']} on {result['board']}: {reached}")

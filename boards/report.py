@@ -7,11 +7,9 @@ from dataclasses import asdict
 from boards.design import Design
 from boards.targets import Target
 from hdl.cost import cost
-from hdl.estimate import Budget
+from hdl.estimate import UNITS, Budget
 from model.cli import Failure
 from sim.accelerator import Figures
-
-UNITS = {"lut": "LUT", "ff": "flip-flops", "dsp": "multipliers", "bram": "block RAMs"}
 
 
 def report(

@@ -66,8 +66,11 @@ def columns_ahead(spec: ConvSpec, steps: int, lanes: int) -> int:
     empty += max(first - height, 0)
     silent = width * max(empty, pixel * (stride - 1))
     coming = pixel * width * (stride * (down - 1) + 1)
-    ahead = ceil(min(silent * width / row, down * width - coming * width / row))
-    return max(ahead, 2) if ahead > 0 else 0
+    surplus = down * width - coming * width / row
+    # The FIFO itself takes its time, and the first window of a row takes several columns.
+    late = Buffer.latency + 2
+    wanted = (silent + late + spec.geometry.extent[1]) * width / row
+    return max(ceil(min(wanted, surplus + late)), 2) if surplus > 0 and silent else 0
 
 
 def windows_ahead(spec: ConvSpec, steps: int) -> int:
@@ -75,7 +78,8 @@ def windows_ahead(spec: ConvSpec, steps: int) -> int:
     right, stride = spec.out_shape[1], spec.geometry.stride[1]
     columns = pace(spec.in_shape, spec.geometry)[1] // spec.out_shape[0]
     shifts = columns - (right - 1) * stride
-    if right * steps < columns or shifts <= steps:
+    # Where windows take several cycles the next one is looked for before the last of them.
+    if right * steps < columns or shifts < steps or shifts == steps == 1:
         return 0
     # One is in the multipliers, one in the window's own registers, one in the FIFO's.
     return max(ceil(shifts / steps) - 2, 2)

@@ -85,7 +85,14 @@ def load_of(net: QNetwork, plan: Plan, names: list[str]) -> int:
 
 
 def planned_cycles(net: QNetwork, plan: Plan) -> int:
-    """Initiation interval of the whole, cycles a frame: that of its slowest layer or busiest array."""
+    """Initiation interval of the whole, cycles a frame: of its slowest layer, busiest array, or answer."""
     return max(
-        *(stage.cycles for stage in cost(net, plan)), *(load_of(net, plan, names) for names in plan.arrays), 0
+        answer_cycles(net),
+        *(stage.cycles for stage in cost(net, plan)),
+        *(load_of(net, plan, names) for names in plan.arrays),
     )
+
+
+def answer_cycles(net: QNetwork) -> int:
+    """Initiation interval of the search for the largest logit, see `hdl.classify.Argmax`."""
+    return net.classes + 2

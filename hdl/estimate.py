@@ -36,6 +36,8 @@ from hdl.weigh import WeighPipe
 from hdl.window import Lines, Slide, Window, between
 from model.qnetwork import QNetwork
 
+UNITS = {"lut": "LUT", "ff": "flip-flops", "dsp": "multipliers", "bram": "block RAMs"}
+"""Resources, and what they are called."""
 CARRY = 2
 """LUT places that a carry chain takes beside its bits."""
 
@@ -67,6 +69,11 @@ class Budget:
     def times(self, count: int) -> Budget:
         """That many of the same."""
         return Budget(*(getattr(self, f.name) * count for f in fields(self)))
+
+
+def lacking(need: Budget, budget: Budget) -> list[str]:
+    """Resources of which more is needed than there is."""
+    return [name for name in UNITS if getattr(need, name) > getattr(budget, name)]
 
 
 FRAME = Budget(lut=90, ff=60)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from hdl.cost import beats_of, bound_cycles
+from hdl.cost import answer_cycles, beats_of, bound_cycles
 from hdl.folding import Plan, StagePlan, weighted
 from model.layers import ConvSpec
 from model.qchain import walk
@@ -85,8 +85,6 @@ def search(net: QNetwork, multipliers: int = DEFAULT_MULTIPLIERS) -> Plan:
     ValueError
         If there is not even one.
     """
-    if multipliers < 1:
-        raise ValueError(f"net {net.name!r} needs a multiplier at least, not {multipliers}")
     return Search(net).within(multipliers)
 
 
@@ -112,7 +110,8 @@ class Search:
         self.net, self.layers = net, weighted(net)
         self.lanes = [lanes_of(spec) for spec in self.layers]
         # No plan is faster than the layers take their pixels, so no multiplier is spent on more.
-        self.floor = max(beats_of(spec, spec.in_shape[2]) for spec in walk(net.specs))
+        beats = [beats_of(spec, spec.in_shape[2]) for spec in walk(net.specs)]
+        self.floor = max(answer_cycles(net), *beats)
         self.options = {members: list(self.options_of(members)) for members in self.sharings()}
         cycles = {option.cycles for options in self.options.values() for option in options}
         self.rates = sorted({self.floor, *cycles})
@@ -199,7 +198,14 @@ class Search:
             Not to be exceeded.
         busy : float
             Least efficiency, 0 to 1: faster plans in which multipliers wait more are passed over.
+
+        Raises
+        ------
+        ValueError
+            If there is not even one multiplier.
         """
+        if multipliers < 1:
+            raise ValueError(f"net {self.net.name!r} needs a multiplier at least, not {multipliers}")
 
         def fits(cycles: int) -> bool:
             arrays = self.cheapest(cycles)
@@ -224,9 +230,10 @@ class Search:
         """
         arrays = self.cheapest(cycles, SHARING)
         if arrays is None:
-            raise ValueError(
-                f"net {self.net.name!r} takes at least {self.rates[0]:,} cycles a frame, not {cycles:,}"
-            )
+            least = self.rates[
+                bisect_left(self.rates, True, key=lambda rate: self.cheapest(rate) is not None)
+            ]
+            raise ValueError(f"net {self.net.name!r} takes at least {least:,} cycles a frame, not {cycles:,}")
         if multipliers is not None and multipliers_of(arrays) > multipliers:
             arrays = self.cheapest(cycles)
         stages = {}
