@@ -7,13 +7,15 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from hdl.folding import weighted
-from hdl.plan import bound_cycles, cost, search
+from hdl.cost import bound_cycles, planned_cycles
+from hdl.search import Search
 from model import artifact, cli
 from sim.accelerator import measure
 
-COUNTS = (1, 8, 20, 41, 80, 132, 200, 354)
+COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Multipliers that the planner may use; it never uses more than the rate needs."""
+BUSY = 0.95
+"""Plans in which multipliers wait more are passed over."""
 EXAMPLES = """examples:
   python -m benchmarks.hardware                               every shipped net
   python -m benchmarks.hardware --net lenet --multipliers 40 80
@@ -25,11 +27,20 @@ def main(argv: list[str]) -> None:
     parser = cli.Parser(prog="python -m benchmarks.hardware", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("--net", nargs="+", default=artifact.names(), help="shipped nets or artifacts (all)")
     parser.add_argument("--multipliers", nargs="+", type=int, default=COUNTS, metavar="N")
+    parser.add_argument(
+        "--busy",
+        type=float,
+        default=BUSY,
+        metavar="SHARE",
+        help=f"pass over plans that keep multipliers less busy ({BUSY}); 0 for the fastest plans",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args(argv)
     if min(options.multipliers) < 1:
         raise ValueError(f"--multipliers must be at least 1, not {min(options.multipliers)}")
-    points = list(distinct(options.net, options.multipliers))
+    if not 0 <= options.busy <= 1:
+        raise ValueError(f"--busy is a share from 0 to 1, not {options.busy}")
+    points = list(distinct(options.net, options.multipliers, options.busy))
     rows = []
     with cli.progress() as progress:
         task = progress.add_task("simulating", total=len(points), note="")
@@ -41,12 +52,12 @@ def main(argv: list[str]) -> None:
     cli.write_json(options.json, {"rows": rows})
 
 
-def distinct(nets: list[str], counts: list[int]):
+def distinct(nets: list[str], counts: list[int], busy: float):
     """The nets with each of their different plans."""
     for net in map(artifact.load, nets):
-        seen = set()
+        seen, planner = set(), Search(net)
         for count in counts:
-            plan = search(net, max(count, len(weighted(net))))
+            plan = planner.within(count, busy)
             if plan.multipliers not in seen:
                 seen.add(plan.multipliers)
                 yield net, plan
@@ -58,9 +69,10 @@ def row(net, plan) -> dict:
     return {
         "net": net.name,
         "plan": {name: [stage.input_lanes, stage.output_lanes] for name, stage in plan.stages.items()},
+        "shared": [names for names in plan.arrays if len(names) > 1],
         "multipliers": plan.multipliers,
         "ii_cycles": figures.ii_cycles,
-        "planned_cycles": max(stage.cycles for stage in cost(net, plan)),
+        "planned_cycles": planned_cycles(net, plan),
         "bound_cycles": bound_cycles(net, plan),
         "efficiency": round(figures.efficiency, 4),
         "latency_cycles": figures.latency_cycles,

@@ -20,9 +20,9 @@ from boards.design import Design
 from boards.flow import REPORT, STEPS, Flow, check_tools
 from boards.shell import estimate as shell_estimate
 from boards.targets import Target
-from hdl.estimate import Budget, estimate
-from hdl.folding import Plan, weighted
-from hdl.plan import DEFAULT_MULTIPLIERS, search
+from hdl.estimate import UNITS, Budget, estimate, lacking
+from hdl.folding import Plan
+from hdl.search import DEFAULT_MULTIPLIERS, search
 from model import artifact, cli
 from model.cli import Failure
 from model.files import check_writable, replacing
@@ -95,23 +95,17 @@ def parse(argv: list[str]) -> Namespace:
 
 def default_plan(net: QNetwork, target: Target) -> Plan:
     """The fastest of a few plans that the board's chip has room for; the smallest if it has for none."""
-    least = len(weighted(net))
-    count = max(min(DEFAULT_MULTIPLIERS, target.budget.dsp), least)
+    count = max(min(DEFAULT_MULTIPLIERS, target.budget.dsp), 1)
     while True:
         plan = search(net, count)
-        if count == least or not lacking(taken(net, plan, target), target.budget):
+        if count == 1 or not lacking(taken(net, plan, target), target.budget):
             return plan
-        count = max(count // 2, least)
+        count //= 2
 
 
 def taken(net: QNetwork, plan: Plan, target: Target) -> Budget:
     """What the accelerator and the shell round it take of a chip, estimated."""
     return estimate(net, plan, target.family) + shell_estimate(net, target.family)
-
-
-def lacking(need: Budget, budget: Budget) -> list[str]:
-    """Resources of which more is needed than there is."""
-    return [name for name in reports.UNITS if getattr(need, name) > getattr(budget, name)]
 
 
 def checked_fit(design: Design) -> Budget:
@@ -127,7 +121,7 @@ def checked_fit(design: Design) -> Budget:
     names = lacking(need, target.budget)
     if names:
         parts = [
-            f"about {getattr(need, name):,} {reports.UNITS[name]} of {getattr(target.budget, name):,}"
+            f"about {getattr(need, name):,} {UNITS[name]} of {getattr(target.budget, name):,}"
             for name in names
         ]
         raise ValueError(
@@ -244,8 +238,7 @@ def summarise(result: dict, out: Path) -> None:
     """A few lines on what was built."""
     clock, rate = result["clock"], result["throughput"]
     used = ", ".join(
-        f"{row['used']:,} of {row['available']:,} {reports.UNITS[name]}"
-        for name, row in result["resources"].items()
+        f"{row['used']:,} of {row['available']:,} {UNITS[name]}" for name, row in result["resources"].items()
     )
     reached = f"{clock['target_mhz']:g} MHz met ({clock['fmax_mhz']:g} possible)"
     print(f"{result['net']} on {result['board']}: {reached}")

@@ -6,12 +6,10 @@ from dataclasses import asdict
 
 from boards.design import Design
 from boards.targets import Target
-from hdl.estimate import Budget
-from hdl.plan import cost
+from hdl.cost import cost
+from hdl.estimate import UNITS, Budget
 from model.cli import Failure
 from sim.accelerator import Figures
-
-UNITS = {"lut": "LUT", "ff": "flip-flops", "dsp": "multipliers", "bram": "block RAMs"}
 
 
 def report(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from amaranth_boards import ulx3s
 
+from hdl.chips import ALIASES, BOARDS
 from hdl.device import Device
-from hdl.ecp5 import ECP5
 from hdl.estimate import Budget
 
 
@@ -67,25 +67,13 @@ class Target:
         return self.platform.device
 
 
-def ecp5_budget(lut: int, dsp: int, bram: int) -> Budget:
-    """An ECP5's: each LUT has its flip-flop."""
-    return Budget(lut=lut, ff=lut, dsp=dsp, bram=bram)
-
-
-ECP5_BUDGETS = {
-    "12f": ecp5_budget(24288, 28, 56),  # sold as 12k LUTs; the die and the open tools have them all
-    "25f": ecp5_budget(24288, 28, 56),
-    "45f": ecp5_budget(43848, 72, 108),
-    "85f": ecp5_budget(83640, 156, 208),
-}
-
 ECP5_CELLS = {"lut": "TRELLIS_COMB", "ff": "TRELLIS_FF", "dsp": "MULT18X18D", "bram": "DP16KD"}
 
 TARGETS = {
-    f"ulx3s-{size}": Target(
-        name=f"ulx3s-{size}",
-        platform=getattr(ulx3s, f"ULX3S_{size.upper()}_Platform"),
-        budget=budget,
+    name: Target(
+        name=name,
+        platform=getattr(ulx3s, f"ULX3S_{chip.name[-3:]}_Platform"),
+        budget=chip.budget,
         oscillator="clk25",
         oscillator_mhz=25,
         clock_mhz=100,
@@ -94,14 +82,13 @@ TARGETS = {
         uart="uart",
         leds=8,
         reset="button_pwr",
-        family=ECP5,
+        family=chip.device,
         cells=ECP5_CELLS,
         timed_dsp_mhz=170,
         programmer=("openFPGALoader", "--board", "ulx3s"),
     )
-    for size, budget in ECP5_BUDGETS.items()
+    for name, chip in BOARDS.items()
 }
-ALIASES = {"ulx3s": "ulx3s-85f"}
 
 
 def names() -> list[str]:

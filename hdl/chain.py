@@ -23,13 +23,22 @@ class Chain(wiring.Component):
         Names and components with streams ``i`` and ``o``; at least one.
     device : Device
 
+    Attributes
+    ----------
+    stages : list of (str, Component)
+        What is built, with names no two share.
+    layers : list of str
+        The name that each stage's first part was given.
+
     Members
     -------
     i, o : streams, of the first and last part
     """
 
     def __init__(self, parts: list[tuple[str, wiring.Component]], device: Device):
-        self.stages = list(fused(parts, device))
+        made = list(fused(parts, device))
+        self.stages = [(name, part) for name, part, _ in made]
+        self.layers = [layer for _, _, layer in made]
         super().__init__(
             {
                 "i": In(stream.Signature(self.stages[0][1].i.payload.shape())),
@@ -49,7 +58,7 @@ class Chain(wiring.Component):
 
 
 def fused(parts, device):
-    """The parts, each run of pipes (and the front before it) as one `Elastic`, with names no two share."""
+    """Name, stage and layer of parts, each run of pipes (and the front before it) as one `Elastic`."""
     stages = []
     for layer, part in parts:
         if isinstance(part, Front):
@@ -68,4 +77,5 @@ def fused(parts, device):
         yield (
             name if used[name] == 1 else f"{name}_{used[name]}",
             part if pipes is None else Elastic(pipes, device, part),
+            layer,
         )

@@ -2,26 +2,84 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from amaranth.lib import wiring
 
+from hdl.buffer import Buffer
 from hdl.device import Device
-from hdl.folding import StagePlan
+from hdl.folding import Folding, StagePlan
 from hdl.mac import mac_parts
 from hdl.repack import repack
-from hdl.window import Window
+from hdl.share import Client
+from hdl.window import Window, pace
 from model.layers.conv import ConvSpec
 
 
-def conv_parts(spec: ConvSpec, plan: StagePlan, lanes: int, device: Device) -> list[wiring.Component]:
+def conv_parts(
+    spec: ConvSpec, plan: StagePlan, lanes: int, device: Device, client: Client | None = None
+) -> list[wiring.Component]:
     """Stage of a `ConvSpec`: beats of `lanes` channels in, of `plan.output_lanes` kernels out.
 
     ``input_lanes = r_h * r_w * C_in`` takes the whole window in a cycle, ``output_lanes = C_out`` works on
     all kernels at once; with both a pixel enters and a pixel leaves every cycle. The groups of a grouped
     convolution take turns, each with its own channels of the window.
     """
-    channels = spec.in_shape[2]
-    return [
-        *repack(spec.src, lanes, channels),
-        Window(spec.in_shape, spec.geometry, spec.src, channels, 0, device, spec.groups),
-        *mac_parts(spec, plan, device, whole=True),
-    ]
+    channels, steps = spec.in_shape[2], Folding(spec, plan).steps
+    window = Window(
+        spec.in_shape,
+        spec.geometry,
+        spec.src,
+        channels,
+        0,
+        device,
+        spec.groups,
+        columns_ahead(spec, steps, lanes),
+    )
+    parts = [*repack(spec.src, lanes, channels), window]
+    if count := windows_ahead(spec, steps):
+        parts.append(Buffer(window.o.payload.shape(), count, device))
+    return [*parts, *mac_parts(spec, plan, device, client, whole=True)]
+
+
+def columns_ahead(spec: ConvSpec, steps: int, lanes: int) -> int:
+    """Columns that must wait for the multipliers to stay busy while rows come in in which no window ends.
+
+    These are the first rows of a frame, rows of padding, and those that a stride passes over. No more need
+    wait than come faster than they are used.
+
+    Parameters
+    ----------
+    spec : ConvSpec
+    steps : int
+        Cycles that a window occupies the multipliers.
+    lanes : int
+        Values of an input beat.
+    """
+    (height, width, channels), (down, right) = spec.in_shape, spec.out_shape[:2]
+    stride, first = spec.geometry.stride[0], spec.geometry.extent[0] - 1 - spec.geometry.padding[0][0]
+    lines, slide = pace(spec.in_shape, spec.geometry)
+    rows, last = lines // width, first + stride * (down - 1)
+    pixel = ceil(channels / lanes)  # cycles
+    row = max(slide // down, right * steps)  # cycles of a row of windows
+    empty = pixel * (min(first, height) + max(height - 1 - last, 0)) + (rows - max(last + 1, height))
+    empty += max(first - height, 0)
+    silent = width * max(empty, pixel * (stride - 1))
+    coming = pixel * width * (stride * (down - 1) + 1)
+    surplus = down * width - coming * width / row
+    # The FIFO itself takes its time, and the first window of a row takes several columns.
+    late = Buffer.latency + 2
+    wanted = (silent + late + spec.geometry.extent[1]) * width / row
+    return max(ceil(min(wanted, surplus + late)), 2) if surplus > 0 and silent else 0
+
+
+def windows_ahead(spec: ConvSpec, steps: int) -> int:
+    """Windows that must wait for the multipliers to stay busy while the next row's first slides in."""
+    right, stride = spec.out_shape[1], spec.geometry.stride[1]
+    columns = pace(spec.in_shape, spec.geometry)[1] // spec.out_shape[0]
+    shifts = columns - (right - 1) * stride
+    # Where windows take several cycles the next one is looked for before the last of them.
+    if right * steps < columns or shifts < steps or shifts == steps == 1:
+        return 0
+    # One is in the multipliers, one in the window's own registers, one in the FIFO's.
+    return max(ceil(shifts / steps) - 2, 2)

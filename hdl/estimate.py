@@ -18,6 +18,7 @@ from hdl.buffer import Buffer
 from hdl.chain import Chain
 from hdl.classify import Argmax
 from hdl.device import Device
+from hdl.dots import Dots
 from hdl.ecp5 import ECP5
 from hdl.folding import Plan
 from hdl.grey import ExtremesPipe
@@ -29,11 +30,14 @@ from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
 from hdl.residual import AddPipe, Branches
+from hdl.share import Array
 from hdl.table import TablePipe
 from hdl.weigh import WeighPipe
-from hdl.window import Window
+from hdl.window import Lines, Slide, Window, between
 from model.qnetwork import QNetwork
 
+UNITS = {"lut": "LUT", "ff": "flip-flops", "dsp": "multipliers", "bram": "block RAMs"}
+"""Resources, and what they are called."""
 CARRY = 2
 """LUT places that a carry chain takes beside its bits."""
 
@@ -67,6 +71,15 @@ class Budget:
         return Budget(*(getattr(self, f.name) * count for f in fields(self)))
 
 
+def lacking(need: Budget, budget: Budget) -> list[str]:
+    """Resources of which more is needed than there is."""
+    return [name for name in UNITS if getattr(need, name) > getattr(budget, name)]
+
+
+FRAME = Budget(lut=90, ff=60)
+"""The gate and the verdict."""
+
+
 def estimate(net: QNetwork, plan: Plan, device: Device = ECP5) -> Budget:
     """Resources of the accelerator of a net under a plan.
 
@@ -85,9 +98,11 @@ def estimate(net: QNetwork, plan: Plan, device: Device = ECP5) -> Budget:
 
 def counted(accelerator: Accelerator) -> Budget:
     """Resources of an accelerator."""
-    # The gate and the verdict.
-    total = Budget(lut=90, ff=60)
-    return total + resources(Chain(accelerator.parts(), accelerator.device), accelerator.device)
+    total = FRAME
+    parts, arrays = accelerator.parts()
+    for part in [Chain(parts, accelerator.device), *arrays]:
+        total += resources(part, accelerator.device)
+    return total
 
 
 @singledispatch
@@ -155,16 +170,28 @@ def _(part: Narrow, device: Device) -> Budget:
 
 @resources.register
 def _(part: Window, device: Device) -> Budget:
-    rows, columns = part.geometry.extent
-    height, width = part.geometry.padded(part.shape)
+    queue = resources(part.queue, device) if part.queue else Budget()
+    return resources(part.lines, device) + queue + resources(part.slide, device)
+
+
+@resources.register
+def _(part: Lines, device: Device) -> Budget:
+    rows, padding = part.geometry.extent[0], between(part.geometry)[0]
+    height, width, _ = part.shape
     word, depth = part.fmt.width * part.lanes, width * part.groups
-    total = Budget(lut=20 + word, ff=word + 4)
-    total += Budget(ff=(part.groups * (columns - 1) + 1) * word * part.geometry.kernel[0])
-    total += counter(height) + counter(width) + counter(part.groups) + counter(depth)
-    total += Budget(lut=12, ff=depth.bit_length())
+    total = Budget(lut=16 + word, ff=word + 4) + counter(height + padding) + counter(depth)
+    total += Budget(lut=6, ff=depth.bit_length())
     if rows > 1:
         total += ram(word * (rows - 1), depth, device) if depth > 1 else Budget(ff=word * (rows - 1))
     return total
+
+
+@resources.register
+def _(part: Slide, device: Device) -> Budget:
+    columns, padding = part.geometry.extent[1], between(part.geometry)[1]
+    column = bits(part.i.payload)
+    total = Budget(lut=10 + (column if padding else 0), ff=2 + (part.groups * (columns - 1) + 1) * column)
+    return total + counter(part.shape[1] + padding) + counter(part.groups)
 
 
 @resources.register
@@ -187,20 +214,32 @@ def _(part: Sequencer, device: Device) -> Budget:
 
 
 @resources.register
-def _(part: MacPipe, device: Device) -> Budget:
-    folding, spec, plan = part.folding, part.folding.spec, part.folding.plan
-    source, factor = spec.src, spec.weight_format
-    lanes = plan.input_lanes * plan.output_lanes
+def _(part: Dots, device: Device) -> Budget:
+    lanes = part.input_lanes * part.output_lanes
+    source, factor = part.src, part.weight_format
     product = source.width + factor.width
-    total = Budget(ff=Rom.latency * plan.input_lanes * source.width + 4 * part.latency)
-    total += rom(factor.width * lanes, folding.steps, device)
-    total += rom(folding.accumulator.width * plan.output_lanes, folding.seeds, device)
+    total = Budget(ff=Rom.latency * part.input_lanes * source.width)
+    total += rom(factor.width * lanes, len(part.words), device)
     if max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width:
         total += Budget(dsp=lanes)
     else:
         total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
-    total += tree(product, plan.input_lanes).times(plan.output_lanes)
+    return total + tree(product, part.input_lanes).times(part.output_lanes)
+
+
+@resources.register
+def _(part: Array, device: Device) -> Budget:
+    word, others = bits(part.dots.x), len(part.clients) - 1
+    chosen = Budget(lut=word * others, ff=word) + counter(len(part.dots.words)).times(others)
+    return resources(part.dots, device) + chosen
+
+
+@resources.register
+def _(part: MacPipe, device: Device) -> Budget:
+    folding, plan = part.folding, part.folding.plan
     width = folding.accumulator.width
+    total = Budget(ff=4 * part.latency) + (resources(part.dots, device) if part.dots else Budget())
+    total += rom(width * plan.output_lanes, folding.seeds, device)
     total += adder(width).times(plan.output_lanes)
     total += Budget(ff=width).times((folding.output_folds - 1) * plan.output_lanes)
     if folding.input_folds > 1:

@@ -10,6 +10,7 @@ import numpy as np
 
 from model.exact import FLOAT64_EXACT
 from model.files import replacing
+from model.layers.conv import ConvSpec
 from model.layers.grey import GreySpec
 from model.qchain import walk
 from model.qformat import QFormat
@@ -24,15 +25,28 @@ class StagePlan:
     Parameters
     ----------
     input_lanes : int
-        Products of one output that are summed each cycle: a divisor of r_h * r_w * C_in (convolution, of
-        one group) or of the number of inputs (dense).
+        Products of one output that are summed each cycle: up to r_h * r_w * C_in of a convolution (of one
+        group), where the last cycle of a sum may have fewer, or a divisor of the inputs of a dense layer.
     output_lanes : int
         Output channels worked on side by side, a divisor of C_out (of one group); also the values in one
         beat of the output stream.
+    array : str or None
+        Layers that name the same array use the same multipliers in turns: as many as the widest of them
+        has input lanes, times as many as the widest has output lanes. Without a name a layer has its own.
     """
 
     input_lanes: int = 1
     output_lanes: int = 1
+    array: str | None = None
+
+    def described(self) -> dict:
+        """What JSON says of it."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers that the layer keeps busy."""
+        return self.input_lanes * self.output_lanes
 
 
 class Folding:
@@ -61,14 +75,18 @@ class Folding:
 
     def __init__(self, spec: WeightedSpec, plan: StagePlan):
         self.groups, self.inputs, self.outputs = spec.matrices.shape
+        if isinstance(spec, ConvSpec) and not 1 <= plan.input_lanes <= self.inputs:
+            spec.fail(
+                f"{plan.input_lanes} lanes for {self.inputs} inputs of a sum; choose 1 to {self.inputs}"
+            )
         for lanes, count, what in (
-            (plan.input_lanes, self.inputs, "inputs of a sum"),
+            (1 if isinstance(spec, ConvSpec) else plan.input_lanes, self.inputs, "inputs of a sum"),
             (plan.output_lanes, self.outputs, "output channels"),
         ):
             if lanes < 1 or count % lanes:
                 spec.fail(f"{lanes} lanes do not divide {count} {what}; choose a divisor")
         self.spec, self.plan = spec, plan
-        self.input_folds = self.inputs // plan.input_lanes
+        self.input_folds = -(-self.inputs // plan.input_lanes)
         self.output_folds = self.outputs // plan.output_lanes
         halves = spec.halves
         if max(halves) >= FLOAT64_EXACT:
@@ -94,17 +112,44 @@ class Folding:
         return self.groups * self.vector_steps
 
     @property
+    def cycles(self) -> int:
+        """Cycles a frame in which the multipliers are busy with the layer."""
+        height, width, _ = self.spec.out_shape
+        return height * width * self.steps
+
+    @property
     def seeds(self) -> int:
         """Output beats until the biases repeat."""
         return self.seeded_bias.size // self.plan.output_lanes
 
-    def weight_words(self) -> list[int]:
-        """The weights of each step as one number, input lane by input lane, lowest bits first."""
-        width = self.spec.weight_format.width
-        folded = self.spec.matrices.reshape(
-            self.groups, self.input_folds, self.plan.input_lanes, self.output_folds, self.plan.output_lanes
-        ).transpose(0, 1, 3, 4, 2)
-        return [packed(step.ravel(), width) for step in folded.reshape(self.steps, -1)]
+    def weight_words(self, width: int | None = None, lanes: tuple[int, int] | None = None) -> list[int]:
+        """The weights of each step as one number, output lane by output lane, lowest bits first.
+
+        Parameters
+        ----------
+        width : int, optional
+            Bits of a weight, in place of its format's.
+        lanes : (int, int), optional
+            Input and output lanes of the multipliers, if there are more than the plan's.
+        """
+        own = self.plan.input_lanes, self.plan.output_lanes
+        width, lanes = width or self.spec.weight_format.width, lanes or own
+        # Lanes that the last fold has no inputs for multiply by zero.
+        idle = self.input_folds * self.plan.input_lanes - self.inputs
+        folded = (
+            np.pad(self.spec.matrices, ((0, 0), (0, idle), (0, 0)))
+            .reshape(
+                self.groups,
+                self.input_folds,
+                self.plan.input_lanes,
+                self.output_folds,
+                self.plan.output_lanes,
+            )
+            .transpose(0, 1, 3, 4, 2)
+        )
+        steps = folded.reshape(self.steps, *own[::-1])
+        steps = np.pad(steps, ((0, 0), (0, lanes[1] - own[1]), (0, lanes[0] - own[0])))
+        return [packed(step.ravel(), width) for step in steps]
 
     def bias_words(self) -> list[int]:
         """The seeds of each output beat as one number."""
@@ -165,9 +210,31 @@ class Plan:
             lanes = self.lanes_after(spec, lanes)
 
     @property
+    def arrays(self) -> list[list[str]]:
+        """The layers that share multipliers, and those that have their own, array by array."""
+        found = {}
+        for name, stage in self.stages.items():
+            found.setdefault(("shared", stage.array) if stage.array else ("own", name), []).append(name)
+        return list(found.values())
+
+    def array_multipliers(self, names: list[str]) -> int:
+        """Multipliers of an array of layers."""
+        stages = [self.stages[name] for name in names]
+        return max(stage.input_lanes for stage in stages) * max(stage.output_lanes for stage in stages)
+
+    @property
     def multipliers(self) -> int:
         """Multipliers of all layers."""
-        return sum(stage.input_lanes * stage.output_lanes for stage in self.stages.values())
+        return sum(map(self.array_multipliers, self.arrays))
+
+    def shared(self, net: QNetwork) -> list[dict[str, Folding]]:
+        """The layers of each array that more than one layer uses, in the net's order."""
+        order = {spec.name: spec for spec in weighted(net)}
+        return [
+            {name: Folding(spec, self.stages[name]) for name, spec in order.items() if name in names}
+            for names in self.arrays
+            if len(names) > 1
+        ]
 
     @classmethod
     def serial(cls, net: QNetwork) -> Plan:
@@ -178,7 +245,7 @@ class Plan:
         """Write the plan as JSON, whole or not at all."""
         with replacing(path, "w") as file:
             json.dump(
-                {"stages": {name: asdict(stage) for name, stage in self.stages.items()}}, file, indent=2
+                {"stages": {name: stage.described() for name, stage in self.stages.items()}}, file, indent=2
             )
             file.write("\n")
 
@@ -197,7 +264,7 @@ class Plan:
             text = file.read(1 << 20)
         try:
             stages = {
-                name: StagePlan(**{key: whole(key, value) for key, value in lanes.items()})
+                name: StagePlan(**{key: read(key, value) for key, value in lanes.items()})
                 for name, lanes in json.loads(text)["stages"].items()
             }
             plan = cls(stages)
@@ -208,8 +275,12 @@ class Plan:
         return plan
 
 
-def whole(key: str, value) -> int:
-    """A number of lanes from JSON."""
+def read(key: str, value) -> int | str:
+    """What JSON says of a layer: numbers of lanes, and the name of an array."""
+    if key == "array":
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"array must be a name, not {value!r}")
+        return value
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{key} must be a whole number from 1, not {value!r}")
     return value

@@ -11,14 +11,16 @@ is shifted once, when it is done.
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 
 from hdl.device import Device
+from hdl.dots import Dots
 from hdl.folding import Folding, StagePlan
 from hdl.memory import Rom
-from hdl.pipe import Front, Pipe, delayed, lanes_of, tree, tree_latency
+from hdl.pipe import Front, Pipe, delayed, lanes_of
 from hdl.requant import RequantPipe
+from hdl.share import Client
 from model.spec import WeightedSpec
 
 
@@ -34,15 +36,20 @@ class Sequencer(Front):
     Parameters
     ----------
     folding : Folding
-    slices : int
-        Slices of an input beat: a window in one beat has `Folding.input_folds` of them for each group.
+    whole : bool
+        Whether an input beat is a whole position: `Folding.input_folds` slices for each group.
+    client : Client, optional
+        If the multipliers are shared: then steps wait for their turns.
     """
 
-    def __init__(self, folding: Folding, slices: int):
-        self.folding, self.slices = folding, slices
+    def __init__(self, folding: Folding, whole: bool, client: Client | None = None):
+        self.folding, self.whole, self.client = folding, whole, client
+        self.slices = slices = folding.groups * folding.input_folds if whole else 1
         super().__init__(
-            lanes_of(folding.spec.src, folding.plan.input_lanes * slices),
-            step_layout(folding),
+            lanes_of(
+                folding.spec.src, folding.groups * folding.inputs if whole else folding.plan.input_lanes
+            ),
+            step_layout(folding, client),
             burst=folding.output_folds * max(slices // folding.input_folds, 1),
             steps=slices * folding.output_folds,
         )
@@ -54,10 +61,11 @@ class Sequencer(Front):
         beats = folding.groups * folding.input_folds // slices
         starts, ends = Signal(init=1), Signal(init=folding.input_folds == 1)
         output, last_output = counter(m, "output", folding.output_folds, self.o.valid)
-        index, _ = counter(m, "index", folding.steps, self.o.valid)
+        first = self.client.first if self.client else 0
+        index, _ = counter(m, "index", folding.steps, self.o.valid, first)
         # Where one counter is as long as another it stands for both.
         within, seed = index, output
-        if folding.groups > 1:
+        if folding.groups > 1 or first:
             within, _ = counter(m, "within", folding.vector_steps, self.o.valid)
         if folding.seeds > folding.output_folds:
             seed, _ = counter(m, "seed", folding.seeds, self.o.valid & starts)
@@ -77,54 +85,79 @@ class Sequencer(Front):
                         m.d.sync += flag.eq(0)
 
         accepted = self.i.valid & self.i.ready
-        beat = Signal(range(beats))
+        part = Signal(range(beats))
         with m.If(accepted):
-            m.d.sync += beat.eq(Mux(beat == beats - 1, 0, beat + 1))
-        m.d.comb += self.spend.eq(accepted & (beat == beats - 1))
+            m.d.sync += part.eq(Mux(part == beats - 1, 0, part + 1))
+        m.d.comb += self.spend.eq(accepted & (part == beats - 1))
 
         if self.steps == 1:
+            go = self.room
+            if self.client:
+                m.d.comb += self.client.asks.eq(self.i.valid & self.room)
+                go = self.client.turn
             m.d.comb += [
-                self.i.ready.eq(self.room),
+                self.i.ready.eq(go),
                 self.o.valid.eq(accepted),
-                step.x.eq(self.i.payload),
+                Value.cast(step.x).eq(self.sliced()),
             ]
             return m
 
-        # `take` is high in the one cycle in which a beat, seen the cycle before, is copied.
-        take = Signal()
+        # `take` is high in the one cycle in which a beat, seen the cycle before, is copied. Where steps wait
+        # for their turns it stays until the last of them is done.
+        take, seen = Signal(), Signal()
         left = Signal(range(self.steps + 1))
-        held = Signal(len(Value.cast(self.i.payload)), reset_less=True)
-        m.d.sync += take.eq(self.i.valid & self.room & (left <= 2) & ~take)
-        m.d.comb += [
-            self.i.ready.eq(take),
-            self.o.valid.eq(left != 0),
-            Value.cast(step.x).eq(held),
-        ]
+        beat = self.sliced()
+        held = Signal(len(beat), reset_less=True)
+        sees = self.i.valid & self.room & (left <= 2) & ~take
+        if self.client:
+            m.d.sync += seen.eq(sees | (seen & ~take))
+            m.d.comb += [
+                self.client.asks.eq(left != 0),
+                self.o.valid.eq(self.client.turn),
+                take.eq(seen & ((left == 0) | ((left == 1) & self.client.turn))),
+            ]
+        else:
+            m.d.sync += seen.eq(sees)
+            m.d.comb += [self.o.valid.eq(left != 0), take.eq(seen)]
+        m.d.comb += [self.i.ready.eq(take), Value.cast(step.x).eq(held)]
         with m.If(take):
-            m.d.sync += [held.eq(Value.cast(self.i.payload)), left.eq(self.steps)]
+            m.d.sync += [held.eq(beat), left.eq(self.steps)]
         with m.Else():
-            with m.If(last_output):
+            # Between two turns the slice stays; between two beats nobody looks.
+            with m.If(last_output & self.client.turn if self.client else last_output):
                 m.d.sync += held.eq(held >> len(Value.cast(step.x)))
             with m.If(self.o.valid):
                 m.d.sync += left.eq(left - 1)
         return m
 
+    def sliced(self) -> Value:
+        """The input beat as slices side by side: behind each group zeros for lanes that have no input."""
+        beat = Value.cast(self.i.payload)
+        if not self.whole:
+            return beat
+        folding = self.folding
+        width = folding.spec.src.width
+        idle = Const(0, width * (folding.input_folds * folding.plan.input_lanes - folding.inputs))
+        return Cat((beat.word_select(group, width * folding.inputs), idle) for group in range(folding.groups))
 
-def counter(m: Module, name: str, count: int, advance) -> tuple[Signal, Value]:
-    """A signal that runs through ``0 .. count - 1`` as `advance` tells, and whether it is at the last."""
-    value = Signal(range(count), name=name)
-    last = value == count - 1
+
+def counter(m: Module, name: str, count: int, advance, first: int = 0) -> tuple[Signal, Value]:
+    """A signal that runs through `count` numbers from `first` as `advance` tells, and whether it is at the
+    last.
+    """
+    value = Signal(range(first + count), name=name, init=first)
+    last = value == first + count - 1
     with m.If(advance):
-        m.d.sync += value.eq(Mux(last, 0, value + 1))
+        m.d.sync += value.eq(Mux(last, first, value + 1))
     return value, last
 
 
-def step_layout(folding: Folding) -> data.StructLayout:
+def step_layout(folding: Folding, client: Client | None) -> data.StructLayout:
     """Payload of a step: the inputs, which weights and biases meet them, and where a sum starts and ends."""
     return data.StructLayout(
         {
             "x": lanes_of(folding.spec.src, folding.plan.input_lanes),
-            "index": range(folding.steps),
+            "index": range(folding.steps + (client.first if client else 0)),
             "seed": range(folding.seeds),
             "starts": 1,
             "ends": 1,
@@ -133,36 +166,44 @@ def step_layout(folding: Folding) -> data.StructLayout:
 
 
 class MacPipe(Pipe):
-    """``input_lanes * output_lanes`` multipliers, an adder tree for each output lane, and the sums.
+    """Multiplies, adds over the input lanes, and sums up step by step.
 
-    Latency: 5 + ceil(log2(input_lanes)) cycles: weights 2, products 2, tree, sum 1.
-    Throughput: one step a cycle.
+    Latency: that of the `Dots` and 1 cycle. Throughput: one step a cycle.
 
     Parameters
     ----------
     folding : Folding
     device : Device
+    client : Client, optional
+        If the multipliers are shared.
     """
 
-    def __init__(self, folding: Folding, device: Device):
-        self.folding, self.device = folding, device
+    def __init__(self, folding: Folding, device: Device, client: Client | None = None):
+        self.folding, self.device, self.client = folding, device, client
+        spec, plan = folding.spec, folding.plan
+        self.dots = None
+        if client is None:
+            self.dots = Dots(
+                spec.src,
+                spec.weight_format,
+                plan.input_lanes,
+                plan.output_lanes,
+                folding.weight_words(),
+                device,
+            )
         super().__init__(
-            step_layout(folding),
-            lanes_of(folding.accumulator, folding.plan.output_lanes),
-            Rom.latency + 3 + tree_latency(folding.plan.input_lanes),
+            step_layout(folding, client),
+            lanes_of(folding.accumulator, plan.output_lanes),
+            (client or self.dots).latency + 1,
         )
 
     def elaborate(self, platform):
         m = Module()
-        folding, spec, plan = self.folding, self.folding.spec, self.folding.plan
-        step = self.i.payload
-        width = spec.weight_format.width
-
-        m.submodules.weights = weights = Rom(
-            width * plan.input_lanes * plan.output_lanes, folding.weight_words(), self.device
-        )
-        m.d.comb += weights.addr.eq(step.index)
-        inputs = delayed(m, step.x, Rom.latency, "x")
+        folding, plan = self.folding, self.folding.plan
+        step, source = self.i.payload, self.client or self.dots
+        if self.dots:
+            m.submodules.dots = self.dots
+        m.d.comb += [source.x.eq(step.x), source.index.eq(step.index)]
         valid = delayed(m, self.i.valid, self.latency - 1, "valid", reset_less=False)
         starts = delayed(m, step.starts, self.latency - 1, "starts")
         ends = delayed(m, step.ends, self.latency - 1, "ends")
@@ -174,14 +215,6 @@ class MacPipe(Pipe):
         m.d.comb += bias.addr.eq(seed_at)
 
         for lane in range(plan.output_lanes):
-            products = []
-            for tap in range(plan.input_lanes):
-                factor = weights.data.word_select(lane * plan.input_lanes + tap, width)
-                factor = factor.as_signed() if spec.weight_format.signed else factor
-                product = self.device.multiply(m, inputs[tap], factor, f"product_{lane}_{tap}")
-                products.append(product)
-            dot, _ = tree(m, products, lambda a, b: a + b, f"tree{lane}")
-
             seed = bias.data.word_select(lane, folding.accumulator.width).as_signed()
             total = Signal(signed(folding.accumulator.width), name=f"total{lane}")
             # As many sums are under way as there are output folds: they circulate.
@@ -190,7 +223,7 @@ class MacPipe(Pipe):
                 for n in range(folding.output_folds)
             ]
             base = seed if folding.input_folds == 1 else Mux(starts, seed, ring[-1])
-            m.d.comb += [total.eq(base + dot), self.o.payload[lane].eq(ring[0])]
+            m.d.comb += [total.eq(base + source.dots[lane]), self.o.payload[lane].eq(ring[0])]
             with m.If(valid):
                 m.d.sync += Cat(ring).eq(Cat(total, *ring[:-1]))
         result = Signal()
@@ -238,7 +271,9 @@ class AlignPipe(Pipe):
         return m
 
 
-def mac_parts(spec: WeightedSpec, plan: StagePlan, device: Device, *, whole: bool) -> list[wiring.Component]:
+def mac_parts(
+    spec: WeightedSpec, plan: StagePlan, device: Device, client: Client | None = None, *, whole: bool
+) -> list[wiring.Component]:
     """From input vectors to beats of `output_lanes` outputs.
 
     Parameters
@@ -246,12 +281,13 @@ def mac_parts(spec: WeightedSpec, plan: StagePlan, device: Device, *, whole: boo
     spec : WeightedSpec
     plan : StagePlan
     device : Device
+    client : Client, optional
+        If the multipliers are shared.
     whole : bool
         Whether the vectors of a position come in one beat, or in beats of `input_lanes` values.
     """
     folding = Folding(spec, plan)
-    slices = folding.groups * folding.input_folds if whole else 1
-    parts = [Sequencer(folding, slices), MacPipe(folding, device)]
+    parts = [Sequencer(folding, whole, client), MacPipe(folding, device, client)]
     if spec.shifts.any():
         parts.append(AlignPipe(folding))
     if folding.aligned != spec.dst:

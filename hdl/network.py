@@ -22,6 +22,7 @@ from hdl.reduce import reduce_parts
 from hdl.repack import repack
 from hdl.requant import requant_parts
 from hdl.residual import Branch, residual_parts
+from hdl.share import Array, Client
 from hdl.table import table_parts
 from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
@@ -37,8 +38,16 @@ FOLLOWING = {
 BRANCHING = {"residual": residual_parts}
 
 
-def chain_parts(specs: tuple[Spec, ...], plan: Plan, lanes: int, device: Device) -> Branch:
+def chain_parts(
+    specs: tuple[Spec, ...], plan: Plan, lanes: int, device: Device, clients: dict[str, Client]
+) -> Branch:
     """The parts of layers one behind the other, fed with beats of `lanes` values.
+
+    Parameters
+    ----------
+    specs, plan, lanes, device
+    clients : dict of Client
+        Of the layers that share their multipliers, by their names.
 
     Raises
     ------
@@ -48,9 +57,9 @@ def chain_parts(specs: tuple[Spec, ...], plan: Plan, lanes: int, device: Device)
     parts: list[tuple[str, wiring.Component]] = []
     for spec in specs:
         if spec.kind in PLANNED:
-            made = PLANNED[spec.kind](spec, plan.stages[spec.name], lanes, device)
+            made = PLANNED[spec.kind](spec, plan.stages[spec.name], lanes, device, clients.get(spec.name))
         elif spec.branches:
-            branches = tuple(chain_parts(branch, plan, lanes, device) for branch in spec.branches)
+            branches = tuple(chain_parts(branch, plan, lanes, device, clients) for branch in spec.branches)
             made = BRANCHING[spec.kind](spec, branches, lanes, device)
         else:
             made = FOLLOWING[spec.kind](spec, lanes, device)
@@ -112,20 +121,25 @@ class Accelerator(wiring.Component):
             }
         )
 
-    def parts(self) -> list[tuple[str, wiring.Component]]:
-        """Every part between the gate and the verdict, with the name of its layer."""
-        parts, lanes = chain_parts(self.net.specs, self.plan, self.lanes, self.device)
+    def parts(self) -> tuple[list[tuple[str, wiring.Component]], list[Array]]:
+        """Every part between the gate and the verdict, with the name of its layer; and shared arrays."""
+        arrays = [Array(foldings, self.device) for foldings in self.plan.shared(self.net)]
+        clients = {name: client for array in arrays for name, client in array.clients.items()}
+        parts, lanes = chain_parts(self.net.specs, self.plan, self.lanes, self.device, clients)
         fmt, classes = self.net.output_format, self.net.classes
-        return [
-            *parts,
+        parts += [
             *(("logits", part) for part in repack(fmt, lanes, classes)),
             ("argmax", Argmax(fmt, classes)),
         ]
+        return parts, arrays
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.gate = gate = Gate(self.net.input_format, self.lanes, self.beats, self.device)
-        m.submodules.stages = stages = Chain(self.parts(), self.device)
+        parts, arrays = self.parts()
+        m.submodules.stages = stages = Chain(parts, self.device)
+        for number, array in enumerate(arrays):
+            m.submodules[f"array{number}"] = array
         m.submodules.verdict = verdict = Verdict(self.o.payload.shape())
         wiring.connect(m, wiring.flipped(self.i), gate.i)
         wiring.connect(m, gate.o, stages.i)

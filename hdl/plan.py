@@ -1,146 +1,186 @@
-"""What a plan costs in cycles, and the search for the best one."""
+"""``python -m hdl.plan``: how parallel each layer is to be, and what that costs, before any tool runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+from argparse import Namespace
+from dataclasses import asdict, fields, replace
 
-import numpy as np
+from hdl import chips
+from hdl.device import Device
+from hdl.ecp5 import ECP5
+from hdl.estimate import UNITS, Budget, estimate, lacking
+from hdl.folding import Plan
+from hdl.latency import quickened
+from hdl.search import Search
+from hdl.sheet import Sheet
+from model import artifact, cli
+from model.files import check_writable
 
-from hdl.folding import Folding, Plan, StagePlan, weighted
-from model.layers import ConvSpec, PoolSpec, ReduceSpec
-from model.qchain import walk
-from model.qnetwork import QNetwork
-from model.spec import Spec, WeightedSpec
+EXAMPLES = """\
+examples:
+  python -m hdl.plan lenet --board ulx3s                       the fastest plan for the ULX3S (85F)
+  python -m hdl.plan lenet --board ulx3s --fps 20000 --clock 100   the cheapest that is as fast as that
+  python -m hdl.plan lenet --multipliers 40 --out plan.json    a file to edit and to give to other commands
+  python -m hdl.plan lenet --plan plan.json                    what the edited file costs
+  python -m hdl.plan my.npz --lut 20000 --dsp 28               within numbers of your own
 
-DEFAULT_MULTIPLIERS = 80
-"""Multipliers of a plan where nobody says how many: half of a large board's, quick to place."""
-
-
-@dataclass(frozen=True)
-class StageCost:
-    """What a layer takes.
-
-    Attributes
-    ----------
-    name, kind : str
-    macs : int
-        Products a frame.
-    multipliers : int
-    cycles : int
-        Initiation interval of the stage alone, cycles a frame.
-    bound_cycles : int
-        The least that so many multipliers could take; of a stage without multipliers, its beats.
-    """
-
-    name: str
-    kind: str
-    macs: int
-    multipliers: int
-    cycles: int
-    bound_cycles: int
+exit status: 0 done, 2 bad input, among it a net that does not fit
+"""
+FILL = 0.9
+"""Share of a chip's LUTs and flip-flops that a plan may take: the serial port and routing need some too."""
+PLENTY = 1 << 30
+"""Of what the user does not limit."""
 
 
-def beats_of(spec: Spec, lanes: int) -> int:
-    """Cycles a frame in which a layer takes its input, fed with beats of `lanes` values."""
-    height, width, channels = spec.in_shape
-    if isinstance(spec, (PoolSpec, ReduceSpec)):
-        height, width = spec.geometry.padded(spec.in_shape)
-    beats = height * width * channels // lanes
-    if isinstance(spec, ConvSpec):
-        # The window slides by whole pixels, over the padding as well.
-        height, width = spec.geometry.padded(spec.in_shape)
-        beats = max(beats, height * width)
-    return beats
+def main(argv: list[str]) -> None:
+    """The command; see `EXAMPLES`."""
+    options = parse(argv)
+    name, budget, device = room(options)
+    net = artifact.load(options.net)
+    check_writable(options.out, options.json)
+    planner = Search(net)
+    if options.plan is not None:
+        plan = Plan.load(options.plan, net)
+    elif options.fps is not None:
+        plan = planner.plan(min(int(options.clock * 1e6 / options.fps), planner.rates[-1]))
+    elif options.multipliers is not None:
+        plan = planner.within(options.multipliers)
+    else:
+        plan = fastest(planner, budget, device)
+    sheet = Sheet(net, plan, device)
+    if options.latency is not None and sheet.latency > options.latency:
+        sheet = quicker(sheet, options.latency, min(options.multipliers or PLENTY, budget.dsp))
+        plan = sheet.plan
+    if lacking(sheet.total, budget):
+        raise ValueError(refusal(planner, plan, sheet.total, name, budget, device))
+    console = cli.console()
+    console.print(sheet.table())
+    console.print(summary(sheet, options.clock))
+    if options.out is not None:
+        plan.save(options.out)
+    cli.write_json(options.json, result(sheet, options.clock, name))
 
 
-def cycles_of(spec: Spec, stage: StagePlan | None, lanes: int) -> int:
-    """Initiation interval of one layer alone, fed with beats of `lanes` values, cycles a frame."""
-    if stage is None:
-        return beats_of(spec, lanes)
-    positions = spec.out_shape[0] * spec.out_shape[1]
-    return max(beats_of(spec, lanes), positions * Folding(spec, stage).steps)
-
-
-def cost(net: QNetwork, plan: Plan) -> list[StageCost]:
-    """Cycles of every layer under a plan."""
-    plan.check(net)
-    costs = []
-    for spec, lanes in plan.placed(net.specs, net.in_shape[2]):
-        stage = plan.stages.get(spec.name)
-        macs = 0 if spec.branches else spec.macs
-        cycles = cycles_of(spec, stage, lanes)
-        if spec.branches:
-            cycles = max(cycles, int(np.prod(spec.out_shape)) // plan.lanes_after(spec, lanes))
-        multipliers = stage.input_lanes * stage.output_lanes if stage else 0
-        bound = -(-macs // multipliers) if multipliers else cycles
-        costs.append(StageCost(spec.name, spec.kind, macs, multipliers, cycles, bound))
-    return costs
-
-
-def bound_cycles(net: QNetwork, plan: Plan) -> int:
-    """Fewest cycles a frame that the input's width and the plan's multipliers allow."""
-    beats = net.in_shape[0] * net.in_shape[1]
-    return max(beats, -(-net.macs // max(plan.multipliers, 1)))
-
-
-def divisors(number: int) -> list[int]:
-    """All divisors, ascending."""
-    return [n for n in range(1, number + 1) if number % n == 0]
-
-
-def choices(spec: WeightedSpec) -> Iterator[StagePlan]:
-    """Every legal `StagePlan` of a layer."""
-    _, inputs, outputs = spec.matrices.shape
-    for output_lanes in divisors(outputs):
-        for input_lanes in divisors(inputs):
-            yield StagePlan(input_lanes, output_lanes)
-
-
-def search(net: QNetwork, multipliers: int = DEFAULT_MULTIPLIERS) -> Plan:
-    """The plan with the fewest cycles a frame, then the fewest multipliers.
-
-    Parameters
-    ----------
-    net : QNetwork
-    multipliers : int
-        Not to be exceeded.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer multipliers than layers with weights.
-    """
-    layers = weighted(net)
-    if multipliers < len(layers):
-        raise ValueError(
-            f"net {net.name!r} has {len(layers)} layers with weights and needs at least as many multipliers,"
-            f" not {multipliers}"
+def parse(argv: list[str]) -> Namespace:
+    """The options of the command."""
+    parser = cli.Parser(prog="python -m hdl.plan", description=__doc__, epilog=EXAMPLES)
+    parser.add_argument("net", help="a shipped net's name or an artifact's file")
+    parser.add_argument("--board", metavar="B", help="a board or chip: its LUTs, multipliers and so on")
+    for key, unit in UNITS.items():
+        parser.add_argument(
+            f"--{key}", type=int, metavar="N", help=f"{unit} at most, in place of the board's"
         )
-    table = {}
-    for spec in layers:
-        best = {}
-        for stage in choices(spec):
-            count = stage.input_lanes * stage.output_lanes
-            # Wide sums before many of them: a sum costs an accumulator.
-            key = (cycles_of(spec, stage, spec.in_shape[2]), -stage.input_lanes)
-            if count <= multipliers and (count not in best or key < best[count][0]):
-                best[count] = (key, stage)
-        table[spec.name] = [(count, key[0], stage) for count, (key, stage) in sorted(best.items())]
+    parser.add_argument("--multipliers", type=int, metavar="N", help="as many as the layers may have")
+    parser.add_argument(
+        "--fps", type=float, metavar="R", help="frames a second to reach, as cheaply as can be"
+    )
+    parser.add_argument(
+        "--latency", type=int, metavar="N", help="cycles from a frame's first pixel to its answer"
+    )
+    parser.add_argument("--clock", type=float, default=100.0, metavar="MHZ", help="of the core (100)")
+    parser.add_argument("--plan", metavar="FILE", help="look at this plan instead of searching one")
+    parser.add_argument("--out", metavar="FILE", help="write the plan there")
+    parser.add_argument("--json", metavar="FILE", help="also write the table as JSON")
+    options = parser.parse_args(argv)
+    given = [key for key in ("plan", "fps", "multipliers") if getattr(options, key) is not None]
+    if len(given) > 1:
+        parser.error(f"--{given[0]} and --{given[1]} exclude each other")
+    for key in ("fps", "clock"):
+        value = getattr(options, key)
+        if value is not None and not 0 < value < float("inf"):
+            parser.error(f"--{key} is a number above 0, not {value:g}")
+    for key in UNITS:
+        if (getattr(options, key) or 0) < 0:
+            parser.error(f"--{key} is a number from 0, not {getattr(options, key)}")
+    return options
 
-    # No plan is faster than the layers take their pixels, so no multiplier is spent on more.
-    floor = max(beats_of(spec, spec.in_shape[2]) for spec in walk(net.specs))
-    targets = {max(cycles, floor) for options in table.values() for _, cycles, _ in options}
-    for target in sorted(targets):
-        picks = {
-            name: next((option for option in options if option[1] <= target), None)
-            for name, options in table.items()
-        }
-        if all(picks.values()) and sum(count for count, _, _ in picks.values()) <= multipliers:
-            return Plan({name: stage for name, (_, _, stage) in picks.items()})
-    return Plan.serial(net)
+
+def room(options: Namespace) -> tuple[str, Budget, Device]:
+    """What there is: its name, resources, and the family of chips."""
+    name, budget, device = "the limits given", Budget(*[PLENTY] * len(fields(Budget))), ECP5
+    if options.board is not None:
+        chip = chips.find(options.board)
+        name, budget, device = chip.name, chip.budget, chip.device
+        budget = replace(budget, lut=int(budget.lut * FILL), ff=int(budget.ff * FILL))
+    own = {key: getattr(options, key) for key in UNITS if getattr(options, key) is not None}
+    return name, replace(budget, **own), device
 
 
-def default(net: QNetwork) -> Plan:
-    """The plan that simulation and boards take if the user names none."""
-    return search(net, max(DEFAULT_MULTIPLIERS, len(weighted(net))))
+def fastest(planner: Search, budget: Budget, device: Device) -> Plan:
+    """The fastest plan found that fits; that of one multiplier if none does."""
+    plan, low = planner.within(1), 1
+    high = min(budget.dsp, planner.within(PLENTY).multipliers)
+    if high > 1 and not lacking(estimate(planner.net, (best := planner.within(high)), device), budget):
+        return best
+    while high - low > 1:
+        count = (low + high) // 2
+        tried = planner.within(count)
+        if lacking(estimate(planner.net, tried, device), budget):
+            high = tried.multipliers
+        else:
+            plan, low = tried, count
+    return plan
+
+
+def quicker(sheet: Sheet, cycles: int, multipliers: int) -> Sheet:
+    """A plan whose answer comes so many cycles after a frame's first pixel."""
+    while (late := sheet.latency - cycles) > 0:
+        # More lanes are deeper trees, so a step may fall short of what it was made for: then the next.
+        last = sheet.latency - sheet.ends
+        plan = quickened(sheet.net, sheet.plan, sheet.delays, last - late, multipliers)
+        sheet = Sheet(sheet.net, plan, sheet.device)
+    return sheet
+
+
+def refusal(planner: Search, plan: Plan, need: Budget, name: str, budget: Budget, device: Device) -> str:
+    """Why a plan is not built: what exceeds what, and what would fit."""
+    excess = ", ".join(
+        f"about {getattr(need, key):,} {UNITS[key]} of {getattr(budget, key):,}"
+        for key in lacking(need, budget)
+    )
+    said = (
+        f"net {planner.net.name!r} with {plan.multipliers} multipliers does not fit {name}: it takes {excess}"
+    )
+    near = fastest(planner, budget, device)
+    needs = estimate(planner.net, near, device)
+    if not lacking(needs, budget):
+        sheet = Sheet(planner.net, near, device)
+        return (
+            f"{said}; the nearest plan that fits has {near.multipliers} multipliers"
+            f" and takes {sheet.cycles:,} cycles a frame"
+        )
+    roomy = next((chip for chip in chips.CHIPS.values() if not lacking(needs, chip.budget)), None)
+    return f"{said}; no plan fits, the smallest needs " + (
+        f"a {roomy.name}" if roomy else ", ".join(f"{getattr(needs, key):,} {UNITS[key]}" for key in UNITS)
+    )
+
+
+def summary(sheet: Sheet, clock: float) -> str:
+    """The whole in a line."""
+    return (
+        f"{sheet.plan.multipliers} multipliers, {sheet.cycles:,} cycles a frame"
+        f" ({sheet.efficiency:.1%} of what they could do): {clock * 1e6 / sheet.cycles:,.0f} frames/s"
+        f" at {clock:g} MHz; latency {sheet.latency:,} cycles"
+    )
+
+
+def result(sheet: Sheet, clock: float, name: str) -> dict:
+    """The table for machines."""
+    return {
+        "net": sheet.net.name,
+        "chip": name,
+        "plan": {key: stage.described() for key, stage in sheet.plan.stages.items()},
+        "multipliers": sheet.plan.multipliers,
+        "cycles": sheet.cycles,
+        "bound_cycles": sheet.bound_cycles,
+        "efficiency": round(sheet.efficiency, 4),
+        "frames_per_second": round(clock * 1e6 / sheet.cycles, 1),
+        "latency_cycles": sheet.latency,
+        "estimate": asdict(sheet.total),
+        "stages": [row.described() for row in sheet.rows],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.buffer import Buffer
 from hdl.device import Device
 from hdl.memory import Ram
 from hdl.pipe import lanes_of
@@ -13,112 +14,76 @@ from model.geometry import Geometry, Shape
 from model.qformat import QFormat
 
 
-class Window(wiring.Component):
-    """Pixels in raster order to the windows of a `Geometry`, also in raster order.
+class Lines(wiring.Component):
+    """Pixels in raster order to columns: what stands under each other in the rows that a window spans.
 
-    The last rows that a window spans stand in one memory, a column a word; each pixel shifts its column up
-    by one. A dilated window spans ``(r - 1) * dilation + 1`` rows and columns, and its taps lie apart. A
-    pixel may come in several beats (`lanes` of its channels each): then every beat slides a window of its
-    own channels, as pooling wants it.
+    The rows above the newest stand in one memory, a column a word; each pixel shifts its column up by one.
+    Only columns in which windows end come out, and of a dilated window only the rows under its taps.
 
-    Throughput: one position of the padded image a cycle, so a frame takes
-    ``(H + top + bottom) * (W + left + right) * C / lanes`` cycles. Latency: two cycles from the last pixel
-    of a window.
+    As many rows of padding follow an image as the larger of the paddings at its top and bottom has: they
+    are the bottom of this image and the top of the next. Before the first image they are the first thing
+    after a reset.
+
+    Throughput: one pixel or place in a row of padding a cycle. Latency: one cycle from a column's last pixel.
 
     Parameters
     ----------
-    shape : (int, int, int)
-        Height, width and channels of the images.
-    geometry : Geometry
-    fmt : QFormat
-    lanes : int
-        Values of an input beat; a divisor of the channels.
-    fill : int
-        Value of the padding.
-    device : Device
-    parts : int
-        Parts, of as many channels each, in which a beat's window is laid out; a divisor of the lanes.
+    shape, geometry, fmt, lanes, fill, device
+        As of a `Window`.
 
     Members
     -------
     i : stream of `lanes` values
-    o : stream of r_h * r_w * lanes values
-        Part by part, each row by row from the top left, channels last.
+    o : stream of r_h * lanes values, from the top
     """
 
-    def __init__(
-        self,
-        shape: Shape,
-        geometry: Geometry,
-        fmt: QFormat,
-        lanes: int,
-        fill: int,
-        device: Device,
-        parts: int = 1,
-    ):
-        if shape[2] % lanes:
-            raise ValueError(f"{lanes} lanes do not divide {shape[2]} channels")
+    def __init__(self, shape: Shape, geometry: Geometry, fmt: QFormat, lanes: int, fill: int, device: Device):
         self.shape, self.geometry, self.fmt = shape, geometry, fmt
         self.lanes, self.fill, self.device = lanes, fill, device
-        self.groups, self.parts = shape[2] // lanes, parts
-        rows, columns = geometry.kernel
+        self.groups = shape[2] // lanes
         super().__init__(
             {
                 "i": In(stream.Signature(lanes_of(fmt, lanes))),
-                "o": Out(stream.Signature(lanes_of(fmt, rows * columns * lanes))),
+                "o": Out(stream.Signature(lanes_of(fmt, geometry.kernel[0] * lanes))),
             }
         )
 
-    @property
-    def cycles(self) -> int:
-        """Cycles a frame, if nothing stalls."""
-        height, width = self.geometry.padded(self.shape)
-        return height * width * self.groups
-
     def elaborate(self, platform):
         m = Module()
-        (rows, columns), (step_down, step_right) = self.geometry.extent, self.geometry.stride
-        (top, _), (left, _) = self.geometry.padding
-        height, width = self.geometry.padded(self.shape)
-        down, right = self.geometry.positions(self.shape)
+        (height, width, _), (rows, _) = self.shape, self.geometry.extent
+        tall, step_down = height + between(self.geometry)[0], self.geometry.stride[0]
+        top, (down, _) = self.geometry.padding[0][0], self.geometry.positions(self.shape)
         word = self.fmt.width * self.lanes
         depth = width * self.groups
 
         # First stage: where the next beat belongs, and whether it comes from the input or is padding.
-        y, x, group = Signal(range(height)), Signal(range(width)), Signal(range(self.groups))
-        address = Signal(range(depth))
-        inside = Signal()
-        shift, step = Signal(), Signal()
-        loaded = Signal()
+        padded = tall > height
+        y, address = Signal(range(tall), init=height if padded else 0), Signal(range(depth))
+        inside, shift, step, loaded = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            inside.eq(within(y, top, self.shape[0]) & within(x, left, self.shape[1])),
+            inside.eq(within(y, 0, height)),
             step.eq((~loaded | shift) & (self.i.valid | ~inside)),
             self.i.ready.eq((~loaded | shift) & inside),
         ]
-        end_of_pixel = group == self.groups - 1
-        end_of_row = end_of_pixel & (x == width - 1)
+        end_of_row = address == depth - 1
         with m.If(step):
-            m.d.sync += group.eq(Mux(end_of_pixel, 0, group + 1))
             m.d.sync += address.eq(Mux(end_of_row, 0, address + 1))
-            with m.If(end_of_pixel):
-                m.d.sync += x.eq(Mux(x == width - 1, 0, x + 1))
             with m.If(end_of_row):
-                m.d.sync += y.eq(Mux(y == height - 1, 0, y + 1))
-
-        # A window ends here if the position lies on the grid of strides.
-        ends = Signal()
-        m.d.comb += ends.eq(
-            on_grid(m, y, height, rows - 1, step_down, down, step & end_of_row)
-            & on_grid(m, x, width, columns - 1, step_right, right, step & end_of_pixel)
-        )
+                m.d.sync += y.eq(Mux(y == tall - 1, 0, y + 1))
+        ends = on_grid(m, y, tall, rows - 1 - top, step_down, down, step & end_of_row)
+        if padded:
+            # The padding before the first image ends no window.
+            begun = Signal()
+            with m.If(inside):
+                m.d.sync += begun.eq(1)
+            ends &= begun | inside
 
         newest = Signal(word, reset_less=True)
         at = Signal.like(address, reset_less=True)
         emits = Signal(reset_less=True)
         with m.If(step):
-            fill = Cat(Const(self.fill, len(element)) for element in elements(self.i.payload))
             m.d.sync += [
-                newest.eq(Mux(inside, Value.cast(self.i.payload), fill)),
+                newest.eq(Mux(inside, Value.cast(self.i.payload), filled(self.i.payload, self.fill))),
                 at.eq(address),
                 emits.eq(ends),
                 loaded.eq(1),
@@ -126,7 +91,8 @@ class Window(wiring.Component):
         with m.Elif(shift):
             m.d.sync += loaded.eq(0)
 
-        # Second stage: the column of that position enters the window.
+        # Second stage: the column of that position, out and one row up.
+        m.d.comb += shift.eq(loaded & (~emits | self.o.ready))
         column = Signal(word * rows)
         if rows == 1:
             m.d.comb += column.eq(newest)
@@ -146,18 +112,77 @@ class Window(wiring.Component):
                     lines.write_data.eq(column[word:]),
                     lines.write_en.eq(shift),
                 ]
+        below = self.geometry.dilation[0]
+        tapped = Cat(column.word_select(row * below, word) for row in range(self.geometry.kernel[0]))
+        m.d.comb += [self.o.valid.eq(loaded & emits), Value.cast(self.o.payload).eq(tapped)]
+        return m
 
-        # Columns of one channel group are `groups` beats apart. Of each only the rows under taps are kept.
-        (below, beside), (tall, wide) = self.geometry.dilation, self.geometry.kernel
-        span = self.groups * (columns - 1) + 1
-        beats = [Signal(word * tall, name=f"column_{n}", reset_less=True) for n in range(span)]
-        tapped = Cat(column.word_select(row * below, word) for row in range(tall))
-        full = Signal()
-        m.d.comb += shift.eq(loaded & (~full | self.o.ready))
+
+class Slide(wiring.Component):
+    """Columns to windows.
+
+    As many columns of padding follow a row as the larger of the paddings at its left and right has: they
+    are the right end of this row and the left end of the next.
+
+    Throughput: one column a cycle, of padding as well. Latency: one cycle.
+
+    Parameters
+    ----------
+    shape, geometry, fmt, lanes, fill, parts
+        As of a `Window`.
+
+    Members
+    -------
+    i : stream of r_h * lanes values
+    o : stream of r_h * r_w * lanes values, as of a `Window`
+    """
+
+    def __init__(self, shape: Shape, geometry: Geometry, fmt: QFormat, lanes: int, fill: int, parts: int):
+        self.shape, self.geometry, self.fmt = shape, geometry, fmt
+        self.lanes, self.fill, self.parts = lanes, fill, parts
+        self.groups = shape[2] // lanes
+        tall, wide = geometry.kernel
+        super().__init__(
+            {
+                "i": In(stream.Signature(lanes_of(fmt, tall * lanes))),
+                "o": Out(stream.Signature(lanes_of(fmt, tall * wide * lanes))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        (_, width, _), columns = self.shape, self.geometry.extent[1]
+        whole, step_right = width + between(self.geometry)[1], self.geometry.stride[1]
+        left, (_, right) = self.geometry.padding[1][0], self.geometry.positions(self.shape)
+        beside, (tall, wide) = self.geometry.dilation[1], self.geometry.kernel
+        word = self.fmt.width * self.lanes
+
+        x, group = Signal(range(whole)), Signal(range(self.groups))
+        inside, room, shift, full = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            inside.eq(within(x, 0, width)),
+            room.eq(~full | self.o.ready),
+            shift.eq(room & (self.i.valid | ~inside)),
+            self.i.ready.eq(room & inside),
+        ]
+        end_of_pixel = group == self.groups - 1
         with m.If(shift):
-            for older, newer in zip(beats, [*beats[1:], tapped]):
+            m.d.sync += group.eq(Mux(end_of_pixel, 0, group + 1))
+            with m.If(end_of_pixel):
+                m.d.sync += x.eq(Mux(x == whole - 1, 0, x + 1))
+        ends = on_grid(m, x, whole, columns - 1 - left, step_right, right, shift & end_of_pixel)
+
+        # Columns of one channel group are `groups` beats apart; left of the first row stands padding.
+        padding = filled(self.i.payload, self.fill)
+        beats = [
+            Signal(len(padding), name=f"column_{n}", init=padding, reset_less=not left)
+            for n in range(self.groups * (columns - 1) + 1)
+        ]
+        newest = Mux(inside, Value.cast(self.i.payload), padding)
+        with m.If(shift):
+            for older, newer in zip(beats, [*beats[1:], newest]):
                 m.d.sync += older.eq(newer)
-            m.d.sync += full.eq(emits)
+            m.d.sync += full.eq(ends)
         with m.Elif(self.o.ready):
             m.d.sync += full.eq(0)
 
@@ -170,6 +195,99 @@ class Window(wiring.Component):
         ]
         m.d.comb += [self.o.valid.eq(full), Value.cast(self.o.payload).eq(Cat(taps))]
         return m
+
+
+class Window(wiring.Component):
+    """Pixels in raster order to the windows of a `Geometry`, also in raster order.
+
+    `Lines`, a FIFO of columns if there is to be one, and `Slide`. A dilated window spans
+    ``(r - 1) * dilation + 1`` rows and columns, and its taps lie apart. A pixel may come in several beats
+    (`lanes` of its channels each): then every beat slides a window of its own channels, as pooling wants it.
+
+    Throughput: what `pace` says. Latency: two cycles from the last pixel of a window, two more of the FIFO.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Height, width and channels of the images.
+    geometry : Geometry
+    fmt : QFormat
+    lanes : int
+        Values of an input beat; a divisor of the channels.
+    fill : int
+        Value of the padding.
+    device : Device
+    parts : int
+        Parts, of as many channels each, in which a beat's window is laid out; a divisor of the lanes.
+    ahead : int
+        Columns that may wait for their windows while the rows of the next frame come in; 0 for no FIFO.
+
+    Members
+    -------
+    i : stream of `lanes` values
+    o : stream of r_h * r_w * lanes values
+        Part by part, each row by row from the top left, channels last.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        geometry: Geometry,
+        fmt: QFormat,
+        lanes: int,
+        fill: int,
+        device: Device,
+        parts: int = 1,
+        ahead: int = 0,
+    ):
+        if shape[2] % lanes:
+            raise ValueError(f"{lanes} lanes do not divide {shape[2]} channels")
+        self.lines = Lines(shape, geometry, fmt, lanes, fill, device)
+        self.slide = Slide(shape, geometry, fmt, lanes, fill, parts)
+        self.queue = Buffer(self.lines.o.payload.shape(), ahead, device) if ahead else None
+        super().__init__({"i": In(self.lines.i.signature.flip()), "o": Out(self.slide.o.signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.lines, m.submodules.slide = self.lines, self.slide
+        columns = self.lines.o
+        if self.queue:
+            m.submodules.queue = self.queue
+            wiring.connect(m, columns, self.queue.i)
+            columns = self.queue.o
+        wiring.connect(m, wiring.flipped(self.i), self.lines.i)
+        wiring.connect(m, columns, self.slide.i)
+        wiring.connect(m, self.slide.o, wiring.flipped(self.o))
+        return m
+
+
+def between(geometry: Geometry) -> tuple[int, int]:
+    """Rows of padding between two images, and columns between two rows."""
+    (top, bottom), (left, right) = geometry.padding
+    return max(top, bottom), max(left, right)
+
+
+def coupled(shape: Shape, geometry: Geometry) -> int:
+    """Cycles a frame of `Lines` and `Slide` without a FIFO between them, for pixels that never wait.
+
+    They step together, but for the padding beside a row if no window ends in the next.
+    """
+    (rows, columns), (down, _) = between(geometry), geometry.positions(shape)
+    stride = geometry.stride[0]
+    silent = shape[0] + rows - down
+    gaps = (down - 1 if stride > 1 else 0) + (silent > (down - 1) * (stride - 1))
+    return (silent + down) * shape[1] + down * columns - gaps * min(columns, shape[1])
+
+
+def pace(shape: Shape, geometry: Geometry) -> tuple[int, int]:
+    """Cycles a frame of `Lines`, and of `Slide`, for whole pixels that never wait."""
+    rows, columns = between(geometry)
+    return (shape[0] + rows) * shape[1], geometry.positions(shape)[0] * (shape[1] + columns)
+
+
+def filled(view, fill: int) -> Value:
+    """A payload of padding."""
+    return Const.cast(Cat(Const(fill, len(element)) for element in elements(view)))
 
 
 def elements(view) -> list[Value]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hdl.cost import bound_cycles, cost, planned_cycles
 from hdl.device import PORTABLE, Device
 from hdl.folding import Plan
 from hdl.network import Accelerator
-from hdl.plan import bound_cycles, cost
 from model.cli import Failure
 from model.qnetwork import QNetwork
 from sim.bench import FOLDER, PATIENCE, Bench, Result, Stalls
@@ -109,7 +109,7 @@ class AcceleratorBench:
         progress : callable, optional
             Called with the number of answers so far.
         """
-        longest = 2 * max(stage.cycles for stage in cost(self.net, self.plan))
+        longest = 2 * planned_cycles(self.net, self.plan)
         return self.bench.run(
             self.pack(images),
             len(images),

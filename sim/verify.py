@@ -11,7 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import hdl.plan
+from hdl.folding import Plan
+from hdl.search import default
 from model import artifact, cli, dataset
 from model.files import check_writable
 from model.qnetwork import QNetwork
@@ -64,7 +65,7 @@ def main(argv: list[str]) -> None:
     if (options.frames or 0) > len(images):
         raise ValueError(f"--frames {options.frames}: the test set has only {len(images)} images")
     images = images[: options.frames or FRAMES]
-    plan = hdl.plan.Plan.load(options.plan, net) if options.plan else hdl.plan.default(net)
+    plan = Plan.load(options.plan, net) if options.plan else default(net)
     with cli.progress() as progress:
         task = progress.add_task("compile", total=None, note="Verilog, C++")
         bench = AcceleratorBench(net, plan)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from hdl.folding import Plan, StagePlan, weighted
-from hdl.plan import divisors
+from hdl.search import divisors
 from model.geometry import Geometry
 from model.layers import (
     ConvSpec,
@@ -38,6 +38,7 @@ class NetDrawer:
         self.rng = np.random.default_rng(seed)
         # Of its own, so that it changes no shape or format of a net that tests know by its seed.
         self.scales = np.random.default_rng((seed, 1))
+        self.sharing = np.random.default_rng((seed, 2))
 
     def integer(self, low: int, high: int) -> int:
         return int(self.rng.integers(low, high + 1))
@@ -196,12 +197,16 @@ class NetDrawer:
         return QNetwork("random", input_format, tuple(specs))
 
     def plan(self, net: QNetwork) -> Plan:
-        """A legal plan, any lanes."""
+        """A legal plan: any lanes, shared in any way."""
         stages = {}
         for spec in weighted(net):
             inputs, outputs = (divisors(n) for n in spec.matrices.shape[1:])
+            if isinstance(spec, ConvSpec):
+                inputs = range(1, inputs[-1] + 1)
             stages[spec.name] = StagePlan(
-                inputs[self.integer(0, len(inputs) - 1)], outputs[self.integer(0, len(outputs) - 1)]
+                inputs[self.integer(0, len(inputs) - 1)],
+                outputs[self.integer(0, len(outputs) - 1)],
+                (None, "a", "a", "b")[self.sharing.integers(4)],
             )
         return Plan(stages)
 

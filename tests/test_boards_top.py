@@ -9,7 +9,7 @@ from boards import targets
 from boards.design import Design
 from boards.protocol import FAILED, REPLY, Command, Decoder, Error, Frame, Identity, Result, image_payload
 from boards.simulate import Broken, Button, Pause, SimulatedBoard
-from hdl import plan as plans
+from hdl import search
 from model import artifact
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
@@ -33,7 +33,7 @@ def tiny_net() -> QNetwork:
 
 def board_of(net: QNetwork, **options) -> SimulatedBoard:
     """A simulated ULX3S with a fast serial port."""
-    design = Design.of(targets.find("ulx3s"), net, plans.default(net), baud=BAUD, timeout=TIMEOUT, **options)
+    design = Design.of(targets.find("ulx3s"), net, search.default(net), baud=BAUD, timeout=TIMEOUT, **options)
     return SimulatedBoard(design)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import stream_sim
+from hdl.folding import Plan
 from hdl.network import Accelerator
-from hdl.plan import Plan
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec, TableSpec
 from model.qformat import QFormat
 from model.qnetwork import QNetwork

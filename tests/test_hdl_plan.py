@@ -1,138 +1,121 @@
-"""Plans: legal lanes, cost in cycles, the search, and files."""
+"""The planner's command: what fits, what does not and why, and files that come back."""
 
-import itertools
 import json
 
 import pytest
 
-import stream_sim
-from hdl.folding import Plan, StagePlan, weighted
-from hdl.network import Accelerator
-from hdl.plan import bound_cycles, choices, cost, default, divisors, search
-from random_nets import NetDrawer
+from hdl import plan as module
+from hdl.chips import find
+from hdl.cost import planned_cycles
+from hdl.ecp5 import ECP5
+from hdl.estimate import Budget, estimate, lacking
+from hdl.folding import Plan
+from hdl.search import Search
+from model import artifact, cli
+
+LENET = artifact.load("lenet")
 
 
-def drawn(seed: int, layers: int = 3, largest: int = 7):
-    drawer = NetDrawer(seed)
-    return drawer, drawer.net(layers, largest)
+def run(*options) -> int:
+    return cli.run(module.main, list(map(str, options)))
 
 
-def slowest(net, plan) -> int:
-    return max(stage.cycles for stage in cost(net, plan))
+def error(capsys, *options) -> str:
+    """The one line of a command that is refused."""
+    assert run(*options) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
 
 
-@pytest.mark.parametrize("number", range(1, 200))
-def test_divisors(number):
-    assert divisors(number) == [n for n in range(1, number + 1) if (number // n) * n == number]
+@pytest.mark.parametrize("board", ["ulx3s", "ulx3s-12f", "LFE5U-45F"])
+def test_the_plan_of_a_board_fits_it(board, tmp_path, capsys):
+    out, report = tmp_path / "plan.json", tmp_path / "report.json"
+    assert run("lenet", "--board", board, "--out", out, "--json", report) == 0
+    result, plan, budget = json.loads(report.read_text()), Plan.load(out, LENET), find(board).budget
+    assert result["plan"] == json.loads(out.read_text())["stages"]
+    taken = Budget(**result["estimate"])
+    assert taken == estimate(LENET, plan, ECP5) and not lacking(taken, budget)
+    assert result["cycles"] == planned_cycles(LENET, plan)
+    assert result["frames_per_second"] == round(1e8 / result["cycles"], 1)
+    assert sum(row["macs"] for row in result["stages"]) == LENET.macs
+    # One more step along the search would not fit.
+    larger = Search(LENET).within(budget.dsp + 1)
+    tight = lacking(estimate(LENET, larger, ECP5), budget)
+    assert larger == plan or tight or planned_cycles(LENET, larger) == result["cycles"]
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_search_is_as_good_as_trying_every_plan(seed):
-    _, net = drawn(seed, layers=2, largest=5)
-    layers = weighted(net)
-    every = [
-        Plan(dict(zip((spec.name for spec in layers), stages)))
-        for stages in itertools.product(*(choices(spec) for spec in layers))
-    ]
-    for multipliers in (len(layers), 5, 12, 40):
-        plan = search(net, max(multipliers, len(layers)))
-        allowed = [other for other in every if other.multipliers <= max(multipliers, len(layers))]
-        assert plan.multipliers <= max(multipliers, len(layers))
-        rates = [slowest(net, other) for other in allowed]
-        best = min(rates)
-        assert slowest(net, plan) == best
-        fewest = min(other.multipliers for other, cycles in zip(allowed, rates) if cycles == best)
-        assert plan.multipliers == fewest
+def test_an_edited_plan_comes_back(tmp_path, capsys):
+    path, report = tmp_path / "plan.json", tmp_path / "report.json"
+    assert run("lenet", "--multipliers", 40, "--out", path) == 0
+    stages = json.loads(path.read_text())["stages"]
+    stages["conv2"] |= {"input_lanes": 7}
+    path.write_text(json.dumps({"stages": stages}))
+    assert run("lenet", "--plan", path, "--json", report) == 0
+    assert json.loads(report.read_text())["plan"] == stages
+    stages["conv2"] |= {"input_lanes": 151}
+    path.write_text(json.dumps({"stages": stages}))
+    assert "layer 'conv2': 151 lanes for 150 inputs" in error(capsys, "lenet", "--plan", path)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_measured_interval_is_the_computed_one(seed):
-    """A frame takes no longer than its slowest stage, and what a line buffer needs to fill again."""
-    drawer, net = drawn(seed, layers=2, largest=7)
-    plan = drawer.plan(net)
-    images = drawer.images(net, 5)
-    beats = stream_sim.frames(net, images)
-    _, cycles = stream_sim.run(Accelerator(net, plan), beats, len(images))
-    measured = cycles[-1] - cycles[-2]
-    fill = sum(
-        spec.geometry.extent[0] * spec.geometry.padded(spec.in_shape)[1] * spec.in_shape[2]
-        for spec in net.specs
-        if hasattr(spec, "geometry")
-    )
-    floor = max(stage.bound_cycles for stage in cost(net, plan) if stage.multipliers)
-    assert floor <= measured <= slowest(net, plan) + fill + net.classes + 12
+@pytest.mark.parametrize("rate", [100, 5_000, 60_000, 127_551])
+def test_a_rate_is_reached_with_the_fewest_multipliers(rate, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    assert run("lenet", "--fps", rate, "--json", report) == 0
+    result = json.loads(report.read_text())
+    assert result["frames_per_second"] >= rate
+    if result["multipliers"] > 8:
+        fewer = Search(LENET).within(int(result["multipliers"] * 0.9))
+        assert 1e8 / planned_cycles(LENET, fewer) < rate
 
 
-def test_bound_of_the_whole():
-    _, net = drawn(3)
-    plan = Plan.serial(net)
-    assert plan.multipliers == len(weighted(net))
-    assert bound_cycles(net, plan) == max(
-        net.in_shape[0] * net.in_shape[1], -(-net.macs // len(weighted(net)))
-    )
+def test_an_early_answer(tmp_path, capsys):
+    report = tmp_path / "report.json"
+    assert run("lenet", "--latency", 1184, "--json", report) == 0
+    result = json.loads(report.read_text())
+    assert result["latency_cycles"] <= 1184 and result["cycles"] == 784
+    for more in (["--latency", 1184, "--board", "ulx3s"], ["--latency", 700]):
+        assert "no more multipliers make it" in error(capsys, "lenet", *more)
 
 
-def test_default_plan_is_legal():
-    for seed in range(6):
-        _, net = drawn(seed)
-        default(net).check(net)
+def test_what_does_not_fit_is_refused(capsys):
+    said = error(capsys, "lenet", "--board", "ulx3s-12f", "--multipliers", 354)
+    assert "'lenet' with 354 multipliers does not fit LFE5U-12F" in said
+    assert "about 354 multipliers of 28" in said and "LUT" not in said
+    nearest = module.fastest(Search(LENET), find("ulx3s-12f").budget, ECP5)
+    assert f"the nearest plan that fits has {nearest.multipliers} multipliers" in said
+    said = error(capsys, "lenet", "--lut", 500, "--bram", 0)
+    assert "LUT of 500" in said and "block RAMs of 0" in said
+    assert "no plan fits, the smallest needs a LFE5U-12F" in said
+    assert "about 1 multipliers of 0" in error(capsys, "lenet", "--dsp", 0)
 
 
-def test_plan_survives_its_file(tmp_path):
-    drawer, net = drawn(5)
-    plan = drawer.plan(net)
-    plan.save(tmp_path / "plan.json")
-    assert Plan.load(tmp_path / "plan.json", net) == plan
+def test_where_even_the_largest_chip_is_too_small(capsys, monkeypatch):
+    monkeypatch.setattr(module.chips, "CHIPS", {})
+    need = estimate(LENET, Search(LENET).within(1), ECP5)
+    said = error(capsys, "lenet", "--lut", 500)
+    assert f"no plan fits, the smallest needs {need.lut:,} LUT, {need.ff:,} flip-flops, 1 multipliers" in said
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("options", "said"),
     [
-        "",
-        "[]",
-        "{}",
-        '{"stages": 3}',
-        '{"stages": {"layer0": {"input_lanes": 0}}}',
-        '{"stages": {"layer0": {"input_lanes": true}}}',
-        '{"stages": {"layer0": {"input_lanes": 1.0}}}',
-        '{"stages": {"layer0": {"lanes": 1}}}',
-        '{"stages": {"elsewhere": {}}}',
-        "{" * 5000,
-        "[" * 100_000,
+        (["none"], "no net 'none'"),
+        (["lenet", "--board", "ulx"], "unknown board or chip 'ulx'"),
+        (["lenet", "--multipliers", "0"], "a multiplier at least"),
+        (["lenet", "--multipliers", "4", "--fps", "3"], "exclude each other"),
+        (["lenet", "--fps", "0"], "--fps is a number above 0"),
+        (["lenet", "--fps", "nan"], "--fps is a number above 0"),
+        (["lenet", "--fps", "1e6"], "at least 784 cycles a frame, not 100"),
+        (["lenet", "--lut", "-1"], "--lut is a number from 0"),
+        (["lenet", "--plan", "none.json"], "none.json"),
+        (["lenet", "--out", "/"], "is a folder"),
     ],
 )
-def test_a_bad_plan_is_one_line_that_names_the_file(tmp_path, text):
-    _, net = drawn(5)
-    path = tmp_path / "plan.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=r"plan\.json") as caught:
-        Plan.load(path, net)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_plan_of_other_bytes_names_the_file(tmp_path):
-    _, net = drawn(5)
-    path = tmp_path / "plan.json"
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"cannot use plan .*plan\.json"):
-        Plan.load(path, net)
-
-
-def test_lanes_that_do_not_divide_name_the_layer(tmp_path):
-    _, net = drawn(5)
-    spec = weighted(net)[0]
-    _, inputs, outputs = spec.matrices.shape
-    for stage in (StagePlan(inputs + 1, 1), StagePlan(1, outputs + 1), StagePlan(0, 1)):
-        plan = Plan({**Plan.serial(net).stages, spec.name: stage})
-        with pytest.raises(ValueError, match=f"{spec.name}.*divi"):
-            plan.check(net)
-    path = tmp_path / "p.json"
-    path.write_text(json.dumps({"stages": {spec.name: {"input_lanes": inputs + 1}}}))
-    with pytest.raises(ValueError, match=r"p\.json"):
-        Plan.load(path, net)
-
-
-def test_too_few_multipliers():
-    _, net = drawn(5)
-    with pytest.raises(ValueError, match="multipliers"):
-        search(net, len(weighted(net)) - 1)
+def test_bad_options(options, said, capsys):
+    try:
+        assert run(*options) == 2
+    except SystemExit as leaves:
+        assert leaves.code == 2
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1

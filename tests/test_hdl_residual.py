@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 import hdl.residual
 import stream_sim
+from hdl.cost import cost
 from hdl.estimate import estimate
-from hdl.folding import weighted
+from hdl.folding import Plan, weighted
 from hdl.network import Accelerator
-from hdl.plan import Plan, cost, default
 from hdl.reach import depths, reach_of, window_reach
+from hdl.search import default
 from model.geometry import Geometry
 from model.layers import ConvSpec, DenseSpec, RequantSpec, ResidualSpec
 from model.qformat import QFormat

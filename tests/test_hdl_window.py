@@ -10,7 +10,7 @@ import stream_sim
 from hdl import window as module
 from hdl.device import PORTABLE
 from hdl.memory import Ram
-from hdl.window import Window
+from hdl.window import Window, pace
 from model.geometry import Geometry
 from model.qformat import QFormat
 from mutants import Deaf, Fickle, Rotated
@@ -42,13 +42,24 @@ def windows_of(images, geometry, groups, fill, parts=1):
 
 
 def check(
-    shape, geometry, fmt, groups, fill, parts=1, *, frames=3, seed=0, stalls=0.2, wrap=lambda part: part
+    shape,
+    geometry,
+    fmt,
+    groups,
+    fill,
+    parts=1,
+    ahead=0,
+    *,
+    frames=3,
+    seed=0,
+    stalls=0.2,
+    wrap=lambda part: part,
 ):
     """Several frames back to back; gives the cycles of the output beats."""
     lanes = shape[2] // groups
     images = np.random.default_rng(seed).integers(fmt.min, fmt.max + 1, (frames, *shape))
     expected = windows_of(images, geometry, groups, fill, parts)
-    window = wrap(Window(shape, geometry, fmt, lanes, fill, PORTABLE, parts))
+    window = wrap(Window(shape, geometry, fmt, lanes, fill, PORTABLE, parts, ahead))
     got, cycles = stream_sim.run(
         window, images.reshape(-1, lanes).tolist(), len(expected), stalls, seed, longest=4, limit=1000
     )
@@ -75,7 +86,8 @@ def cases(draw):
     fill = draw(st.sampled_from([0, fmt.min, fmt.max]))
     lanes = channels // groups
     parts = draw(st.sampled_from([n for n in range(1, lanes + 1) if lanes % n == 0]))
-    return shape, Geometry(tuple(kernel), stride, tuple(padding), dilation), fmt, groups, fill, parts
+    ahead = draw(st.sampled_from([0, 2, 9]))
+    return shape, Geometry(tuple(kernel), stride, tuple(padding), dilation), fmt, groups, fill, parts, ahead
 
 
 @COMMON
@@ -111,7 +123,7 @@ def test_a_position_every_cycle_and_two_cycles_from_the_last_pixel():
     cycles = check(
         (4, 5, 2), Geometry((3, 2)), U4, 2, 0, stalls=0.0, wrap=lambda part: made.append(part) or part
     )
-    assert made[0].cycles == 40
+    assert pace((4, 5, 2), Geometry((3, 2))) == (20, 10)
     ends = [
         frame * 40 + (y * 5 + x) * 2 + group
         for frame in range(3)
@@ -168,6 +180,10 @@ def test_mutants_fail(case, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(AssertionError):
         patch.setattr(module, "within", lambda position, start, size: within(position, start + 1, size))
         check(*case)
+    if any(max(sides) for sides in case[1].padding):
+        with monkeypatch.context() as patch, pytest.raises(AssertionError):
+            patch.setattr(module, "between", lambda geometry: tuple(map(min, geometry.padding)))
+            check(*case)
     for mutant in (Restless, Shifted):
         with monkeypatch.context() as patch, pytest.raises(AssertionError):
             patch.setattr(module, "Ram", mutant)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
+from hdl.folding import Plan
 from hdl.network import Accelerator
-from hdl.plan import Plan
 from model import artifact
 from model.layers import Conv, Dense, Function, Identity, LeakyReLU, Pool, ReLU, Sigmoid, Softmax, Tanh
 from model.network import Network

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from hdl.cost import bound_cycles, cost
 from hdl.ecp5 import ECP5
-from hdl.plan import Plan, bound_cycles, cost, default
+from hdl.folding import Plan
+from hdl.search import default
 from idx import encode
 from model import artifact, cli
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec

@@ -1,0 +1,98 @@
+"""What a plan costs in cycles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdl.folding import Folding, Plan, StagePlan, weighted
+from hdl.window import coupled, pace
+from model.layers import ConvSpec, PoolSpec, ReduceSpec
+from model.qnetwork import QNetwork
+from model.spec import Spec
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What a layer takes.
+
+    Attributes
+    ----------
+    name, kind : str
+    macs : int
+        Products a frame.
+    multipliers : int
+    cycles : int
+        Initiation interval of the stage alone, cycles a frame.
+    bound_cycles : int
+        The least that so many multipliers could take; of a stage without multipliers, its beats.
+    """
+
+    name: str
+    kind: str
+    macs: int
+    multipliers: int
+    cycles: int
+    bound_cycles: int
+
+
+def beats_of(spec: Spec, lanes: int) -> int:
+    """Cycles a frame in which a layer takes its input, fed with beats of `lanes` values."""
+    height, width, channels = spec.in_shape
+    beats = height * width * channels // lanes
+    if isinstance(spec, ConvSpec):
+        # The window slides by whole pixels.
+        lines, slide = pace(spec.in_shape, spec.geometry)
+        return max(beats + lines - height * width, slide)
+    if isinstance(spec, (PoolSpec, ReduceSpec)):
+        return coupled(spec.in_shape, spec.geometry) * channels // lanes
+    return beats
+
+
+def cycles_of(spec: Spec, stage: StagePlan | None, lanes: int) -> int:
+    """Initiation interval of one layer alone, fed with beats of `lanes` values, cycles a frame."""
+    if stage is None:
+        return beats_of(spec, lanes)
+    return max(beats_of(spec, lanes), Folding(spec, stage).cycles)
+
+
+def cost(net: QNetwork, plan: Plan) -> list[StageCost]:
+    """Cycles of every layer under a plan."""
+    plan.check(net)
+    costs = []
+    for spec, lanes in plan.placed(net.specs, net.in_shape[2]):
+        stage = plan.stages.get(spec.name)
+        macs = 0 if spec.branches else spec.macs
+        cycles = cycles_of(spec, stage, lanes)
+        if spec.branches:
+            cycles = max(cycles, int(np.prod(spec.out_shape)) // plan.lanes_after(spec, lanes))
+        multipliers = stage.multipliers if stage else 0
+        bound = -(-macs // multipliers) if multipliers else cycles
+        costs.append(StageCost(spec.name, spec.kind, macs, multipliers, cycles, bound))
+    return costs
+
+
+def bound_cycles(net: QNetwork, plan: Plan) -> int:
+    """Fewest cycles a frame that the input's width and the plan's multipliers allow."""
+    beats = net.in_shape[0] * net.in_shape[1]
+    return max(beats, -(-net.macs // max(plan.multipliers, 1)))
+
+
+def load_of(net: QNetwork, plan: Plan, names: list[str]) -> int:
+    """Cycles a frame in which layers keep the multipliers that they share busy."""
+    return sum(Folding(spec, plan.stages[spec.name]).cycles for spec in weighted(net) if spec.name in names)
+
+
+def planned_cycles(net: QNetwork, plan: Plan) -> int:
+    """Initiation interval of the whole, cycles a frame: of its slowest layer, busiest array, or answer."""
+    return max(
+        answer_cycles(net),
+        *(stage.cycles for stage in cost(net, plan)),
+        *(load_of(net, plan, names) for names in plan.arrays),
+    )
+
+
+def answer_cycles(net: QNetwork) -> int:
+    """Initiation interval of the search for the largest logit, see `hdl.classify.Argmax`."""
+    return net.classes + 2

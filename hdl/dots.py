@@ -1,0 +1,84 @@
+"""Dot products of inputs with weights: a ROM, multipliers and adder trees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.device import Device
+from hdl.memory import Rom
+from hdl.pipe import delayed, lanes_of, tree, tree_latency
+from model.qformat import QFormat
+
+
+class Dots(wiring.Component):
+    """``input_lanes * output_lanes`` multipliers, and an adder tree for each output lane.
+
+    Latency: 4 + ceil(log2(input_lanes)) cycles: weights 2, products 2, tree. Throughput: one step a cycle.
+
+    Parameters
+    ----------
+    src : QFormat
+        Of the inputs.
+    weight_format : QFormat
+    input_lanes, output_lanes : int
+    words : sequence of int
+        The weights of each step as one number, output lane by output lane.
+    device : Device
+
+    Members
+    -------
+    x : in, `input_lanes` values
+    index : in, number of the step
+    dots : out, `output_lanes` sums
+    """
+
+    def __init__(
+        self,
+        src: QFormat,
+        weight_format: QFormat,
+        input_lanes: int,
+        output_lanes: int,
+        words: Sequence[int],
+        device: Device,
+    ):
+        self.src, self.weight_format, self.device = src, weight_format, device
+        self.input_lanes, self.output_lanes, self.words = input_lanes, output_lanes, words
+        super().__init__(
+            {
+                "x": In(lanes_of(src, input_lanes)),
+                "index": In(range(len(words))),
+                "dots": Out(data.ArrayLayout(signed(self.width), output_lanes)),
+            }
+        )
+
+    @property
+    def width(self) -> int:
+        """Bits of a sum, its sign included."""
+        return self.src.width + self.weight_format.width + 1 + tree_latency(self.input_lanes)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a step to its sums."""
+        return Rom.latency + 2 + tree_latency(self.input_lanes)
+
+    def elaborate(self, platform):
+        m = Module()
+        width = self.weight_format.width
+        m.submodules.weights = weights = Rom(
+            width * self.input_lanes * self.output_lanes, self.words, self.device
+        )
+        m.d.comb += weights.addr.eq(self.index)
+        inputs = delayed(m, self.x, Rom.latency, "x")
+        for lane in range(self.output_lanes):
+            products = []
+            for tap in range(self.input_lanes):
+                factor = weights.data.word_select(lane * self.input_lanes + tap, width)
+                factor = factor.as_signed() if self.weight_format.signed else factor
+                products.append(self.device.multiply(m, inputs[tap], factor, f"product_{lane}_{tap}"))
+            dot, _ = tree(m, products, lambda a, b: a + b, f"tree{lane}")
+            m.d.comb += self.dots[lane].eq(dot)
+        return m

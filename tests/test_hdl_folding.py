@@ -1,0 +1,86 @@
+"""Plans: legal lanes, shared arrays, and files."""
+
+import json
+
+import pytest
+
+from hdl.folding import Plan, StagePlan, weighted
+from random_nets import NetDrawer
+
+
+def drawn(seed: int, layers: int = 3, largest: int = 7):
+    drawer = NetDrawer(seed)
+    return drawer, drawer.net(layers, largest)
+
+
+def test_plan_survives_its_file(tmp_path):
+    drawer, net = drawn(5)
+    for _ in range(5):
+        plan = drawer.plan(net)
+        plan.save(tmp_path / "plan.json")
+        assert Plan.load(tmp_path / "plan.json", net) == plan
+
+
+def test_multipliers_of_shared_arrays():
+    """As many as the widest of the layers has input lanes, times as many as the widest has output lanes."""
+    plan = Plan(
+        {
+            "a": StagePlan(3, 2, "x"),
+            "b": StagePlan(1, 4, "x"),
+            "c": StagePlan(5, 2, "y"),
+            "d": StagePlan(2, 2),
+            "x": StagePlan(1, 3),
+        }
+    )
+    assert plan.arrays == [["a", "b"], ["c"], ["d"], ["x"]]
+    assert [plan.array_multipliers(names) for names in plan.arrays] == [12, 10, 4, 3]
+    assert plan.multipliers == 29
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"stages": 3}',
+        '{"stages": {"layer0": {"input_lanes": 0}}}',
+        '{"stages": {"layer0": {"input_lanes": true}}}',
+        '{"stages": {"layer0": {"input_lanes": 1.0}}}',
+        '{"stages": {"layer0": {"lanes": 1}}}',
+        '{"stages": {"layer0": {"array": 3}}}',
+        '{"stages": {"layer0": {"array": ""}}}',
+        '{"stages": {"elsewhere": {}}}',
+        "{" * 5000,
+        "[" * 100_000,
+    ],
+)
+def test_a_bad_plan_is_one_line_that_names_the_file(tmp_path, text):
+    _, net = drawn(5)
+    path = tmp_path / "plan.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"plan\.json") as caught:
+        Plan.load(path, net)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plan_of_other_bytes_names_the_file(tmp_path):
+    _, net = drawn(5)
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"cannot use plan .*plan\.json"):
+        Plan.load(path, net)
+
+
+def test_lanes_that_do_not_divide_name_the_layer(tmp_path):
+    _, net = drawn(5)
+    spec = weighted(net)[0]
+    _, inputs, outputs = spec.matrices.shape
+    for stage in (StagePlan(inputs + 1, 1), StagePlan(1, outputs + 1), StagePlan(0, 1)):
+        plan = Plan({**Plan.serial(net).stages, spec.name: stage})
+        with pytest.raises(ValueError, match=f"{spec.name}.*(divi|choose 1 to)"):
+            plan.check(net)
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"stages": {spec.name: {"input_lanes": inputs + 1}}}))
+    with pytest.raises(ValueError, match=r"p\.json"):
+        Plan.load(path, net)

@@ -1,0 +1,73 @@
+"""The table of a plan: it adds up, and its latencies are those of the simulation."""
+
+import numpy as np
+import pytest
+
+import stream_sim
+from hdl.cost import bound_cycles, planned_cycles
+from hdl.device import PORTABLE
+from hdl.ecp5 import ECP5
+from hdl.estimate import estimate
+from hdl.folding import Plan, weighted
+from hdl.latency import Timeline, paced, quickened
+from hdl.network import Accelerator
+from hdl.search import search
+from hdl.sheet import Sheet
+from random_nets import NetDrawer
+
+
+def drawn(seed: int, inner=("conv", "pool", "table")):
+    drawer = NetDrawer(seed)
+    return drawer, drawer.net(3, 8, inner=inner)
+
+
+@pytest.mark.parametrize("inner", [("conv", "pool"), ("residual",), ("general", "requant")])
+@pytest.mark.parametrize("seed", range(4))
+def test_it_adds_up(seed, inner):
+    drawer, net = drawn(seed, inner)
+    for plan in (drawer.plan(net), Plan.serial(net), search(net, 30)):
+        sheet = Sheet(net, plan, ECP5)
+        whole = estimate(net, plan, ECP5)
+        assert (sheet.total.dsp, sheet.total.bram) == (whole.dsp, whole.bram)
+        # The fork of a residual addition stands in no row.
+        assert 0 <= whole.lut - sheet.total.lut <= 8 * len(net.specs)
+        assert sum(row.multipliers for row in sheet.rows) == plan.multipliers
+        assert sum(row.macs for row in sheet.rows) == net.macs
+        assert sheet.cycles == max(row.cycles for row in sheet.rows) == planned_cycles(net, plan)
+        assert sheet.bound_cycles == bound_cycles(net, plan)
+
+
+@pytest.mark.parametrize("multipliers", [1, 5, 40, 1000])
+@pytest.mark.parametrize("seed", range(5))
+def test_latency(seed, multipliers):
+    """From the first pixel of one frame to its answer; an estimate."""
+    drawer, net = drawn(seed)
+    plan = search(net, multipliers)
+    beats = stream_sim.frames(net, drawer.images(net, 1))
+    _, (answer,) = stream_sim.run(Accelerator(net, plan, PORTABLE), beats, 1)
+    assert abs(Sheet(net, plan, ECP5).latency - answer) <= max(30, answer // 20)
+
+
+def test_jobs_one_after_another():
+    rng = np.random.default_rng(0)
+    for step in (1, 3, 0.5):
+        ready, free, expected = np.sort(rng.integers(0, 40, 20)), 0, []
+        for time in ready:
+            free = max(free, time) + step
+            expected.append(free)
+        assert paced(ready, step).tolist() == expected
+
+
+def test_more_lanes_where_a_frame_waits():
+    _, net = drawn(0)
+    plan = Plan.serial(net)
+    sheet = Sheet(net, plan, ECP5)
+    last = sheet.latency - sheet.ends
+    faster = quickened(net, plan, sheet.delays, last * 3 // 4, 10_000)
+    assert Timeline(net, faster, sheet.delays).done[net.specs[-1].name] <= last * 3 // 4
+    assert faster.multipliers > plan.multipliers
+    assert set(faster.stages) == {spec.name for spec in weighted(net)}
+    with pytest.raises(ValueError, match="no more multipliers make it 1"):
+        quickened(net, plan, sheet.delays, 1, 10_000)
+    with pytest.raises(ValueError, match="no more multipliers"):
+        quickened(net, plan, sheet.delays, last - 1, plan.multipliers)
