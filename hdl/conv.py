@@ -26,6 +26,9 @@ def conv_parts(
     convolution take turns, each with its own channels of the window.
     """
     channels, steps = spec.in_shape[2], Folding(spec, plan).steps
+    if client:
+        # A window waits for the other layers' turns as well.
+        steps = max(steps, client.load // (spec.out_shape[0] * spec.out_shape[1]))
     window = Window(
         spec.in_shape,
         spec.geometry,
