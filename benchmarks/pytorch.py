@@ -34,6 +34,7 @@ class Twin:
     def __init__(self, network: Network, images, labels, layout: str, compiled: bool = False):
         module = nn.Sequential(*map(twin, network.layers)).to(memory_format=LAYOUTS[layout])
         self.parameters = list(module.parameters())
+        torch.compiler.reset()  # or the programs of earlier nets count against a limit
         self.module = torch.compile(module) if compiled else module
         pixels = torch.from_numpy(images.transpose(0, 3, 1, 2) * np.float32(2.0**-PIXELS.frac))
         self.images = pixels.contiguous(memory_format=LAYOUTS[layout])

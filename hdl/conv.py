@@ -84,5 +84,5 @@ def windows_ahead(spec: ConvSpec, steps: int) -> int:
     # Where windows take several cycles the next one is looked for before the last of them.
     if right * steps < columns or shifts < steps or shifts == steps == 1:
         return 0
-    # One is in the multipliers, one in the window's own registers, one in the FIFO's.
-    return max(ceil(shifts / steps) - 2, 2)
+    # One more waits in the window's own registers.
+    return max(ceil((shifts + Buffer.latency) / steps) - 1, 2)

@@ -141,7 +141,9 @@ def layers_of(layers: list[dict], version: int, arrays, at: str = "") -> tuple[S
                 elif holds_layers(value):
                     value = layers_of(value, version, arrays, f"{name}/")
                 fields[field.name] = frozen(value)
-        if unknown := layer.keys() - fields.keys() - {"kind"}:
+        # An array of a later format would be passed over, and the net be another one.
+        given = layer.keys() | {name for name in ADDED if f"{at}{index}/{name}" in arrays}
+        if unknown := given - fields.keys() - {"kind"}:
             raise ValueError(f"layer {at}{index} has an unknown field {min(unknown)!r}")
         check_name(fields["name"])
         specs.append(spec(**fields))

@@ -19,6 +19,9 @@ from rich.progress import (
 
 from model.files import replacing
 
+FILE_WIDTH = 200
+"""Columns of a table that goes to a file or a pipe."""
+
 
 class Failure(Exception):
     """The work itself failed (a mismatch, a missed clock): exit status 1, with one line."""
@@ -68,8 +71,11 @@ def complain(error, status: int) -> int:
 
 
 def console() -> Console:
-    """Standard output for tables and lines: names and paths are printed as they are."""
-    return Console(markup=False, highlight=False, emoji=False)
+    """Standard output for tables and lines: names and paths are printed as they are, and whole in a file."""
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    return console
 
 
 def progress() -> Progress:

@@ -188,7 +188,7 @@ def show(result: dict) -> None:
     table = Table(title=title, show_footer=True)
     footers = {"layer": "all", "parameters": f"{result['params']:,}", "MACs": f"{result['macs']:,}"}
     for name, justify, _ in columns:
-        table.add_column(name, justify=justify, footer=footers.get(name, ""))
+        table.add_column(name, justify=justify, footer=footers.get(name, ""), no_wrap=name == "layer")
     for layer in layers:
         table.add_row(*(text(layer) for _, _, text in columns))
     console = cli.console()

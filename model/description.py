@@ -95,12 +95,13 @@ def quantisation(document: dict, where: str) -> dict[str, Widths | Tuning]:
         weights: int | str = "",
         activations: int | str = "",
         epochs: int = 0,
+        optimiser: str = "adam",
         rate: float | None = None,
         scales: str = "channel",
     ) -> dict[str, Widths | Tuning]:
         texts = {"weights": str(weights), "activations": str(activations)}
         bits = {key: Widths.parse(text) for key, text in texts.items() if text}
-        return {**bits, "tuning": Tuning(epochs, rate, scales)}
+        return {**bits, "tuning": Tuning(epochs, optimiser, rate, scales)}
 
     return made(given, document.get("quantise", {}), f"{where}: [quantise]")
 

@@ -1,12 +1,8 @@
 """Fake quantisation: a float net that computes the very numbers of its integer form, and can be trained.
 
-Each layer rounds its weights, biases and outputs as its integers would, in the forward pass. Backwards
-rounding counts as if it were not there (the straight-through estimator: Bengio, Leonard and Courville,
-"Estimating or Propagating Gradients Through Stochastic Neurons", 2013), and saturation lets no gradient
-through.
-
-All values are integers times powers of two, and exact as long as the integers fit the float's mantissa:
-`fake` chooses a float type in which they do.
+Each layer rounds its weights, biases and outputs as its integers would (`model.rounded`). All values are
+integers times powers of two, and exact as long as the integers fit the float's mantissa: `fake` chooses
+a float type in which they do.
 """
 
 from __future__ import annotations
@@ -18,14 +14,14 @@ from dataclasses import replace
 import numpy as np
 
 from model.exact import FLOAT32_EXACT, FLOAT64_EXACT
-from model.grid import Grid
-from model.layer import Activation, Layer, scratch
+from model.layer import Activation, Layer
 from model.layers import Pool, PoolSpec, Residual, ResidualSpec
 from model.layers.table import Tabled
 from model.network import PIXELS, Network
 from model.qchain import walk
 from model.qformat import MAX_WIDTH, QFormat
 from model.quantise import build
+from model.rounded import FakePool, FakeTable, FakeWeighted, Passing, Rounded
 from model.scheme import Formats, Scheme, summing
 from model.spec import Spec, WeightedSpec
 from model.weighted import Weighted
@@ -60,6 +56,16 @@ def fake(network: Network, scheme: Scheme, late: bool = False) -> Network:
         if widest(spec) >= FLOAT64_EXACT:
             spec.fail("its sums are too wide to be exact in floats (2**53); use narrower formats")
     return Network.of(faked(network.layers, scheme, PIXELS, dtype, late), network.in_shape, dtype)
+
+
+def outgrown(network: Network, scheme: Scheme) -> str | None:
+    """A layer of a fake-quantised net whose sums its float type does not hold any more; None if all is well.
+
+    `fake` leaves room for weights of any size, but only for biases twice those that it was given.
+    """
+    limit = FLOAT32_EXACT if network.dtype is np.float32 else FLOAT64_EXACT
+    specs = walk(build(latent(network), scheme).specs)
+    return next((spec.name for spec in specs if widest(spec, growth=1) >= limit), None)
 
 
 def latent(network: Network) -> Network:
@@ -133,198 +139,20 @@ def bared(layers: Sequence[Layer]) -> list[Layer]:
     return result
 
 
-class Rounded(Layer):
-    """A layer whose output is rounded half up and saturated.
-
-    Parameters
-    ----------
-    inner : Layer
-        Built; it keeps the parameters.
-    formats : Formats
-        Without a `dst` the output stays as it is.
-    """
-
-    def __init__(self, inner: Layer, formats: Formats):
-        self.inner, self.formats = inner, formats
-        self.kind, self.name, self.in_shape, self.dtype = inner.kind, inner.name, inner.in_shape, inner.dtype
-        self.params = inner.params
-
-    @property
-    def bounds(self) -> QFormat | None:
-        """The format at whose ends values are cut off."""
-        return self.formats.dst
-
-    @property
-    def out_shape(self):
-        return self.inner.out_shape
-
-    @property
-    def macs(self):
-        return self.inner.macs
-
-    def bind(self, params):
-        self.inner.bind(params)
-        self.params = self.inner.params
-
-    def forward(self, x, cache):
-        return self.rounded(self.inner.forward(x, cache.setdefault("inner", {})), cache)
-
-    def rounded(self, y: np.ndarray, cache: dict) -> np.ndarray:
-        """Values in the output's format; what saturates is noted for the way back."""
-        dst = self.formats.dst
-        if dst is None:
-            return y
-        codes = scratch(cache, "codes", y.shape, y.dtype)
-        np.multiply(y, y.dtype.type(2.0**dst.frac), out=codes)
-        codes += y.dtype.type(0.5)
-        np.floor(codes, out=codes)
-        clipped = scratch(cache, "clipped", y.shape, y.dtype)
-        np.clip(codes, dst.min, dst.max, out=clipped)
-        np.equal(codes, clipped, out=scratch(cache, "passes", y.shape, bool))
-        clipped *= y.dtype.type(2.0**-dst.frac)
-        return clipped
-
-    def passed(self, dy: np.ndarray, cache: dict) -> np.ndarray:
-        """The derivative by the output before it was rounded."""
-        if self.formats.dst is None:
-            return dy
-        return np.multiply(dy, cache["passes"], out=scratch(cache, "passed", dy.shape, dy.dtype))
-
-    def gradients(self, dy, cache):
-        if not self.params:
-            return {}
-        return self.inner.gradients(self.passed(dy, cache), cache["inner"])
-
-    def backward(self, dy, cache):
-        return self.inner.backward(self.passed(dy, cache), cache["inner"])
-
-
-class FakeWeighted(Rounded):
-    """A convolution or dense layer with weights and biases of integers.
-
-    Parameters
-    ----------
-    inner : Weighted
-    formats : Formats
-    frac : int
-        Fraction bits of the input.
-    """
-
-    def __init__(self, inner: Weighted, formats: Formats, frac: int):
-        super().__init__(inner, formats)
-        self.frac = frac
-
-    def forward(self, x, cache):
-        cache["layer"] = layer = copy.copy(self.inner)
-        layer.params = self.quantised()
-        return self.rounded(layer.forward(x, cache.setdefault("inner", {})), cache)
-
-    def quantised(self) -> dict[str, np.ndarray]:
-        """The parameters as the integers have them, in real numbers."""
-        grid: Grid = self.formats.grid
-        steps = grid.steps.astype(self.dtype)
-        params = {"weights": grid.codes(self.params["weights"]) * steps}
-        if "bias" in self.params:
-            codes = grid.biases(self.params["bias"], self.frac)
-            params["bias"] = (codes * grid.steps * 2.0**-self.frac).astype(self.dtype)
-        return params
-
-    def gradients(self, dy, cache):
-        return cache["layer"].gradients(self.passed(dy, cache), cache["inner"])
-
-    def backward(self, dy, cache):
-        return cache["layer"].backward(self.passed(dy, cache), cache["inner"])
-
-
-class FakePool(Rounded):
-    """A pooling by sums, each rounded exactly, whatever it is divided by.
-
-    Parameters
-    ----------
-    inner : Pool
-    formats : Formats
-    frac : int
-        Fraction bits of the input.
-    """
-
-    def __init__(self, inner: Pool, formats: Formats, frac: int):
-        super().__init__(inner, formats)
-        self.frac = frac
-        self.sums = copy.copy(inner)
-        self.sums.mode = "sum"
-        self.divisor = int(np.prod(inner.geometry.kernel)) if inner.mode == "avg" else 1
-
-    def forward(self, x, cache):
-        sums = self.sums.forward(x, cache.setdefault("inner", {}))
-        if self.divisor & (self.divisor - 1) == 0:
-            return self.rounded(sums * sums.dtype.type(1 / self.divisor), cache)
-        # A quotient of integers below 2**53 that is none itself lies too far from the next one to become it.
-        up = self.formats.dst.frac - self.frac
-        divisor = 2 * self.divisor << max(-up, 0)
-        numerators = sums.astype(np.float64) * 2.0 ** (self.frac + 1 + max(up, 0)) + divisor // 2
-        codes = np.floor(numerators / divisor)
-        return self.rounded((codes * 2.0**-self.formats.dst.frac).astype(sums.dtype), cache)
-
-    def backward(self, dy, cache):
-        dy = self.passed(dy, cache) * dy.dtype.type(1 / self.divisor)
-        return self.sums.backward(dy, cache["inner"])
-
-
-class FakeTable(Rounded):
-    """An activation that looks its values up, with the derivative of its function.
-
-    Parameters
-    ----------
-    inner : Tabled
-    formats : Formats
-    """
-
-    def __init__(self, inner: Tabled, formats: Formats):
-        super().__init__(inner, formats)
-        index, dst = formats.index, formats.dst
-        values = inner.values(index)
-        self.table = dst.real(dst.quantise(values)).astype(self.dtype)
-        exact = np.floor(values * 2.0**dst.frac + 0.5)
-        self.within = (dst.min <= exact) & (exact <= dst.max)
-        self.taken = Rounded(inner, Formats(index))
-
-    @property
-    def bounds(self):
-        return self.formats.index
-
-    def forward(self, x, cache):
-        x = self.taken.rounded(x, cache)
-        self.inner.forward(x, cache.setdefault("inner", {}))  # for its derivative
-        index = self.formats.index
-        codes = (x * x.dtype.type(2.0**index.frac)).astype(np.intp) & ((1 << index.width) - 1)
-        cache["passes"] &= self.within[codes]
-        return self.table[codes]
-
-
-class Passing(Rounded):
-    """A ReLU whose input is rounded and saturated as its output would be: nothing is left to do."""
-
-    def forward(self, x, cache):
-        return x
-
-    def backward(self, dy, cache):
-        return dy
-
-
-def widest(spec: Spec) -> int:
+def widest(spec: Spec, growth: int = 2) -> int:
     """Bound of the integers that a float must hold to compute like a layer, whatever its weights become.
 
-    Biases may double, and so may sums of branches.
+    Biases, and sums of branches, may become `growth` times what they are.
     """
     src = max(-spec.src.min, spec.src.max)
     if isinstance(spec, WeightedSpec):
         products = len(spec.matrix) * max(-spec.weight_format.min, spec.weight_format.max)
-        frac, bound = spec.accumulator.frac, products * src + 2 * int(np.abs(spec.bias).max())
+        frac, bound = spec.accumulator.frac, products * src + growth * int(np.abs(spec.bias).max())
     elif isinstance(spec, PoolSpec):
         area = spec.kernel[0] * spec.kernel[1]
         frac, bound = spec.src.frac + area.bit_length(), area * src
     elif isinstance(spec, ResidualSpec):
-        frac, bound = spec.sum_format.frac, 2 * spec.sum_format.max
+        frac, bound = spec.sum_format.frac, growth * spec.sum_format.max
     else:
         frac, bound = spec.src.frac, src
     return bound + (1 << max(frac - spec.dst.frac, 0))

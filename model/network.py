@@ -18,15 +18,15 @@ from model.qformat import QFormat
 PIXELS = QFormat(8, 8, signed=False)
 """Format of images: the grey level g = 0..255 stands for g / 256."""
 CHUNK = 32
-"""Images that go through the engine together: their arrays stay in the cache."""
+"""Images that go through the engine together at least: below, NumPy's calls are too short to pay off."""
 VALUES = 400_000
-"""Of a layer's output for all of them, up to which that holds for more images too."""
+"""Of a layer's output, up to which the arrays of more images stay in the cache too."""
 MOST = 64
-"""Of these in training; larger calls of NumPy pay off up to here."""
+"""Images that go through the engine together at most in training."""
 
 
 def chunk_of(values: int, most: int) -> int:
-    """Images that go through the engine together, at most `most`, if layers make up to `values` of one."""
+    """Images that go through the engine together, up to `most`, where layers make up to `values` of one."""
     return min(max(VALUES // (CHUNK * values), 1) * CHUNK, most)
 
 

@@ -10,8 +10,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from model.fake import fake
+from model.fake import fake, outgrown
 from model.network import Network
+from model.optim import OPTIMISERS
 from model.recipe import Recipe
 from model.scheme import SCALES, Scheme
 
@@ -28,19 +29,24 @@ class Tuning:
     ----------
     epochs : int
         Of quantisation-aware training; 0 for none.
+    optimiser : str
+        One of `model.optim.OPTIMISERS`. Adam is worth its time here: gradients through rounding are rough.
     rate : float, optional
-        Its peak of the learning rate; by default half the recipe's, as the net has learnt already.
+        Its peak of the learning rate; by default the optimiser's usual one.
     scales : {"channel", "tensor"}
         Whether weights have a scale for each output channel, or one for all.
     """
 
     epochs: int = 0
+    optimiser: str = "adam"
     rate: float | None = None
     scales: str = "channel"
 
     def __post_init__(self):
         if self.epochs < 0:
             raise ValueError(f"epochs is a number from 0, not {self.epochs}")
+        if self.optimiser not in OPTIMISERS:
+            raise ValueError(f"optimiser is one of {', '.join(OPTIMISERS)}, not {self.optimiser!r}")
         if self.rate is not None and not 0 < self.rate < math.inf:
             raise ValueError(f"rate is a number above 0, not {self.rate}")
         if self.scales not in SCALES:
@@ -55,7 +61,8 @@ class Tuning:
         return replace(
             recipe,
             epochs=self.epochs,
-            rate=recipe.peak / 2 if self.rate is None else self.rate,
+            optimiser=self.optimiser,
+            rate=self.rate,
             averaging=0.0 if coarse else recipe.averaging,
         )
 
@@ -86,6 +93,16 @@ def tuned(
         A fake-quantised net; `model.fake.latent` and `model.quantise.build` make integers of it.
     list
         Empty without epochs.
+
+    Raises
+    ------
+    FloatingPointError
+        If biases grew so much that the floats are not the integers' any more.
     """
     net = fake(network, scheme, late=True)
-    return net, train(net, tuning.recipe(recipe, scheme)) if tuning.epochs else []
+    if not tuning.epochs:
+        return net, []
+    history = train(net, tuning.recipe(recipe, scheme))
+    if name := outgrown(net, scheme):
+        raise FloatingPointError(f"layer {name!r}: its biases outgrew what floats hold exactly")
+    return net, history

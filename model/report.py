@@ -7,13 +7,15 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from model import artifact, cli
-from model.fake import FakeWeighted, Passing, Rounded, fake, latent
+from model.fake import fake, latent
 from model.layer import Layer
 from model.layers import Residual
 from model.network import CHUNK, PIXELS, Network
+from model.rounded import FakeWeighted, Passing, Rounded
 from model.scheme import Scheme
 
 DESCRIPTION = "What quantisation did to a trained net, layer by layer."
@@ -42,14 +44,14 @@ def main(argv: list[str]) -> None:
 
 def table(layers: list[dict]) -> Table:
     """The report as a table."""
-    result = Table(title="quantisation")
-    for column in ("layer", "weights", "steps", "SNR", "values", "least", "most", "cut off", "SNR"):
+    result = Table(title="what rounding did", box=box.SIMPLE, padding=(0, 0, 0, 1))
+    for column in ("layer", "bits", "log2 step", "SNR, dB", "values", "least", "most", "cut off", "SNR, dB"):
         result.add_column(column, no_wrap=True)
     for row in layers:
         result.add_row(
             row["layer"],
-            row.get("weights", ""),
-            row.get("steps", ""),
+            str(row.get("bits", "")),
+            " .. ".join(map(str, dict.fromkeys(row.get("steps", ())))),
             decibels(row.get("weights_snr")),
             row["values"],
             *(f"{end:.3g}" for end in row["range"]),
@@ -61,7 +63,7 @@ def table(layers: list[dict]) -> Table:
 
 def decibels(ratio: float | None) -> str:
     """A ratio as it is printed."""
-    return "" if ratio is None else f"{ratio:.1f} dB"
+    return "" if ratio is None else f"{ratio:.1f}"
 
 
 def report(network: Network, scheme: Scheme, images: np.ndarray) -> list[dict]:
@@ -81,8 +83,8 @@ def report(network: Network, scheme: Scheme, images: np.ndarray) -> list[dict]:
         As JSON can hold it: ``layer``, ``values`` (format of the output, "exact" for sums as they are),
         ``range`` (smallest and largest value of the floats), ``saturated`` (share of the values that a
         format cuts off: of a table those at its index; what an unsigned one does below zero is a ReLU's
-        work), ``values_snr`` (dB; None without noise); of layers with weights also ``weights`` (bits),
-        ``steps`` and ``weights_snr``.
+        work), ``values_snr`` (dB; None without noise); of layers with weights also ``bits``, ``steps``
+        (binary logarithms of the finest and coarsest channel's) and ``weights_snr``.
     """
     fakes = fake(network, scheme)
     meters = {layer.name: Meter(layer) for layer in rounding(fakes.layers)}
@@ -160,10 +162,10 @@ class Meter:
         if isinstance(self.layer, FakeWeighted):
             weights = self.layer.params["weights"].astype(np.float64)
             noise = weights - self.layer.quantised()["weights"]
-            steps = sorted({shift - formats.grid.frac for shift in formats.grid.shifts})
+            steps = [shift - formats.grid.frac for shift in formats.grid.shifts]
             row |= {
-                "weights": f"{formats.grid.bits} bits",
-                "steps": " .. ".join(f"2**{step}" for step in dict.fromkeys((steps[0], steps[-1]))),
+                "bits": formats.grid.bits,
+                "steps": [min(steps), max(steps)],
                 "weights_snr": snr(float((weights**2).sum()), float((noise**2).sum())),
             }
         return row

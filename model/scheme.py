@@ -10,6 +10,7 @@ import numpy as np
 
 from model.grid import Grid
 from model.layer import Activation, Layer
+from model.layers.batchnorm import BatchNorm
 from model.layers.residual import Residual
 from model.network import CHUNK, PIXELS, Network
 from model.qformat import QFormat
@@ -86,11 +87,14 @@ def calibrate(
     Raises
     ------
     ValueError
-        For an unknown layer among the widths; names it.
+        For an unknown layer among the widths, or one that integers do not have; names it.
     """
     if scales not in SCALES:
         raise ValueError(f"scales are one a {' or one a '.join(SCALES)}, not {scales!r}")
     check_widths(network, weights, activations)
+    for layer in every_layer(network.layers):
+        if isinstance(layer, BatchNorm):
+            raise ValueError(f"layer {layer.name!r}: batch normalisation has no integers; fold it away first")
     chooser = Chooser(observed(network, images), weights, activations, scales == "channel")
     chooser.choose(network.layers, PIXELS.signed)
     return Scheme(chooser.formats)

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 import stream_sim
 from hdl.chain import Chain
 from hdl.device import PORTABLE
-from hdl.folding import Folding, StagePlan
+from hdl.estimate import estimate
+from hdl.folding import Folding, Plan, StagePlan
 from hdl.mac import AlignPipe, MacPipe, Sequencer, mac_parts
 from model.layers import DenseSpec
 from model.qformat import QFormat
+from model.qnetwork import QNetwork
 from mutants import Deaf, Fickle, Rotated
 
 
@@ -151,6 +153,20 @@ def test_constant_shifts_cost_no_cycle(output_lanes, cycles):
         check(spec, plan, random_vectors(spec, 2), whole=True, stalls=0.0)[0] for spec in (plain, shifted)
     ]
     assert first[1] - first[0] == cycles
+
+
+def test_the_estimate_knows_of_selections():
+    plain, shifted = (
+        layer(6, 4, QFormat(4, 1), QFormat(4, 3), QFormat(7, 2), shifts=shifts) for shifts in (None, SHIFTS)
+    )
+
+    def budget(spec, output_lanes):
+        net = QNetwork("net", spec.src, (spec,))
+        return estimate(net, Plan({"d": StagePlan(1, output_lanes)}))
+
+    for output_lanes in (1, 2):
+        assert budget(shifted, output_lanes).lut > budget(plain, output_lanes).lut
+    assert budget(shifted, 4).dsp == budget(plain, 4).dsp == 4
 
 
 ONE_BIT = [QFormat(1, 0, False), QFormat(1, 0, True)]

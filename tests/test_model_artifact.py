@@ -5,6 +5,7 @@ import io
 import json
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from model import artifact
 from model.files import check_writable, replacing
+from model.qnetwork import QNetwork
 from random_nets import NetDrawer
 
 
@@ -46,6 +48,38 @@ def test_there_and_back(tmp_path, seed):
     np.testing.assert_array_equal(net.logits(images), again.logits(images))
     with np.load(tmp_path / "net.npz", allow_pickle=False) as arrays:
         assert all(array.dtype.kind in "iu" for array in arrays.values())
+
+
+FIRST = Path(__file__).parent / "artifacts" / "format1.npz"
+"""The `lenet` that shipped when there was one format."""
+
+
+def test_what_needs_no_new_format_is_written_as_ever(tmp_path):
+    artifact.save(tmp_path / "net.npz", artifact.load(FIRST))
+    with np.load(FIRST) as first, np.load(tmp_path / "net.npz") as again:
+        assert first.files == again.files
+        assert not any(member.endswith("shifts") for member in first.files)
+        for member in first.files:
+            assert first[member].dtype == again[member].dtype
+            assert first[member].tobytes() == again[member].tobytes()
+        assert json.loads(bytes(again["net.json"]))["format"] == 1
+
+
+def test_scales_by_channel_are_of_format_3(tmp_path):
+    spec = next(spec for spec in NetDrawer(7).net(3).specs if spec.kind in ("conv", "dense"))
+    for shift, version in ((0, 1), (2, 3)):
+        shifts = np.zeros_like(spec.shifts)
+        shifts[-1] = shift
+        shifted = dataclasses.replace(spec, shifts=shifts)
+        shifted = dataclasses.replace(shifted, dst=shifted.accumulator)
+        net = QNetwork("net", spec.src, (shifted,))
+        artifact.save(tmp_path / "net.npz", net)
+        assert same(artifact.load(tmp_path / "net.npz"), net)
+        with np.load(tmp_path / "net.npz") as arrays:
+            assert json.loads(bytes(arrays["net.json"]))["format"] == version
+            assert ("0/shifts" in arrays.files) == (version == 3)
+    edited(tmp_path / "net.npz", lambda d: d.update(format=2))
+    refuses(tmp_path / "net.npz", "layer 0 has an unknown field 'shifts'")
 
 
 @pytest.fixture
@@ -184,7 +218,7 @@ def test_unknown_nets():
     for name in ("nowhere", "../zoo/lenet", "", "/", "a\0b"):
         with pytest.raises(ValueError):
             artifact.load(name)
-    with pytest.raises(ValueError, match="shipped nets lecture, lenet"):
+    with pytest.raises(ValueError, match="shipped nets large, lecture, lenet, tiny"):
         artifact.find("nowhere")
 
 

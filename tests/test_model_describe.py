@@ -130,7 +130,7 @@ def test_a_net_and_its_artifact(mine, tmp_path, capsys):
     assert [row["kind"] for row in result["layers"]] == ["conv", "relu", "dropout", "dense"]
     assert result["recipe"]["batch"] == 16
     assert (
-        "quantised: weights 6,conv1=4, activations 8,relu1=5, epochs 1, scales tensor"
+        "quantised: weights 6,conv1=4, activations 8,relu1=5, epochs 1, optimiser adam, scales tensor"
         in capsys.readouterr().out
     )
     out = tmp_path / "mine.npz"

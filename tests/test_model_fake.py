@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from model.fake import FakePool, FakeTable, FakeWeighted, Rounded, fake, latent, widest
+from model.fake import fake, latent, widest
 from model.grid import Grid
 from model.layers import (
     Conv,
@@ -31,6 +31,7 @@ from model.network import CHUNK, Network
 from model.qchain import walk
 from model.qformat import QFormat
 from model.quantise import build
+from model.rounded import FakePool, FakeTable, FakeWeighted, Rounded
 from model.scheme import Formats, Scheme, calibrate
 from model.widths import Widths
 

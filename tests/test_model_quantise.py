@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.layers import Conv, Dense, Pool, ReLU, Sigmoid
+from model.fold import folded
+from model.layers import BatchNorm, Conv, Dense, Pool, ReLU, Residual, Sigmoid
 from model.network import Network
 from model.qformat import QFormat
-from model.quantise import quantise
+from model.quantise import build, quantise
 from model.scale import best_format
+from model.scheme import calibrate
 from model.widths import Widths
 from naive import requant
 
@@ -178,3 +180,75 @@ def test_an_accumulator_that_is_too_wide_names_its_layer():
     network.layers[0].params["bias"][:] = 1e30
     with pytest.raises(ValueError, match=r"'dense1'.*too wide"):
         quantise(network, images)
+
+
+def residual(*rest):
+    body = [Conv(3, 3, 1, "same"), ReLU(), Conv(3, 3, 1, "same")]
+    return make(Conv(3, 3), ReLU(), Residual(body), ReLU(), Residual([Conv(4, 1)], [Conv(4, 1)]), *rest)
+
+
+def test_branches_are_added_as_they_are():
+    """Their ends keep exact sums; the activation behind the addition chooses what these are rounded to."""
+    network, images = residual(Sigmoid(), Dense(5))
+    net = quantise(network, images, Widths(4), Widths(5, {"residual1_relu1": 3}))
+    assert [spec.kind for spec in net.specs] == ["conv", "residual", "residual", "table", "dense"]
+    first, second = net.specs[1:3]
+    assert [spec.kind for spec in first.body] == ["conv", "conv"] and first.shortcut == ()
+    assert first.body[0].dst.width == 3 and not first.body[0].dst.signed
+    assert first.body[1].dst == first.body[1].accumulator
+    assert (first.dst.width, first.dst.signed) == (5, False) and second.dst == QFormat(8, 4)
+    assert all(branch[-1].dst == branch[-1].accumulator for branch in second.branches)
+    network, images = residual()
+    last = quantise(network, images).specs[-1]
+    assert last.dst == last.sum_format
+    network, images = residual(Dense(5))
+    plain = quantise(network, images, activations=Widths(8, {"residual2": 6})).specs[-2]
+    assert (plain.dst.width, plain.dst.signed) == (6, True)
+
+
+def test_wide_integers_of_branches_are_close_to_the_floats():
+    network, images = residual(ReLU(), Pool("avg", 2), Dense(5))
+    net = quantise(network, images, Widths(16), Widths(16))
+    np.testing.assert_allclose(net.output_format.real(net.logits(images)), network.logits(images), atol=2e-3)
+
+
+def test_unknown_layers_of_branches():
+    network, images = residual(Dense(5))
+    with pytest.raises(ValueError, match=r"'conv9'.*residual1_conv2"):
+        quantise(network, images, Widths(8, {"conv9": 4}))
+
+
+def test_batch_normalisation_is_folded_first():
+    network, images = make(Conv(3, 3), BatchNorm(), ReLU(), Dense(5))
+    network.measure(images)
+    with pytest.raises(ValueError, match=r"'batchnorm1': .*fold it away first"):
+        calibrate(network, images)
+    net = quantise(network, images)
+    assert names(net) == [("conv1", "conv"), ("dense1", "dense")]
+    plain = folded(network)
+    again = build(plain, calibrate(plain, images))
+    np.testing.assert_array_equal(net.logits(images), again.logits(images))
+
+
+def test_scales():
+    network, images = make(Conv(6, 3), ReLU(), Dense(5))
+    network.layers[0].params["weights"][..., 0] *= 4
+    channel, tensor = (
+        quantise(network, images, Widths(4), scales=scales) for scales in ("channel", "tensor")
+    )
+    assert channel.specs[0].shifts[0] > min(channel.specs[0].shifts) == 0
+    assert not any(spec.shifts.any() for spec in tensor.specs)
+    noise = [
+        np.square(net.output_format.real(net.logits(images)) - network.logits(images)).sum()
+        for net in (channel, tensor)
+    ]
+    assert noise[0] < noise[1]
+    with pytest.raises(ValueError, match="'layer'"):
+        quantise(network, images, scales="layer")
+
+
+@pytest.mark.parametrize("bits, numbers", [(1, {-1, 1}), (2, {-1, 0, 1})])
+def test_binary_and_ternary(bits, numbers):
+    network, images = make(Conv(3, 3), ReLU(), Dense(5))
+    for spec in quantise(network, images, Widths(bits), Widths(4)).specs:
+        assert {*np.unique(spec.weights)} == numbers and spec.weight_format.width == 2

@@ -1,5 +1,6 @@
 """The integer layers against loops over Python's integers."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -236,3 +237,25 @@ def test_positions(size, kernel, stride):
             geometry.positions((*size, 1))
     else:
         assert geometry.positions((*size, 1)) == counts
+
+
+@pytest.mark.parametrize("frac", [12, 2, 0, -1, -3, -12, -21])
+def test_shifts_take_no_bit_of_a_float(frac):
+    """Sums up to float32's last integer, moved far to the left: exact, with every rounding half."""
+    rng = np.random.default_rng(frac + 99)
+    src, shifts = QFormat(8, 0, False), np.array([0, 1, 3, 20])
+    weights = rng.integers(-128, 128, (500, 4))
+    weights[:, 0] = 127
+    spec = DenseSpec(
+        name="d", in_shape=(1, 1, 500), src=src, dst=QFormat(40, frac), weights=weights,
+        weight_format=QFormat(8, 0), bias=rng.integers(-500_000, 500_000, 4), shifts=shifts,
+    )  # fmt: skip
+    if -3 <= frac <= 0:
+        assert replace(spec, dst=QFormat(20, frac)).dtype is np.float32
+    x = rng.integers(0, 256, (20, 1, 1, 500))
+    x[:2] = np.array([0, 255]).reshape(2, 1, 1, 1)
+    for dst in (spec.dst, QFormat(20, frac), QFormat(9, frac, False)):
+        changed = replace(spec, dst=dst)
+        results = changed.run(x)
+        for image, output in zip(x, results):
+            np.testing.assert_array_equal(output, expected(changed, image))

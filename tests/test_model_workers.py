@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.layers import Dense
+from model.nets import NETS
 from model.network import CHUNK, Network
 from model.workers import Workers
 
@@ -26,6 +27,22 @@ def test_workers_share_every_chunk_once_and_keep_the_order(threads, count):
         parts = workers.map(task, count)
     assert [image for part in parts for image in part] == list(range(count))
     assert all(len(part) == CHUNK for part in parts[:-1])
+
+
+def test_a_batch_has_two_chunks_at_least():
+    network = Network([Dense(2)], (1, 1, 1), np.random.default_rng(0))
+    with Workers.of(network, 1) as workers:
+        sizes = [
+            workers.map(lambda chunk, caches: chunk.stop - chunk.start, count, 2 * CHUNK)
+            for count in (CHUNK, 3 * CHUNK, 4 * CHUNK, 5 * CHUNK)
+        ]
+    assert sizes == [[CHUNK], 2 * [3 * CHUNK // 2], 2 * [2 * CHUNK], [2 * CHUNK, 2 * CHUNK, CHUNK]]
+
+
+def test_large_images_go_through_the_engine_in_small_numbers():
+    sizes = [NETS[name].network((28, 28, 1), 10, np.random.default_rng(0)).chunk for name in NETS]
+    assert dict(zip(NETS, sizes)) == {"large": 32, "lecture": 64, "lenet": 64, "tiny": 64}
+    assert NETS["lenet"].network((200, 200, 3), 10, np.random.default_rng(0)).chunk == 32
 
 
 @pytest.mark.parametrize("failing", [0, CHUNK])
