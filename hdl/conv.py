@@ -26,6 +26,9 @@ def conv_parts(
     convolution take turns, each with its own channels of the window.
     """
     channels, steps = spec.in_shape[2], Folding(spec, plan).steps
+    if client:
+        # A window waits for the other layers' turns as well.
+        steps = max(steps, client.load // (spec.out_shape[0] * spec.out_shape[1]))
     window = Window(
         spec.in_shape,
         spec.geometry,
@@ -81,5 +84,5 @@ def windows_ahead(spec: ConvSpec, steps: int) -> int:
     # Where windows take several cycles the next one is looked for before the last of them.
     if right * steps < columns or shifts < steps or shifts == steps == 1:
         return 0
-    # One is in the multipliers, one in the window's own registers, one in the FIFO's.
-    return max(ceil(shifts / steps) - 2, 2)
+    # One more waits in the window's own registers.
+    return max(ceil((shifts + Buffer.latency) / steps) - 1, 2)

@@ -10,7 +10,7 @@ from hdl.folding import Folding, Plan, StagePlan, weighted
 from hdl.window import coupled, pace
 from model.layers import ConvSpec, PoolSpec, ReduceSpec
 from model.qnetwork import QNetwork
-from model.spec import Spec
+from model.spec import Spec, WeightedSpec
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,20 @@ def bound_cycles(net: QNetwork, plan: Plan) -> int:
 
 
 def load_of(net: QNetwork, plan: Plan, names: list[str]) -> int:
-    """Cycles a frame in which layers keep the multipliers that they share busy."""
-    return sum(Folding(spec, plan.stages[spec.name]).cycles for spec in weighted(net) if spec.name in names)
+    """Cycles a frame for which layers need the multipliers that they share.
+
+    A window that takes one cycle is done as soon as it has slid in, and nothing else fills the gaps.
+    """
+    return sum(
+        max(Folding(spec, plan.stages[spec.name]).cycles, slide_of(spec))
+        for spec in weighted(net)
+        if spec.name in names
+    )
+
+
+def slide_of(spec: WeightedSpec) -> int:
+    """Cycles a frame that a layer's windows take to slide in; none of a layer without."""
+    return pace(spec.in_shape, spec.geometry)[1] if isinstance(spec, ConvSpec) else 0
 
 
 def planned_cycles(net: QNetwork, plan: Plan) -> int:

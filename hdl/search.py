@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from hdl.cost import answer_cycles, beats_of, bound_cycles
+from hdl.cost import answer_cycles, beats_of, bound_cycles, slide_of
 from hdl.folding import Plan, StagePlan, weighted
 from model.layers import ConvSpec
 from model.qchain import walk
@@ -148,7 +148,7 @@ class Search:
         stage = self.stage(index, inputs, outputs)
         height, width, _ = spec.out_shape
         steps = groups * -(-depth // stage.input_lanes) * (kernels // stage.output_lanes)
-        return height * width * steps
+        return max(height * width * steps, slide_of(spec))
 
     def stage(self, index: int, inputs: int, outputs: int, array: str | None = None) -> StagePlan:
         """What a layer uses of an array's lanes."""

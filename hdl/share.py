@@ -24,6 +24,8 @@ class Client:
         Where the layer's weights stand among the array's.
     latency : int
         Cycles from a step to its sums.
+    load : int
+        Cycles a frame in which the array is busy with all of its layers.
     asks, turn : Signal
         The layer has a step to do; it does it in this cycle.
     x, index : Signal
@@ -32,8 +34,8 @@ class Client:
         The sums, `latency` cycles later.
     """
 
-    def __init__(self, folding: Folding, first: int, latency: int, width: int):
-        self.folding, self.first, self.latency = folding, first, latency
+    def __init__(self, folding: Folding, first: int, latency: int, width: int, load: int):
+        self.folding, self.first, self.latency, self.load = folding, first, latency, load
         self.asks, self.turn = Signal(name="asks"), Signal(name="turn")
         self.x = Signal(lanes_of(folding.spec.src, folding.plan.input_lanes))
         self.index = Signal(range(first + folding.steps))
@@ -70,9 +72,9 @@ class Array(wiring.Component):
             union(spec.src for spec in specs), weight_format, *lanes, list(chain(*words)), device
         )
         self.clients = {}
-        first = 0
+        first, load = 0, sum(folding.cycles for folding in foldings.values())
         for (name, folding), own in zip(foldings.items(), words):
-            self.clients[name] = Client(folding, first, 1 + self.dots.latency, self.dots.width)
+            self.clients[name] = Client(folding, first, 1 + self.dots.latency, self.dots.width, load)
             first += len(own)
         super().__init__({})
 

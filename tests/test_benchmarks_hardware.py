@@ -1,0 +1,49 @@
+"""The points that the benchmark of the hardware measures."""
+
+import numpy as np
+import pytest
+
+from benchmarks import hardware
+from hdl.cost import bound_cycles, planned_cycles
+from hdl.folding import Plan, StagePlan
+from model import artifact, cli
+from model.nets import NETS
+from model.quantise import quantise
+
+
+@pytest.fixture(scope="module", params=sorted(NETS))
+def net(request, tmp_path_factory):
+    """The file of a shipped net's shape with its first weights: a plan does not depend on them."""
+    rng = np.random.default_rng(0)
+    network = NETS[request.param].network((28, 28, 1), 10, rng)
+    path = tmp_path_factory.mktemp("nets") / "net.npz"
+    images = rng.integers(0, 256, (16, 28, 28, 1)).astype(np.uint8)
+    artifact.save(path, quantise(network, images, name=request.param))
+    return str(path)
+
+
+def test_from_one_multiplier_to_a_pixel_a_cycle(net):
+    points = list(hardware.distinct([net], [*hardware.COUNTS, 1 << 20], hardware.BUSY))
+    assert len(points) >= 9
+    counts = [plan.multipliers for _, plan in points]
+    assert counts[0] == 1 and counts == sorted(counts)
+    efficiencies = [bound_cycles(*point) / planned_cycles(*point) for point in points]
+    assert min(efficiencies) >= 0.95
+    # Rows of padding take their cycles, at one pixel a cycle.
+    assert planned_cycles(*points[-1]) in (28 * 28, 29 * 28)
+
+
+def test_a_measured_row():
+    net = artifact.load("lenet")
+    plan = Plan({"conv1": StagePlan(25, 6, "a"), "conv2": StagePlan(25, 4, "a"), "dense1": StagePlan(8, 1)})
+    row = hardware.row(net, plan)
+    assert row["multipliers"] == 158 and row["shared"] == [["conv1", "conv2"]]
+    assert row["ii_cycles"] == row["planned_cycles"] == 24 * 28 + 64 * 6 * 4
+    assert row["efficiency"] == round(row["bound_cycles"] / row["ii_cycles"], 4)
+    assert row["latency_cycles"] > row["cycles_after_last_pixel"] > 0
+
+
+@pytest.mark.parametrize("options", [["--multipliers", "0"], ["--busy", "1.5"], ["--net", "none"]])
+def test_bad_options(options, capsys):
+    assert cli.run(hardware.main, options) == 2
+    assert capsys.readouterr().err.count("\n") == 1
