@@ -6,13 +6,16 @@ from amaranth.lib import wiring
 
 from hdl.device import Device
 from hdl.folding import StagePlan
+from hdl.loading import Loads
 from hdl.mac import mac_parts
 from hdl.repack import repack
 from hdl.window import Window
 from model.layers.conv import ConvSpec
 
 
-def conv_parts(spec: ConvSpec, plan: StagePlan, lanes: int, device: Device) -> list[wiring.Component]:
+def conv_parts(
+    spec: ConvSpec, plan: StagePlan, lanes: int, device: Device, loads: Loads | None = None
+) -> list[wiring.Component]:
     """Stage of a `ConvSpec`: beats of `lanes` channels in, of `plan.output_lanes` kernels out.
 
     ``input_lanes = r_h * r_w * C_in`` takes the whole window in a cycle, ``output_lanes = C_out`` works on
@@ -23,5 +26,5 @@ def conv_parts(spec: ConvSpec, plan: StagePlan, lanes: int, device: Device) -> l
     return [
         *repack(spec.src, lanes, channels),
         Window(spec.in_shape, spec.geometry, spec.src, channels, 0, device, spec.groups),
-        *mac_parts(spec, plan, device, whole=True),
+        *mac_parts(spec, plan, device, loads, whole=True),
     ]

@@ -19,9 +19,10 @@ from hdl.chain import Chain
 from hdl.classify import Argmax
 from hdl.device import Device
 from hdl.ecp5 import ECP5
-from hdl.folding import Plan
+from hdl.folding import SHIFT_WIDTH, Plan
 from hdl.grey import ExtremesPipe
-from hdl.mac import AlignPipe, MacPipe, Sequencer
+from hdl.loadrom import COLUMN, GROUP, Share
+from hdl.mac import AlignPipe, MacPipe, ScalePipe, Sequencer
 from hdl.memory import Rom
 from hdl.network import Accelerator
 from hdl.pipe import Door, Elastic, tree_latency
@@ -87,6 +88,8 @@ def counted(accelerator: Accelerator) -> Budget:
     """Resources of an accelerator."""
     # The gate and the verdict.
     total = Budget(lut=90, ff=60)
+    if accelerator.loads is not None:
+        total += Budget(lut=150, ff=75) + counter(accelerator.loads.length)
     return total + resources(Chain(accelerator.parts(), accelerator.device), accelerator.device)
 
 
@@ -119,6 +122,20 @@ def rom(width: int, depth: int, device: Device) -> Budget:
     if device.rom_style(width, depth) == "block":
         return Budget(ff=device.rom_registers(width, depth), bram=device.rom_brams(width, depth))
     return Budget(lut=device.rom_luts(width, depth), ff=2 * width)
+
+
+def loadrom(share: Share, device: Device, copies: int = 1) -> Budget:
+    """A `LoadRom`."""
+    depth, data = len(share.words), 8 * share.column_bytes
+    bus = data + (depth - 1).bit_length()
+    total = Budget(lut=12, ff=10 + data + 2 * share.columns) + counter(depth).times(2)
+    total += Budget(ff=bus).times(-(-share.columns // GROUP)) + Budget(ff=share.columns)
+    for start in range(0, share.width, COLUMN):
+        width = min(COLUMN, share.width - start)
+        total += (Budget(ff=width) if depth == 1 else ram(width, depth, device) + Budget(ff=width)).times(
+            copies
+        )
+    return total
 
 
 def ram(width: int, depth: int, device: Device) -> Budget:
@@ -193,8 +210,12 @@ def _(part: MacPipe, device: Device) -> Budget:
     lanes = plan.input_lanes * plan.output_lanes
     product = source.width + factor.width
     total = Budget(ff=Rom.latency * plan.input_lanes * source.width + 4 * part.latency)
-    total += rom(factor.width * lanes, folding.steps, device)
-    total += rom(folding.accumulator.width * plan.output_lanes, folding.seeds, device)
+    if part.loads is None:
+        total += rom(factor.width * lanes, folding.steps, device)
+        total += rom(folding.accumulator.width * plan.output_lanes, folding.seeds, device)
+    else:
+        for what in ("weights", "bias"):
+            total += loadrom(part.loads.shares[f"{spec.name}.{what}"], device)
     if max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width:
         total += Budget(dsp=lanes)
     else:
@@ -220,6 +241,15 @@ def _(part: AlignPipe, device: Device) -> Budget:
 
 
 @resources.register
+def _(part: ScalePipe, device: Device) -> Budget:
+    folding, lanes = part.folding, part.folding.plan.output_lanes
+    total = loadrom(part.loads.shares[f"{folding.spec.name}.shifts"], device)
+    total += counter(len(folding.shifts)) + Budget(ff=part.latency)
+    width = folding.aligned.width
+    return total + Budget(lut=SHIFT_WIDTH * width, ff=width + 2 * folding.accumulator.width).times(lanes)
+
+
+@resources.register
 def _(part: RequantPipe, device: Device) -> Budget:
     source, target = part.requant.src, part.requant.dst
     kept = max(source.width - max(part.requant.shift, 0), 1)
@@ -231,6 +261,8 @@ def _(part: RequantPipe, device: Device) -> Budget:
 
 @resources.register
 def _(part: TablePipe, device: Device) -> Budget:
+    if part.loads is not None:
+        return loadrom(part.loads.shares[f"{part.spec.name}.table"], device, part.lanes)
     return rom(part.spec.dst.width, 1 << part.spec.src.width, device).times(part.lanes)
 
 

@@ -15,7 +15,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 
 from hdl.device import Device
-from hdl.folding import Folding, StagePlan
+from hdl.folding import SHIFT_WIDTH, Folding, LoadableFolding, StagePlan
+from hdl.loading import Loads
+from hdl.loadrom import LoadRom
 from hdl.memory import Rom
 from hdl.pipe import Front, Pipe, delayed, lanes_of, tree, tree_latency
 from hdl.requant import RequantPipe
@@ -142,10 +144,12 @@ class MacPipe(Pipe):
     ----------
     folding : Folding
     device : Device
+    loads : Loads, optional
+        Memories of a loadable folding.
     """
 
-    def __init__(self, folding: Folding, device: Device):
-        self.folding, self.device = folding, device
+    def __init__(self, folding: Folding, device: Device, loads: Loads | None = None):
+        self.folding, self.device, self.loads = folding, device, loads
         super().__init__(
             step_layout(folding),
             lanes_of(folding.accumulator, folding.plan.output_lanes),
@@ -158,31 +162,25 @@ class MacPipe(Pipe):
         step = self.i.payload
         width = spec.weight_format.width
 
-        m.submodules.weights = weights = Rom(
-            width * plan.input_lanes * plan.output_lanes, folding.weight_words(), self.device
-        )
-        m.d.comb += weights.addr.eq(step.index)
+        weights = self.rom(m, "weights", width * plan.input_lanes * plan.output_lanes, step.index)
         inputs = delayed(m, step.x, Rom.latency, "x")
         valid = delayed(m, self.i.valid, self.latency - 1, "valid", reset_less=False)
         starts = delayed(m, step.starts, self.latency - 1, "starts")
         ends = delayed(m, step.ends, self.latency - 1, "ends")
         seed_at = delayed(m, step.seed, self.latency - 1 - Rom.latency, "seed")
 
-        m.submodules.bias = bias = Rom(
-            folding.accumulator.width * plan.output_lanes, folding.bias_words(), self.device
-        )
-        m.d.comb += bias.addr.eq(seed_at)
+        bias = self.rom(m, "bias", folding.accumulator.width * plan.output_lanes, seed_at)
 
         for lane in range(plan.output_lanes):
             products = []
             for tap in range(plan.input_lanes):
-                factor = weights.data.word_select(lane * plan.input_lanes + tap, width)
+                factor = weights.word_select(lane * plan.input_lanes + tap, width)
                 factor = factor.as_signed() if spec.weight_format.signed else factor
                 product = self.device.multiply(m, inputs[tap], factor, f"product_{lane}_{tap}")
                 products.append(product)
             dot, _ = tree(m, products, lambda a, b: a + b, f"tree{lane}")
 
-            seed = bias.data.word_select(lane, folding.accumulator.width).as_signed()
+            seed = bias.word_select(lane, folding.accumulator.width).as_signed()
             total = Signal(signed(folding.accumulator.width), name=f"total{lane}")
             # As many sums are under way as there are output folds: they circulate.
             ring = [
@@ -197,6 +195,17 @@ class MacPipe(Pipe):
         m.d.sync += result.eq(valid & ends)
         m.d.comb += self.o.valid.eq(result)
         return m
+
+    def rom(self, m: Module, what: str, width: int, addr: Value) -> Value:
+        """The weights or the biases at an address, two cycles later."""
+        if self.loads is not None:
+            rom = self.loads.rom(m, f"{self.folding.spec.name}.{what}", self.device)
+            m.d.comb += rom.addr[0].eq(addr)
+            return rom.data[0]
+        words = self.folding.weight_words() if what == "weights" else self.folding.bias_words()
+        m.submodules[what] = rom = Rom(width, words, self.device)
+        m.d.comb += rom.addr.eq(addr)
+        return rom.data
 
 
 class AlignPipe(Pipe):
@@ -238,7 +247,44 @@ class AlignPipe(Pipe):
         return m
 
 
-def mac_parts(spec: WeightedSpec, plan: StagePlan, device: Device, *, whole: bool) -> list[wiring.Component]:
+class ScalePipe(Pipe):
+    """An `AlignPipe` whose shifts are written at run time.
+
+    Latency: 3 cycles, two to look the shifts up. Throughput: one beat a cycle.
+
+    Parameters
+    ----------
+    folding : LoadableFolding
+    device : Device
+    loads : Loads
+    """
+
+    def __init__(self, folding: LoadableFolding, device: Device, loads: Loads):
+        self.folding, self.device, self.loads = folding, device, loads
+        lanes = folding.plan.output_lanes
+        super().__init__(
+            lanes_of(folding.accumulator, lanes), lanes_of(folding.aligned, lanes), LoadRom.latency + 1
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        shifts = self.loads.rom(m, f"{self.folding.spec.name}.shifts", self.device)
+        beat, _ = counter(m, "beat", len(self.folding.shifts), self.i.valid)
+        m.d.comb += [
+            shifts.addr[0].eq(beat),
+            self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False)),
+        ]
+        sums = delayed(m, self.i.payload, LoadRom.latency, "sums")
+        for lane in range(self.folding.plan.output_lanes):
+            moved = Signal.like(self.o.payload[lane], name=f"moved{lane}", reset_less=True)
+            m.d.sync += moved.eq(sums[lane] << shifts.data[0].word_select(lane, SHIFT_WIDTH))
+            m.d.comb += self.o.payload[lane].eq(moved)
+        return m
+
+
+def mac_parts(
+    spec: WeightedSpec, plan: StagePlan, device: Device, loads: Loads | None = None, *, whole: bool
+) -> list[wiring.Component]:
     """From input vectors to beats of `output_lanes` outputs.
 
     Parameters
@@ -246,14 +292,16 @@ def mac_parts(spec: WeightedSpec, plan: StagePlan, device: Device, *, whole: boo
     spec : WeightedSpec
     plan : StagePlan
     device : Device
+    loads : Loads, optional
+        Memories of weights that are written at run time.
     whole : bool
         Whether the vectors of a position come in one beat, or in beats of `input_lanes` values.
     """
-    folding = Folding(spec, plan)
+    folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
     slices = folding.groups * folding.input_folds if whole else 1
-    parts = [Sequencer(folding, slices), MacPipe(folding, device)]
-    if spec.shifts.any():
-        parts.append(AlignPipe(folding))
+    parts = [Sequencer(folding, slices), MacPipe(folding, device, loads)]
+    if folding.aligns:
+        parts.append(AlignPipe(folding) if loads is None else ScalePipe(folding, device, loads))
     if folding.aligned != spec.dst:
         parts.append(RequantPipe(folding.aligned, spec.dst, plan.output_lanes, rounded=True))
     return parts

@@ -15,6 +15,8 @@ from hdl.device import PORTABLE, Device
 from hdl.folding import Plan
 from hdl.gate import Gate, Verdict, frame_layout
 from hdl.grey import grey_parts
+from hdl.loader import BYTE, Loader
+from hdl.loading import Loads, layout, sized
 from hdl.pipe import lanes_of
 from hdl.pool import pool_parts
 from hdl.reach import ahead_rows
@@ -31,13 +33,18 @@ FOLLOWING = {
     "grey": grey_parts,
     "reduce": reduce_parts,
     "pool": pool_parts,
-    "table": table_parts,
     "requant": requant_parts,
 }
+LOADED = {"table": table_parts}
 BRANCHING = {"residual": residual_parts}
 
+REPORTED = ("whole", "foreign", "bad", "done")
+"""What an accelerator with loadable weights tells of its `Loader`."""
 
-def chain_parts(specs: tuple[Spec, ...], plan: Plan, lanes: int, device: Device) -> Branch:
+
+def chain_parts(
+    specs: tuple[Spec, ...], plan: Plan, lanes: int, device: Device, loads: Loads | None = None
+) -> Branch:
     """The parts of layers one behind the other, fed with beats of `lanes` values.
 
     Raises
@@ -48,10 +55,12 @@ def chain_parts(specs: tuple[Spec, ...], plan: Plan, lanes: int, device: Device)
     parts: list[tuple[str, wiring.Component]] = []
     for spec in specs:
         if spec.kind in PLANNED:
-            made = PLANNED[spec.kind](spec, plan.stages[spec.name], lanes, device)
+            made = PLANNED[spec.kind](spec, plan.stages[spec.name], lanes, device, loads)
         elif spec.branches:
-            branches = tuple(chain_parts(branch, plan, lanes, device) for branch in spec.branches)
+            branches = tuple(chain_parts(branch, plan, lanes, device, loads) for branch in spec.branches)
             made = BRANCHING[spec.kind](spec, branches, lanes, device)
+        elif spec.kind in LOADED:
+            made = LOADED[spec.kind](spec, lanes, device, loads)
         else:
             made = FOLLOWING[spec.kind](spec, lanes, device)
         if parts and isinstance(spec, WeightedSpec):
@@ -90,6 +99,8 @@ class Accelerator(wiring.Component):
         ``answer_layout``: one beat a frame, the class (the first of the largest logits) and all logits.
     dropped : out, 16 bits
         Broken frames since reset, saturating.
+    load, keep, whole, foreign, bad, done : only with loadable weights
+        As those of `Loader`, `load` its `i`. While not `whole` no frame is taken.
 
     Attributes
     ----------
@@ -101,20 +112,24 @@ class Accelerator(wiring.Component):
 
     def __init__(self, net: QNetwork, plan: Plan, device: Device = PORTABLE):
         plan.check(net)
-        self.net, self.plan, self.device = net, plan, device
+        self.net, self.plan, self.device = sized(net, plan), plan, device
+        net = self.net
+        self.loads = Loads.of(net, plan) if plan.loadable else None
         self.lanes = net.in_shape[2]
         self.beats = net.in_shape[0] * net.in_shape[1]
-        super().__init__(
-            {
-                "i": In(stream.Signature(frame_layout(net.input_format, self.lanes))),
-                "o": Out(stream.Signature(answer_layout(net.output_format, net.classes))),
-                "dropped": Out(16),
-            }
-        )
+        members = {
+            "i": In(stream.Signature(frame_layout(net.input_format, self.lanes))),
+            "o": Out(stream.Signature(answer_layout(net.output_format, net.classes))),
+            "dropped": Out(16),
+        }
+        if self.loads is not None:
+            members |= {"load": In(stream.Signature(BYTE)), "keep": In(1)}
+            members |= {name: Out(1) for name in REPORTED}
+        super().__init__(members)
 
     def parts(self) -> list[tuple[str, wiring.Component]]:
         """Every part between the gate and the verdict, with the name of its layer."""
-        parts, lanes = chain_parts(self.net.specs, self.plan, self.lanes, self.device)
+        parts, lanes = chain_parts(self.net.specs, self.plan, self.lanes, self.device, self.loads)
         fmt, classes = self.net.output_format, self.net.classes
         return [
             *parts,
@@ -126,6 +141,8 @@ class Accelerator(wiring.Component):
         m = Module()
         m.submodules.gate = gate = Gate(self.net.input_format, self.lanes, self.beats, self.device)
         m.submodules.stages = stages = Chain(self.parts(), self.device)
+        if self.loads is not None:
+            self.loading(m, gate)
         m.submodules.verdict = verdict = Verdict(self.o.payload.shape())
         wiring.connect(m, wiring.flipped(self.i), gate.i)
         wiring.connect(m, gate.o, stages.i)
@@ -134,3 +151,16 @@ class Accelerator(wiring.Component):
         wiring.connect(m, verdict.o, wiring.flipped(self.o))
         m.d.comb += self.dropped.eq(gate.dropped)
         return m
+
+    def loading(self, m: Module, gate: Gate) -> None:
+        """Adds the loader."""
+        own = layout(self.net, self.plan)
+        m.submodules.loader = loader = Loader(own, self.loads.length, self.loads.latency)
+        wiring.connect(m, wiring.flipped(self.load), loader.i)
+        m.d.comb += [
+            loader.keep.eq(self.keep),
+            loader.idle.eq(~gate.busy),
+            gate.hold.eq(loader.hold),
+            self.loads.first.eq(loader.link),
+            *(getattr(self, name).eq(getattr(loader, name)) for name in REPORTED),
+        ]
