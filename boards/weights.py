@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from boards.protocol import Command, Frame, Identity
 from hdl.folding import Plan
-from hdl.loading import layout, weight_set
+from hdl.loading import check_compatible, layout, weight_set
 from model.qnetwork import QNetwork
 
 
-def load_request(net: QNetwork, plan: Plan, identity: Identity, tag: int = 0) -> Frame:
+def load_request(
+    net: QNetwork, plan: Plan, identity: Identity, tag: int = 0, core: QNetwork | None = None
+) -> Frame:
     """The request that loads a net's weights.
 
     Parameters
@@ -21,6 +23,8 @@ def load_request(net: QNetwork, plan: Plan, identity: Identity, tag: int = 0) ->
         What the board answers when it is asked.
     tag : int
         Of the request.
+    core : QNetwork, optional
+        The net from which the board was built, if it is at hand: errors then name the layer.
 
     Raises
     ------
@@ -29,6 +33,8 @@ def load_request(net: QNetwork, plan: Plan, identity: Identity, tag: int = 0) ->
     """
     if not identity.set_bytes:
         raise ValueError(f"the weights of {identity.board} are fixed: build it with --weights loadable")
+    if core is not None:
+        check_compatible(core, net, plan)
     payload = weight_set(net, plan)
     if layout(net, plan) != identity.layout:
         raise ValueError(

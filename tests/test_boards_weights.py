@@ -21,6 +21,7 @@ from model.qformat import QFormat
 from model.qnetwork import QNetwork
 from random_nets import NetDrawer
 from serial_shell import CLOCK, FakeCore, converse
+from sim.accelerator import measure
 from test_boards_top import BAUD, ENOUGH, TIMEOUT, play, tiny_net
 
 
@@ -226,6 +227,20 @@ def test_what_a_board_cannot_take_is_refused():
         load_request(OTHER, PLAN, fixed)
     with pytest.raises(ValueError, match=r"'small5' do not fit test.*'small'"):
         load_request(OTHER, replace(PLAN, stages={"dense": StagePlan(2, 2)}), IDENTITY)
+    wide = replace(NET.specs[0], weight_format=QFormat(4, 0))
+    wide = QNetwork("wide", NET.input_format, (replace(wide, dst=wide.accumulator),))
+    with pytest.raises(ValueError, match="'wide' do not fit test"):
+        load_request(wide, PLAN, IDENTITY)
+    with pytest.raises(ValueError, match=r"layer 'dense': its weight_format is s4.0, the core's s3.0"):
+        load_request(wide, PLAN, IDENTITY, core=NET)
+    assert load_request(OTHER, PLAN, IDENTITY, 50, NET) == SET
+
+
+def test_rate_is_that_of_fixed_weights():
+    """In Verilator, with every logit compared: the same cycles a frame, and without shifts to the answer."""
+    assert PLAN.weights == "loadable"
+    fixed, loadable = (measure(NET, plan) for plan in (Plan(PLAN.stages), PLAN))
+    assert fixed == loadable
 
 
 def test_fixed_board_knows_no_load():
