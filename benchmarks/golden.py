@@ -8,10 +8,9 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
+from benchmarks import rounds
 from model import artifact, cli, dataset
 from model.qnetwork import QNetwork
 from tests import reference
@@ -52,11 +51,19 @@ def main(argv: list[str]) -> None:
             progress.update(task, note=net.name)
             rows += compare(net, images, options.rounds)
             progress.advance(task)
-    Console().print(table(rows))
-    cli.write_json(options.json, {"rows": rows})
+    console = cli.console()
+    console.print(
+        rounds.table(
+            rows,
+            batch=lambda row: str(row.get("batch", "")),
+            same_answer=lambda row: "{:,} of {:,}".format(*row["same"]) if "same" in row else "",
+        )
+    )
+    console.print(f"one thread; {rounds.kernels()}")
+    cli.write_json(options.json, {"rows": rows, "blas": rounds.kernels()})
 
 
-def compare(net: QNetwork, images: np.ndarray, rounds: int) -> list[dict]:
+def compare(net: QNetwork, images: np.ndarray, count: int) -> list[dict]:
     """A net's rows: against the plain int64 layers, onnxruntime, and its products alone, all on one thread.
 
     Raises
@@ -78,11 +85,11 @@ def compare(net: QNetwork, images: np.ndarray, rounds: int) -> list[dict]:
         "its products in BLAS": (lambda: square @ square, SIDE**3 / net.macs),
     }
     with threadpool_limits(1):
-        seconds = interleaved(contestants, rounds)
+        seconds = rounds.interleaved(contestants, count, time.process_time)
     ours = seconds.pop("ours")
-    rows = {other: row(net, other, ours, each) for other, each in seconds.items()}
-    rows["plain int64"]["same_class"] = [len(few), len(few)]
-    rows["onnxruntime QDQ int8"] |= {"same_class": [agreeing, len(images)], "batch": batch}
+    rows = {other: rounds.comparison(net.name, ours, other, each) for other, each in seconds.items()}
+    rows["plain int64"]["same"] = [len(few), len(few)]
+    rows["onnxruntime QDQ int8"] |= {"same": [agreeing, len(images)], "batch": batch}
     return list(rows.values())
 
 
@@ -107,65 +114,10 @@ def quickest(net: QNetwork, images: np.ndarray) -> tuple[Callable[[np.ndarray], 
         return logits
 
     some = images[: max(BATCHES)]
-    seconds = interleaved({batch: (partial(at(batch), some), len(some)) for batch in BATCHES}, 3)
+    turns = {batch: (partial(at(batch), some), len(some)) for batch in BATCHES}
+    seconds = rounds.interleaved(turns, 3, time.process_time)
     best = min(BATCHES, key=lambda batch: seconds[batch].min())
     return at(best), best
-
-
-def interleaved(contestants: dict, rounds: int) -> dict:
-    """CPU seconds an image of each contestant in each round, after a round that does not count.
-
-    What else the machine does takes its share of the time, but less of the CPU's seconds.
-
-    Parameters
-    ----------
-    contestants : dict
-        By name what to call, and for how many images that counts.
-    rounds : int
-    """
-    seconds = {name: [] for name in contestants}
-    for _ in range(rounds + 1):
-        for name, (work, images) in contestants.items():
-            begin = time.process_time()
-            work()
-            seconds[name].append((time.process_time() - begin) / images)
-    return {name: np.array(values[1:]) for name, values in seconds.items()}
-
-
-def row(net: QNetwork, other: str, ours: np.ndarray, theirs: np.ndarray) -> dict:
-    """One comparison from seconds an image in each round."""
-    ratios = theirs / ours
-    return {
-        "net": net.name,
-        "against": other,
-        "threads": 1,
-        "images_per_second": round(1 / float(np.median(ours))),
-        "other_images_per_second": round(1 / float(np.median(theirs))),
-        "ratio": round(float(np.median(ratios)), 3),
-        "ratio_quartiles": [round(float(q), 3) for q in np.quantile(ratios, (0.25, 0.75))],
-        "rounds": len(ratios),
-        "blas": sorted({library.get("architecture", "") for library in threadpool_info()} - {""}),
-    }
-
-
-def table(rows: list[dict]) -> Table:
-    """The rows to read."""
-    table = Table("net", "images/s", "against", "images/s", "ratio", "quartiles", "batch", "same class")
-    for column in table.columns:
-        column.no_wrap = True
-        column.justify = "left" if column.header in ("net", "against") else "right"
-    for line in rows:
-        table.add_row(
-            line["net"],
-            f"{line['images_per_second']:,}",
-            line["against"],
-            f"{line['other_images_per_second']:,}",
-            f"{line['ratio']:.2f}",
-            "{:.2f} to {:.2f}".format(*line["ratio_quartiles"]),
-            str(line.get("batch", "")),
-            "{:,} of {:,}".format(*line["same_class"]) if "same_class" in line else "",
-        )
-    return table
 
 
 if __name__ == "__main__":

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
-from rich.table import Table
 
+from benchmarks import rounds
 from model import cli
 from model.learner import Learner
 from model.losses import LOSSES
@@ -19,11 +18,10 @@ from model.network import Network
 from model.optim import Momentum
 from model.recipe import Recipe
 from model.team import Team
-from model.workers import blas
 
 SHAPE, CLASSES = (28, 28, 1), 10
 RATE, MOMENTUM = 0.01, 0.9
-STEPS = 5
+STEPS = 20
 """Of each contestant in a turn."""
 TOLERANCE = 1e-4
 """Largest difference between the losses, and between the gradients, as a share of their size."""
@@ -40,7 +38,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--net", nargs="+", choices=NETS, default=list(NETS), help="(all)")
     parser.add_argument("--batch", nargs="+", type=int, default=[128, 64], metavar="N", help="(128 64)")
     parser.add_argument("--threads", type=int, default=1, help="of both, where they are compared (1)")
-    parser.add_argument("--rounds", type=int, default=100, help="turns of each contestant (100)")
+    parser.add_argument("--rounds", type=int, default=30, help="turns of each contestant (30)")
     parser.add_argument("--compile", action="store_true", help="let torch.compile take part")
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args(argv)
@@ -60,19 +58,11 @@ def main(argv: list[str]) -> None:
                 progress.update(task, note=f"{name}, batch {batch}")
                 rows.append(measure(name, batch, options))
                 progress.advance(task)
-    libraries = {"torch": torch.__version__, "numpy": np.__version__, "blas": kernels()}
+    libraries = {"torch": torch.__version__, "numpy": np.__version__, "blas": rounds.kernels()}
     console = cli.console()
-    console.print(table(rows))
+    console.print(rounds.table(rows, batch=lambda row: str(row["batch"])))
     console.print(", ".join(f"{name} {version}" for name, version in libraries.items()), soft_wrap=True)
     cli.write_json(options.json, {"rows": rows} | libraries)
-
-
-def kernels() -> str:
-    """NumPy's BLAS and the processor it computes for, with what holds it to an older one."""
-    found = next((one for one in blas().info() if one["user_api"] == "blas"), {})
-    name = " ".join(filter(None, (found.get(key) for key in ("internal_api", "version", "architecture"))))
-    forced = os.environ.get("OPENBLAS_CORETYPE")
-    return f"{name} (as OPENBLAS_CORETYPE asks)" if forced else name
 
 
 def problem(name: str, batch: int) -> tuple[Network, np.ndarray, np.ndarray]:
@@ -101,10 +91,10 @@ def scaling(name: str, batch: int, options) -> dict:
     """Our images a second on two threads against those on one."""
     learning = problem(name, batch)
     with stepper(*learning, 1) as one, stepper(*learning, 2) as two:
-        seconds = interleaved({1: one, 2: two}, options.rounds)
+        seconds = turns({1: one, 2: two}, batch, options.rounds)
     # Of the fastest rounds: where another program has one of two cores, threads show nothing.
     best = {count: np.sort(values)[: -(-len(values) // 10)] for count, values in seconds.items()}
-    return row(name, batch, 2, "ours, 1 thread", best[2], best[1])
+    return rounds.comparison(name, best[2], "ours, 1 thread", best[1]) | {"batch": batch, "threads": 2}
 
 
 def against_pytorch(name: str, batch: int, options) -> dict:
@@ -119,10 +109,22 @@ def against_pytorch(name: str, batch: int, options) -> dict:
         check(network, images, labels, twin.gradient(), f"{name} in PyTorch ({way})")
     steps = {way: twin.stepper(RATE, MOMENTUM) for way, twin in twins.items()}
     with stepper(network, images, labels, options.threads) as ours:
-        seconds = interleaved(steps | {"ours": ours}, options.rounds)
+        seconds = turns(steps | {"ours": ours}, batch, options.rounds)
     ours = seconds.pop("ours")
     best = min(seconds, key=lambda way: np.median(seconds[way]))
-    return row(name, batch, options.threads, f"torch {best}", ours, seconds[best])
+    row = rounds.comparison(name, ours, f"torch {best}", seconds[best])
+    return row | {"batch": batch, "threads": options.threads}
+
+
+def turns(steps: Mapping[object, Callable[[], None]], batch: int, count: int) -> dict[object, np.ndarray]:
+    """Seconds an image of each contestant in each round: `STEPS` steps a turn."""
+
+    def several(step):
+        for _ in range(STEPS):
+            step()
+
+    contestants = {way: (partial(several, step), STEPS * batch) for way, step in steps.items()}
+    return rounds.interleaved(contestants, count)
 
 
 def check(network: Network, images, labels, other: tuple[float, np.ndarray], what: str) -> None:
@@ -132,53 +134,6 @@ def check(network: Network, images, labels, other: tuple[float, np.ndarray], wha
     error = np.abs(ours - np.append(other[1], other[0])).max() / np.abs(ours).max()
     if not error < TOLERANCE:
         raise cli.Failure(f"{what} computes another loss or gradient: they differ by {error:.1e}")
-
-
-def interleaved(steps: dict, rounds: int) -> dict:
-    """Seconds of one step of each contestant in each round, after a round that does not count."""
-    seconds = {key: [] for key in steps}
-    for _ in range(rounds + 1):
-        for key, step in steps.items():
-            begin = time.perf_counter()
-            for _ in range(STEPS):
-                step()
-            seconds[key].append((time.perf_counter() - begin) / STEPS)
-    return {key: np.array(values[1:]) for key, values in seconds.items()}
-
-
-def row(name: str, batch: int, threads: int, other: str, ours: np.ndarray, theirs: np.ndarray) -> dict:
-    """One comparison from seconds a step in each round."""
-    ratios = theirs / ours
-    return {
-        "net": name,
-        "batch": batch,
-        "threads": threads,
-        "against": other,
-        "images_per_second": round(batch / float(np.median(ours))),
-        "other_images_per_second": round(batch / float(np.median(theirs))),
-        "ratio": round(float(np.median(ratios)), 3),
-        "ratio_quartiles": [round(float(q), 3) for q in np.quantile(ratios, (0.25, 0.75))],
-        "rounds": len(ratios),
-    }
-
-
-def table(rows: list[dict]) -> Table:
-    """The rows to read."""
-    table = Table("net", "batch", "img/s", "against", "img/s", "ratio", "quartiles")
-    for column in table.columns:
-        column.no_wrap = True
-        column.justify = "left" if column.header in ("net", "against") else "right"
-    for line in rows:
-        table.add_row(
-            line["net"],
-            str(line["batch"]),
-            f"{line['images_per_second']:,}",
-            line["against"],
-            f"{line['other_images_per_second']:,}",
-            f"{line['ratio']:.2f}",
-            "{:.2f}-{:.2f}".format(*line["ratio_quartiles"]),
-        )
-    return table
 
 
 if __name__ == "__main__":

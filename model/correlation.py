@@ -6,8 +6,8 @@ output is one product of matrices. Every image row of the copies ends in a line 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from math import gcd
 from typing import NamedTuple
 
 import numpy as np
@@ -180,7 +180,7 @@ class Correlation:
 def phases(geometry: Geometry, rows: int) -> Iterator[Phase]:
     """The phases of so many output rows."""
     below, down, top = geometry.dilation[0], geometry.stride[0], geometry.padding[0][0]
-    period = below // gcd(below, down)
+    period = below // math.gcd(below, down)
     for row in range(min(period, rows)):
         first = (row * down - top) % below
         yield Phase(
@@ -188,7 +188,7 @@ def phases(geometry: Geometry, rows: int) -> Iterator[Phase]:
             image=slice(first, None, below),
             start=(first + top) // below,
             first=row * down // below,
-            stride=down // gcd(below, down),
+            stride=down // math.gcd(below, down),
         )
 
 
@@ -248,9 +248,9 @@ def add_columns(into: np.ndarray, seen: slice, part: np.ndarray, output: slice) 
         return
     part[:, :, :, : output.start] = part[:, :, :, output.stop :] = 0
     ahead = (seen.start - output.start) * into.shape[-1]
-    into, part = (array.reshape(*array.shape[:2], -1) for array in (into, part))
-    size = part.shape[2] - abs(ahead)
-    into[:, :, max(ahead, 0) :][:, :, :size] += part[:, :, max(-ahead, 0) :][:, :, :size]
+    groups, rows, size = *into.shape[:2], math.prod(into.shape[2:])
+    into, part = into.reshape(groups, rows, size), part.reshape(groups, rows, size)
+    into[:, :, max(ahead, 0) : size + ahead] += part[:, :, max(-ahead, 0) : size - ahead]
 
 
 def stretches(rows: np.ndarray, first: int, step: int, size: int, count: int) -> np.ndarray:
@@ -259,6 +259,7 @@ def stretches(rows: np.ndarray, first: int, step: int, size: int, count: int) ->
     Parameters
     ----------
     rows : ndarray, (groups, rows, lines, width)
+        Contiguous.
     first, step, size, count : int
         The first window's first row, rows from one to the next, rows of each, and how many there are.
 
@@ -268,7 +269,8 @@ def stretches(rows: np.ndarray, first: int, step: int, size: int, count: int) ->
     """
     group, row, line, item = rows.strides
     shape = (len(rows), count, size * rows.shape[2], rows.shape[3])
-    return np.lib.stride_tricks.as_strided(rows[:, first:], shape, (group, step * row, line, item))
+    # As `as_strided` does, in a tenth of the time, and it refuses to leave the array.
+    return np.ndarray(shape, rows.dtype, rows, first * row, (group, step * row, line, item))
 
 
 def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:

@@ -44,6 +44,8 @@ Beside the artifact OUT.npz come OUT.history.csv, OUT.curves.png, OUT.confusion.
 last two show the validation images: pictures of the test images would tempt to choose by them. While training
 runs there is OUT.checkpoint.npz, which --resume goes on from, and which is removed when all is written.
 """
+IDLE = {"--out": 1, "--json": 1, "--threads": 1, "--save-every": 1, "--resume": 0, "--no-pictures": 0}
+"""Options that change nothing about the trained net, and how many values they take."""
 ENDINGS = {
     "checkpoint": ".checkpoint.npz",
     "history": ".history.csv",
@@ -90,6 +92,23 @@ def parse(argv: list[str]) -> argparse.Namespace:
         raise ValueError(f"--resume: there is no checkpoint beside {options.out}")
     check_writable(options.out, options.json, *options.files.values())
     return options
+
+
+def deciding(argv: list[str]) -> list[str]:
+    """The arguments without those that leave the trained net the same, whatever they say.
+
+    How the work was shared, cut short and gone on with, and where it is written to, decide nothing.
+    """
+    kept, values = [], 0
+    for argument in argv:
+        option, equals, _ = argument.partition("=")
+        if values:
+            values -= 1
+        elif option in IDLE:
+            values = 0 if equals else IDLE[option]
+        else:
+            kept.append(argument)
+    return kept
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ from model.fold import folded
 from model.history import Epoch, write_csv
 from model.layer import Layer
 from model.network import Network
-from model.options import parse, recipe_of
+from model.options import deciding, parse, recipe_of
 from model.qat import tuned
 from model.qnetwork import QNetwork
 from model.quantise import build
@@ -80,8 +80,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
     history += tuning
     seconds = time.perf_counter() - start
     metadata = {
-        # A run that was resumed writes the same artifact as one that was not.
-        "command": shlex.join(["python", "-m", "model.train", *(a for a in argv if a != "--resume")]),
+        "command": shlex.join(["python", "-m", "model.train", *deciding(argv)]),
         "seed": options.seed,
         "epochs": len(history),
         "tuning_epochs": len(tuning),

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.train import check, interleaved, main, problem, row
+from benchmarks.train import STEPS, check, main, problem, turns
 from model import cli
 from model.losses import cross_entropy
 from model.network import Network
@@ -40,14 +40,8 @@ def test_another_loss_or_gradient_fails(factor, fails):
             check(network, images, labels, wrong, "a twin")
 
 
-def test_contestants_take_turns():
-    turns = []
-    seconds = interleaved({name: lambda name=name: turns.append(name) for name in "ab"}, 3)
-    assert "".join(turns) == "aaaaabbbbb" * 4
+def test_a_turn_is_several_steps():
+    done = []
+    seconds = turns({name: lambda name=name: done.append(name) for name in "ab"}, 10, 3)
+    assert "".join(done) == ("a" * STEPS + "b" * STEPS) * 4
     assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
-
-
-def test_a_row_holds_the_median_of_the_ratios():
-    line = row("lenet", 64, 1, "another", np.array([1.0, 2.0, 4.0]), np.array([2.0, 2.0, 2.0]))
-    assert (line["ratio"], line["ratio_quartiles"]) == (1.0, [0.75, 1.5])
-    assert (line["images_per_second"], line["other_images_per_second"]) == (32, 32)

@@ -85,3 +85,26 @@ def test_a_folder_in_the_way_is_told_before_training(tmp_path):
     (tmp_path / "net.curves.png").mkdir()
     with pytest.raises(ValueError, match=r"net\.curves\.png is a folder"):
         options.parse(["lenet", "--out", str(tmp_path / "net.npz")])
+
+
+def test_what_decides_the_net():
+    argv = [
+        "lenet",
+        "--out",
+        "a.npz",
+        "--epochs",
+        "3",
+        "--json=b.json",
+        "--threads",
+        "2",
+        "--resume",
+        "--seed=1",
+    ]
+    assert options.deciding(argv) == ["lenet", "--epochs", "3", "--seed=1"]
+    assert options.deciding(["--no-pictures", "--save-every", "3", "tiny"]) == ["tiny"]
+
+
+def test_every_idle_option_exists():
+    """With as many values as the parser takes."""
+    for option, values in options.IDLE.items():
+        options.parse(["lenet", option, *["1"] * values])

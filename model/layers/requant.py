@@ -42,7 +42,7 @@ class ReLU(Activation):
 
     def forward(self, x, cache):
         y = scratch(cache, "y", x.shape, x.dtype)
-        return np.clip(x, 0, np.inf, out=y)  # three times as quick as np.maximum with a number
+        return x.clip(0, np.inf, out=y)  # three times as quick as np.maximum with a number
 
     def backward(self, dy, cache):
         passed = np.greater(cache["y"], 0, out=scratch(cache, "passed", dy.shape, bool))
