@@ -99,6 +99,7 @@ class Design:
             self.net.name,
             layers,
             self.plan.weights,
+            self.plan.fracs,
             stages,
             self.target.name,
             self.pll.output_hz,

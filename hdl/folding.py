@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -22,6 +22,8 @@ SHIFT_WIDTH = 3
 """Bits of a loadable shift of a channel."""
 MOST_SHIFT = (1 << SHIFT_WIDTH) - 1
 """Largest loadable shift of a channel, bits."""
+SPARE = 2
+"""Fraction bits that later weights may have more than the first."""
 WEIGHTS = ("fixed", "loadable", "scaled")
 """Where weights are: in ROMs, in memories written at run time, or that with a shift for each channel too."""
 
@@ -208,10 +210,14 @@ class Plan:
         One for each layer with weights, by the layer's name.
     weights : str
         One of `WEIGHTS`.
+    fracs : dict of int
+        Fraction bits of the finest weights that a layer can be loaded with; shifts make up for coarser ones.
+        A layer that is not named takes those of its first net alone.
     """
 
     stages: dict[str, StagePlan]
     weights: str = "fixed"
+    fracs: dict[str, int] = field(default_factory=dict)
 
     def check(self, net: QNetwork) -> None:
         """Raise a ValueError, naming the layer, if the plan does not fit the net."""
@@ -220,6 +226,10 @@ class Plan:
         planned = {spec.name for spec in weighted(net)}
         if missing := planned - self.stages.keys():
             raise ValueError(f"the plan has no lanes for layer {min(missing)!r}")
+        if surplus := self.fracs.keys() - planned:
+            raise ValueError(
+                f"the plan has fraction bits for {min(surplus)!r}, which is no layer with weights"
+            )
         if surplus := self.stages.keys() - planned:
             raise ValueError(
                 f"the plan names {min(surplus)!r}, which is no layer with weights of {net.name!r}"
@@ -233,9 +243,13 @@ class Plan:
         return self.weights != "fixed"
 
     def made_loadable(self, net: QNetwork) -> Plan:
-        """The same plan with loadable weights, and shifts if any channel of the net has one."""
-        shifted = any(spec.shifts.any() for spec in weighted(net))
-        return Plan(self.stages, "scaled" if shifted else "loadable")
+        """The same plan with loadable weights of any scale, up to `SPARE` bits finer than the net's."""
+        fracs = {
+            spec.name: spec.weight_format.frac + max(min(SPARE, MOST_SHIFT - int(spec.shifts.max())), 0)
+            for spec in weighted(net)
+            if spec is not net.specs[-1] or spec.dst != spec.accumulator
+        }
+        return Plan(self.stages, "scaled", fracs)
 
     def folding(self, spec: WeightedSpec) -> Folding:
         """How a layer is folded."""
@@ -284,7 +298,8 @@ class Plan:
         """Write the plan as JSON, whole or not at all."""
         with replacing(path, "w") as file:
             stages = {name: asdict(stage) for name, stage in self.stages.items()}
-            json.dump({"weights": self.weights, "stages": stages}, file, indent=2)
+            content = {"weights": self.weights, "stages": stages}
+            json.dump(content | ({"fracs": self.fracs} if self.fracs else {}), file, indent=2)
             file.write("\n")
 
     @classmethod
@@ -306,7 +321,8 @@ class Plan:
                 name: StagePlan(**{key: whole(key, value) for key, value in lanes.items()})
                 for name, lanes in content["stages"].items()
             }
-            plan = cls(stages, content.get("weights", "fixed"))
+            fracs = {name: int(frac) for name, frac in content.get("fracs", {}).items()}
+            plan = cls(stages, content.get("weights", "fixed"), fracs)
             plan.check(net)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = str(error) if isinstance(error, ValueError) else "it is no plan"

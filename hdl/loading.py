@@ -103,14 +103,49 @@ def shares_of(spec: Spec, foldings: dict[str, LoadableFolding]) -> list[Share]:
 
 
 def sized(net: QNetwork, plan: Plan) -> QNetwork:
-    """The net with logits as wide as any set of weights may make them, where they are not rounded.
+    """The same net as a core with loadable weights computes it; every integer between its layers stays.
 
-    Its integers are the same. A net whose last layer rounds or saturates is returned as it is.
+    Weights of fewer fraction bits than the plan's get shifts that make up for them. Logits are as wide as any
+    set of weights may make them, where they are not rounded.
     """
-    last = net.specs[-1]
-    if not plan.loadable or not isinstance(last, WeightedSpec) or last.dst != last.accumulator:
+    if not plan.loadable:
         return net
-    return replace(net, specs=(*net.specs[:-1], replace(last, dst=plan.folding(last).aligned)))
+    last = net.specs[-1]
+    exact = isinstance(last, WeightedSpec) and last.dst == last.accumulator
+    specs = levelled(net.specs, plan)
+    if exact:
+        specs = (*specs[:-1], replace(specs[-1], dst=plan.folding(specs[-1]).aligned))
+    return replace(net, specs=specs)
+
+
+def levelled(chain: tuple[Spec, ...], plan: Plan) -> tuple[Spec, ...]:
+    """The layers with the fraction bits of weights that the plan names."""
+    made = []
+    for spec in chain:
+        if spec.branches:
+            body, shortcut = (levelled(branch, plan) for branch in spec.branches)
+            spec = replace(spec, body=body, shortcut=shortcut)
+        elif spec.name in plan.fracs:
+            fmt = replace(spec.weight_format, frac=plan.fracs[spec.name])
+            more = fmt.frac - spec.weight_format.frac
+            if spec.shifts.min() + more < 0:
+                spec.fail(
+                    f"weights of {spec.weight_format.frac} fraction bits are finer than the core's {fmt.frac}"
+                )
+            spec = replace(spec, weight_format=fmt, shifts=spec.shifts + more)
+        made.append(spec)
+    return tuple(made)
+
+
+def comparable(net: QNetwork, plan: Plan) -> QNetwork:
+    """A `sized` net without the fraction bits of logits that are not rounded: they are but a label."""
+    net = sized(net, plan)
+    last = net.specs[-1]
+    if not isinstance(last, WeightedSpec) or last.dst != plan.folding(last).aligned:
+        return net
+    fmt = replace(last.weight_format, frac=0)
+    dst = replace(last.dst, frac=last.src.frac)
+    return replace(net, specs=(*net.specs[:-1], replace(last, weight_format=fmt, dst=dst)))
 
 
 def weight_set(net: QNetwork, plan: Plan) -> bytes:
@@ -140,10 +175,10 @@ def weight_set(net: QNetwork, plan: Plan) -> bytes:
 
 def layout(net: QNetwork, plan: Plan) -> bytes:
     """8 bytes that two nets share if and only if one core can run both."""
-    net = sized(net, plan)
+    net = comparable(net, plan)
     layers = [plain(spec) for spec in net.specs]
     stages = {name: asdict(stage) for name, stage in plan.stages.items()}
-    text = json.dumps([asdict(net.input_format), layers, plan.weights, stages], sort_keys=True)
+    text = json.dumps([asdict(net.input_format), layers, plan.weights, plan.fracs, stages], sort_keys=True)
     return hashlib.sha256(text.encode()).digest()[:LAYOUT_BYTES]
 
 
@@ -151,7 +186,8 @@ def check_compatible(core: QNetwork, net: QNetwork, plan: Plan) -> None:
     """Raise a ValueError, naming the layer, if a core cannot be loaded with the weights of a net.
 
     Shapes, formats, geometry and the constants of layers without weights must be the same. Weights, biases,
-    shifts and the entries of tables may be any that `LoadableFolding` has room for.
+    shifts and the entries of tables may be any that `LoadableFolding` has room for, and weights may have
+    other fraction bits where the plan says how many.
 
     Parameters
     ----------
@@ -161,7 +197,7 @@ def check_compatible(core: QNetwork, net: QNetwork, plan: Plan) -> None:
     plan : Plan
         The core's.
     """
-    core, net = sized(core, plan), sized(net, plan)
+    core, net = comparable(core, plan), comparable(net, plan)
     if core.input_format != net.input_format:
         raise ValueError(f"net {net.name!r} takes {net.input_format} pixels, the core {core.input_format}")
     for ours, theirs in zip(walk(core.specs), walk(net.specs)):

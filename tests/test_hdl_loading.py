@@ -9,7 +9,7 @@ from amaranth.hdl import Const, Module, ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from hdl.device import PORTABLE
-from hdl.folding import BIAS_WIDTH, MOST_SHIFT, Folding, LoadableFolding, Plan, StagePlan
+from hdl.folding import BIAS_WIDTH, MOST_SHIFT, Folding, LoadableFolding, Plan, StagePlan, weighted
 from hdl.loader import CRC, Loader
 from hdl.loading import LAYOUT_BYTES, Loads, check_compatible, layout, sized, weight_set
 from hdl.loadrom import COLUMN, GROUP, LINK, LoadRom, Share
@@ -18,6 +18,7 @@ from load_sim import Send, expected, retrained, run
 from model.layers import ConvSpec, DenseSpec, ResidualSpec
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
+from model.spec import WeightedSpec
 from random_nets import NetDrawer
 
 KINDS = "conv", "general", "pool", "table", "requant", "residual"
@@ -27,7 +28,9 @@ def drawn(seed, layers=3, largest=5, inner=KINDS):
     """A net, its retrained other, a loadable plan for both, and the drawer."""
     drawer = NetDrawer(seed)
     net = drawer.net(drawer.integer(1, layers), largest=largest, inner=inner)
-    plan = drawer.plan(net).made_loadable(net)
+    plan = drawer.plan(net)
+    shifted = any(spec.shifts.any() for spec in weighted(net))
+    plan = replace(plan, weights="scaled" if shifted else "loadable")
     return net, retrained(net, seed, MOST_SHIFT if plan.weights == "scaled" else 0), plan, drawer
 
 
@@ -375,7 +378,7 @@ def differing():
     yield (
         "a wider weight",
         (conv, replace(dense, weight_format=QFormat(5, 3))),
-        "'dense'.*weight_format is s5.3",
+        "'dense'.*weight_format is s5.0",
     )
     yield "another name", (replace(conv, name="c"), dense), "'c'.*core has conv 'conv'"
 
@@ -416,9 +419,48 @@ def test_logits_keep_their_integers_and_their_format_hangs_on_no_value():
     assert type(fixed.folding(NET.specs[0])) is Folding
 
 
+def rescaled(net, more):
+    """A net whose weights have `more` fraction bits, by the layers' names."""
+
+    def other(spec):
+        if not isinstance(spec, WeightedSpec):
+            return spec
+        fmt = replace(spec.weight_format, frac=spec.weight_format.frac + int(more[spec.name]))
+        exact = spec.dst == spec.accumulator
+        spec = replace(spec, weight_format=fmt)
+        return replace(spec, dst=spec.accumulator) if exact else spec
+
+    return replace(net, specs=tuple(map(other, net.specs)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_weights_of_other_fraction_bits(seed):
+    drawer = NetDrawer(3000 + seed)
+    net = drawer.net(drawer.integer(1, 3), largest=4)
+    plan = drawer.plan(net).made_loadable(net)
+    rng = np.random.default_rng(seed)
+    finer = {spec.name: plan.fracs.get(spec.name, 9) - spec.weight_format.frac for spec in weighted(net)}
+    more = {name: rng.integers(most - 2, most + 1) for name, most in finer.items()}
+    other = rescaled(retrained(net, seed, 2), more)
+    check_compatible(net, other, plan)
+    images = drawer.images(net, 4)
+    log = run(Accelerator(net, plan), images, [Send(weight_set(other, plan), after=2)], waits=[0, 0, 1, 1])
+    np.testing.assert_array_equal(log.logits, expected(log, [net, other], images))
+
+
+def test_weights_too_fine_are_refused_by_layer():
+    plan = replace(PLAN, fracs={"conv": 4})
+    check_compatible(NET, rescaled(NET, {"conv": 1, "dense": 5}), plan)
+    with pytest.raises(ValueError, match=r"'conv': weights of 5 fraction bits are finer than the core's 4"):
+        check_compatible(NET, rescaled(NET, {"conv": 2, "dense": 5}), plan)
+    with pytest.raises(ValueError, match="fraction bits for 'cone'"):
+        replace(PLAN, fracs={"cone": 4}).check(NET)
+
+
 def test_plans_keep_where_weights_are(tmp_path):
-    PLAN.save(tmp_path / "plan.json")
-    assert Plan.load(tmp_path / "plan.json", NET) == PLAN
+    for plan in (PLAN, replace(PLAN, fracs={"conv": 4})):
+        plan.save(tmp_path / "plan.json")
+        assert Plan.load(tmp_path / "plan.json", NET) == plan
     (tmp_path / "plan.json").write_text('{"stages": {"conv": {}, "dense": {}}, "weights": "carved"}')
     with pytest.raises(ValueError, match=r"plan\.json.*fixed, loadable, scaled, not 'carved'"):
         Plan.load(tmp_path / "plan.json", NET)
