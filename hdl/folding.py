@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,17 @@ from model.qchain import walk
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
+
+BIAS_WIDTH = 16
+"""Bits of a loadable bias, at least."""
+SHIFT_WIDTH = 3
+"""Bits of a loadable shift of a channel."""
+MOST_SHIFT = (1 << SHIFT_WIDTH) - 1
+"""Largest loadable shift of a channel, bits."""
+SPARE = 2
+"""Fraction bits that later weights may have more than the first."""
+WEIGHTS = ("fixed", "loadable", "scaled")
+"""Where weights are: in ROMs, in memories written at run time, or that with a shift for each channel too."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,9 @@ class Folding:
         Shift of each lane in each output beat of a position.
     """
 
+    loadable = False
+    """Whether weights, biases and shifts are written at run time."""
+
     def __init__(self, spec: WeightedSpec, plan: StagePlan):
         self.groups, self.inputs, self.outputs = spec.matrices.shape
         if isinstance(spec, ConvSpec) and not 1 <= plan.input_lanes <= self.inputs:
@@ -100,6 +114,11 @@ class Folding:
         self.accumulator = QFormat.spanning(low.min(), high.max(), frac)
         self.aligned = QFormat.spanning((low << spec.shifts).min(), (high << spec.shifts).max(), frac)
         self.shifts = spec.shifts.reshape(-1, plan.output_lanes)
+
+    @property
+    def aligns(self) -> bool:
+        """Whether sums are shifted by channel."""
+        return bool(self.shifts.any())
 
     @property
     def vector_steps(self) -> int:
@@ -157,6 +176,67 @@ class Folding:
         return [packed(beat, self.accumulator.width) for beat in beats]
 
 
+class LoadableFolding(Folding):
+    """A `Folding` whose weights are written at run time: its widths follow from formats, not from values.
+
+    Sums have room for all weights of their format and, beside the half that rounding adds, for biases as
+    wide as the sums of products, or of `BIAS_WIDTH` bits where those are narrower.
+
+    Parameters
+    ----------
+    spec : WeightedSpec
+        Holds the first set.
+    plan : StagePlan
+    scaled : bool
+        Whether each channel has a shift, of 0 to `MOST_SHIFT` bits; else none may have one.
+
+    Raises
+    ------
+    ValueError
+        If a bias or a shift of the set has no room, or as `Folding` does.
+    """
+
+    loadable = True
+
+    def __init__(self, spec: WeightedSpec, plan: StagePlan, *, scaled: bool):
+        super().__init__(spec, plan)
+        self.scaled = scaled
+        frac = self.accumulator.frac
+        low, high = products(self)
+        bias = QFormat(max(QFormat.spanning(low, high, frac).width, BIAS_WIDTH), frac)
+        if not bias.contains(spec.bias):
+            spec.fail(f"a bias is wider than the {bias.width} bits that loadable ones have here")
+        most = MOST_SHIFT if scaled else 0
+        if spec.shifts.max() > most:
+            spec.fail(
+                f"a channel's shift is {spec.shifts.max()} bits, and loadable ones are up to {most} here"
+            )
+        low, high = low + bias.min, high + bias.max + self.largest_half
+        self.accumulator = QFormat.spanning(low, high, frac)
+        self.aligned = QFormat.spanning(low << most, high << most, frac)
+
+    @property
+    def largest_half(self) -> int:
+        """The most that rounding adds to a sum."""
+        shift = self.spec.requant(self.spec.accumulator).shift
+        return 1 << (shift - 1) if shift > 0 else 0
+
+    @property
+    def aligns(self):
+        return self.scaled
+
+    def shift_words(self) -> list[int]:
+        """The shifts of each output beat of a position as one number."""
+        return [packed(beat, SHIFT_WIDTH) for beat in self.shifts]
+
+
+def products(folding: Folding) -> tuple[int, int]:
+    """Smallest and largest sum of products that the formats of weights and inputs allow."""
+    weight, value = folding.spec.weight_format, folding.spec.src
+    ends = [w * x for w in (weight.min, weight.max) for x in (value.min, value.max)]
+    return folding.inputs * min(ends), folding.inputs * max(ends)
+
+
 def packed(values: np.ndarray, width: int) -> int:
     """Integers side by side in two's complement, the first in the lowest bits."""
     word = 0
@@ -167,21 +247,67 @@ def packed(values: np.ndarray, width: int) -> int:
 
 @dataclass(frozen=True)
 class Plan:
-    """One `StagePlan` for each layer with weights, by the layer's name."""
+    """How a net becomes hardware.
+
+    Parameters
+    ----------
+    stages : dict of StagePlan
+        One for each layer with weights, by the layer's name.
+    weights : str
+        One of `WEIGHTS`.
+    fracs : dict of int
+        Fraction bits of the finest weights that a layer can be loaded with; shifts make up for coarser ones.
+        A layer that is not named takes those of its first net alone.
+    """
 
     stages: dict[str, StagePlan]
+    weights: str = "fixed"
+    fracs: dict[str, int] = field(default_factory=dict)
 
     def check(self, net: QNetwork) -> None:
         """Raise a ValueError, naming the layer, if the plan does not fit the net."""
+        if self.weights not in WEIGHTS:
+            raise ValueError(f"weights are {', '.join(WEIGHTS)}, not {self.weights!r}")
         planned = {spec.name for spec in weighted(net)}
         if missing := planned - self.stages.keys():
             raise ValueError(f"the plan has no lanes for layer {min(missing)!r}")
+        if surplus := self.fracs.keys() - planned:
+            raise ValueError(
+                f"the plan has fraction bits for {min(surplus)!r}, which is no layer with weights"
+            )
         if surplus := self.stages.keys() - planned:
             raise ValueError(
                 f"the plan names {min(surplus)!r}, which is no layer with weights of {net.name!r}"
             )
         for spec in weighted(net):
-            Folding(spec, self.stages[spec.name])
+            self.folding(spec)
+        if self.loadable and (shared := [names for names in self.arrays if len(names) > 1]):
+            name, *others = shared[0]
+            raise ValueError(
+                f"layer {name!r}: it shares its multipliers with {others[0]!r}, and loadable weights need"
+                " multipliers of the layer's own"
+            )
+
+    @property
+    def loadable(self) -> bool:
+        """Whether weights are written at run time."""
+        return self.weights != "fixed"
+
+    def made_loadable(self, net: QNetwork) -> Plan:
+        """The same plan with loadable weights of any scale, up to `SPARE` bits finer than the net's."""
+        fracs = {
+            spec.name: spec.weight_format.frac + max(min(SPARE, MOST_SHIFT - int(spec.shifts.max())), 0)
+            for spec in weighted(net)
+            if spec is not net.specs[-1] or spec.dst != spec.accumulator
+        }
+        return Plan(self.stages, "scaled", fracs)
+
+    def folding(self, spec: WeightedSpec) -> Folding:
+        """How a layer is folded."""
+        stage = self.stages[spec.name]
+        if self.loadable:
+            return LoadableFolding(spec, stage, scaled=self.weights == "scaled")
+        return Folding(spec, stage)
 
     def lanes_after(self, spec: Spec, lanes: int) -> int:
         """Values in a beat behind a layer that is fed with beats of `lanes`."""
@@ -244,9 +370,9 @@ class Plan:
     def save(self, path) -> None:
         """Write the plan as JSON, whole or not at all."""
         with replacing(path, "w") as file:
-            json.dump(
-                {"stages": {name: stage.described() for name, stage in self.stages.items()}}, file, indent=2
-            )
+            stages = {name: stage.described() for name, stage in self.stages.items()}
+            content = {"weights": self.weights, "stages": stages}
+            json.dump(content | ({"fracs": self.fracs} if self.fracs else {}), file, indent=2)
             file.write("\n")
 
     @classmethod
@@ -263,11 +389,13 @@ class Plan:
         with open(path, "rb") as file:
             text = file.read(1 << 20)
         try:
+            content = json.loads(text)
             stages = {
                 name: StagePlan(**{key: read(key, value) for key, value in lanes.items()})
-                for name, lanes in json.loads(text)["stages"].items()
+                for name, lanes in content["stages"].items()
             }
-            plan = cls(stages)
+            fracs = {name: int(frac) for name, frac in content.get("fracs", {}).items()}
+            plan = cls(stages, content.get("weights", "fixed"), fracs)
             plan.check(net)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = str(error) if isinstance(error, ValueError) else "it is no plan"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -100,7 +101,7 @@ def quickened(net: QNetwork, plan: Plan, delays: dict[str, int], cycles: int, mu
                 more = stage.multipliers - plan.stages[spec.name].multipliers
                 if not 0 < more <= multipliers - plan.multipliers:
                     continue
-                tried = Plan({**plan.stages, spec.name: stage})
+                tried = replace(plan, stages={**plan.stages, spec.name: stage})
                 saved = now - max(Timeline(net, tried, delays).done[last], cycles)
                 if saved > 0 and (best is None or saved / more > best[0]):
                     best = saved / more, tried

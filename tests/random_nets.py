@@ -196,8 +196,8 @@ class NetDrawer:
             shape, src = spec.out_shape, spec.dst
         return QNetwork("random", input_format, tuple(specs))
 
-    def plan(self, net: QNetwork) -> Plan:
-        """A legal plan: any lanes, shared in any way."""
+    def plan(self, net: QNetwork, *, shares: bool = True) -> Plan:
+        """A legal plan: any lanes, shared in any way or not at all."""
         stages = {}
         for spec in weighted(net):
             inputs, outputs = (divisors(n) for n in spec.matrices.shape[1:])
@@ -206,7 +206,7 @@ class NetDrawer:
             stages[spec.name] = StagePlan(
                 inputs[self.integer(0, len(inputs) - 1)],
                 outputs[self.integer(0, len(outputs) - 1)],
-                (None, "a", "a", "b")[self.sharing.integers(4)],
+                (None, "a", "a", "b")[self.sharing.integers(4)] if shares else None,
             )
         return Plan(stages)
 
