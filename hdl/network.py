@@ -159,12 +159,15 @@ class Accelerator(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.gate = gate = Gate(self.net.input_format, self.lanes, self.beats, self.device)
+        loadable = self.loads is not None
+        m.submodules.gate = gate = Gate(
+            self.net.input_format, self.lanes, self.beats, self.device, holds=loadable
+        )
         parts, arrays = self.parts()
         m.submodules.stages = stages = Chain(parts, self.device)
         for number, array in enumerate(arrays):
             m.submodules[f"array{number}"] = array
-        if self.loads is not None:
+        if loadable:
             self.loading(m, gate)
         m.submodules.verdict = verdict = Verdict(self.o.payload.shape())
         wiring.connect(m, wiring.flipped(self.i), gate.i)

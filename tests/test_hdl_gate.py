@@ -219,7 +219,8 @@ class Held(wiring.Component):
     """
 
     def __init__(self, length, obeys=True, keeps=True):
-        self.gate, self.length, self.obeys, self.keeps = Gate(U5, 1, length, PORTABLE), length, obeys, keeps
+        self.gate = Gate(U5, 1, length, PORTABLE, holds=True)
+        self.length, self.obeys, self.keeps = length, obeys, keeps
         super().__init__(
             {"i": In(self.gate.i.signature.flip()), "o": Out(self.gate.o.signature), "wrong": Out(1)}
         )
