@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Shape, Signal
+from amaranth.hdl import Cat, Module, Shape, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -112,9 +112,10 @@ class Answerer(wiring.Component):
                     with m.If(notes.r_rdy & writer.header.ready):
                         m.d.comb += notes.r_en.eq(1)
                         m.next = "ERROR"
-                with m.Elif(Const(self.loadable) & (note.kind == Command.LOAD)):
-                    m.d.comb += [begin.tag.eq(note.tag), begin.kind.eq(REPLY | Command.LOAD)]
-                    m.d.comb += notes.r_en.eq(notes.r_rdy & writer.header.ready)
+                if self.loadable:
+                    with m.Elif(note.kind == Command.LOAD):
+                        m.d.comb += [begin.tag.eq(note.tag), begin.kind.eq(REPLY | Command.LOAD)]
+                        m.d.comb += notes.r_en.eq(notes.r_rdy & writer.header.ready)
                 with m.Else():
                     m.d.comb += [
                         begin.tag.eq(note.tag),
