@@ -275,6 +275,17 @@ def test_loadable_weights(capsys, net, fake):
         assert (again["build"] == report["build"]) == loadable
 
 
+def test_loadable_layers_share_no_multipliers(capsys, net):
+    stages = {
+        name: dataclasses.replace(stage, array="a") for name, stage in Plan.serial(tiny_net()).stages.items()
+    }
+    Plan(stages).save("shared.json")
+    message = refused(capsys, "ulx3s", "--net", net, "--plan", "shared.json", "--weights", "loadable")
+    assert "layer 'conv': it shares its multipliers with 'dense'" in message
+    plan = build.default_plan(tiny_net(), build.targets.find("ulx3s"), loadable=True)
+    assert plan.loadable and all(len(names) == 1 for names in plan.arrays)
+
+
 def test_weights_are_of_two_kinds(capsys, net):
     assert "--weights" in refused(capsys, "ulx3s", "--net", net, "--weights", "soft")
 

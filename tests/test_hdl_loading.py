@@ -34,7 +34,12 @@ def drawn(seed, layers=3, largest=5, inner=KINDS):
     return net, retrained(net, seed, MOST_SHIFT if plan.weights == "scaled" else 0), plan, drawer
 
 
-@pytest.mark.parametrize("seed", range(16))
+def quick(values, some):
+    """Parameters of a test, of which all but some are for the slow run."""
+    return [value if value in some else pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
+@pytest.mark.parametrize("seed", quick(range(16), range(4)))
 def test_second_set_gives_its_golden_answers(seed):
     """Frames run on without a pause while the set comes; each is answered by one set or the other, whole."""
     net, other, plan, drawer = drawn(2000 + seed)
@@ -85,17 +90,17 @@ def ready_after(damaged: bytes, keep: bool = True) -> bool:
     return ready
 
 
-@pytest.mark.parametrize("place", range(LAYOUT_BYTES))
+@pytest.mark.parametrize("place", quick(range(LAYOUT_BYTES), (0, LAYOUT_BYTES - 1)))
 def test_damaged_beginning_changes_nothing(place):
     damaged = bytearray(SET)
     damaged[place] ^= 1 << place
     assert ready_after(bytes(damaged))
 
 
-@pytest.mark.parametrize("start", range(LAYOUT_BYTES, len(SET), 20))
+@pytest.mark.parametrize("start", quick(range(LAYOUT_BYTES, LAYOUT_BYTES + 9), (LAYOUT_BYTES,)))
 def test_damaged_byte(start):
     """Load after load, every other one with a wrong bit: a frame that comes behind it waits for the next."""
-    places = range(start, min(start + 20, len(SET)))
+    places = range(start, len(SET), 9)
     rights, sends = [OTHER, NET] * 10, []
     for place, right in zip(places, rights):
         damaged = bytearray(weight_set(right, PLAN))
@@ -109,9 +114,10 @@ def test_damaged_byte(start):
     np.testing.assert_array_equal(log.logits, expected(log, [NET, *rights], images))
 
 
-@pytest.mark.parametrize(
-    "length", [0, 1, 7, 8, 9, 20, len(SET) // 2, len(SET) - 5, len(SET) - 4, len(SET) - 1]
-)
+LENGTHS = [0, 1, 7, 8, 9, 20, len(SET) // 2, len(SET) - 5, len(SET) - 4, len(SET) - 1]
+
+
+@pytest.mark.parametrize("length", quick(LENGTHS, (7, 8, len(SET) // 2, len(SET) - 1)))
 def test_truncated_set(length):
     assert ready_after(SET[:length]) == (length <= LAYOUT_BYTES - 1)
 
@@ -433,7 +439,7 @@ def rescaled(net, more):
     return replace(net, specs=tuple(map(other, net.specs)))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", quick(range(12), range(4)))
 def test_weights_of_other_fraction_bits(seed):
     drawer = NetDrawer(3000 + seed)
     net = drawer.net(drawer.integer(1, 3), largest=4)
@@ -455,6 +461,30 @@ def test_weights_too_fine_are_refused_by_layer():
         check_compatible(NET, rescaled(NET, {"conv": 2, "dense": 5}), plan)
     with pytest.raises(ValueError, match="fraction bits for 'cone'"):
         replace(PLAN, fracs={"cone": 4}).check(NET)
+
+
+def test_lanes_without_inputs_are_part_of_the_set():
+    """Lanes that the last fold has no inputs for: their weights stand in the set, and are zeros."""
+    plan = replace(PLAN, stages={**PLAN.stages, "conv": StagePlan(3, 2)})
+    share = Loads.of(sized(OTHER, plan), plan).shares["conv.weights"]
+    assert (share.width, len(share.words)) == (4 * 3 * 2, 2 * 2)
+    for step, word in enumerate(share.words):
+        factors = [word >> 4 * lane & 15 for lane in range(6)]
+        kernels = OTHER.specs[0].matrices[step // 2, 3 * (step % 2) :, :][:3].T & 15
+        padded = np.pad(kernels, ((0, 0), (0, 3 - kernels.shape[1])))
+        assert factors == padded.ravel().tolist()
+    log = run(Accelerator(NET, plan), IMAGES, [Send(weight_set(OTHER, plan))], waits=[1, 1, 1])
+    np.testing.assert_array_equal(log.logits, OTHER.logits(IMAGES))
+
+
+def test_layers_that_share_multipliers_are_refused():
+    stages = {name: replace(stage, array="a") for name, stage in PLAN.stages.items()}
+    shared = Plan(stages)
+    shared.check(NET)
+    with pytest.raises(ValueError, match="layer 'conv': it shares its multipliers with 'dense'"):
+        shared.made_loadable(NET).check(NET)
+    alone = replace(PLAN, stages={**PLAN.stages, "conv": stages["conv"]})
+    assert weight_set(NET, alone) == weight_set(NET, PLAN)
 
 
 def test_plans_keep_where_weights_are(tmp_path):

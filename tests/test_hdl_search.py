@@ -114,6 +114,22 @@ def test_bound_of_the_whole():
     }
 
 
+def test_layers_that_must_not_share():
+    for seed in range(6):
+        _, net = drawn(seed)
+        layers = len(weighted(net))
+        for multipliers in (layers, layers + 3, 40):
+            plan = search(net, multipliers, shares=False)
+            plan.check(net)
+            assert plan.multipliers <= multipliers
+            assert all(len(names) == 1 for names in plan.arrays)
+        message = (
+            f"{layers} multipliers at least, one for each layer" if layers > 1 else "a multiplier at least"
+        )
+        with pytest.raises(ValueError, match=f"{message}, not {layers - 1}"):
+            search(net, layers - 1, shares=False)
+
+
 def test_default_plan_is_legal():
     for seed in range(6):
         _, net = drawn(seed)
