@@ -32,9 +32,9 @@ def conv_parts(
     convolution take turns, each with its own channels of the window.
     """
     channels, steps = spec.in_shape[2], Folding(spec, plan).steps
-    if client:
-        # A window waits for the other layers' turns as well.
-        steps = max(steps, client.load // (spec.out_shape[0] * spec.out_shape[1]))
+    # Turns of other layers make a window wait longer, yet they come in bursts: enough columns for both.
+    paces = {steps, client.load // (spec.out_shape[0] * spec.out_shape[1]) if client else steps}
+    ahead = max(columns_ahead(spec, taken, lanes) for taken in paces)
     window = Window(
         spec.in_shape,
         spec.geometry,
@@ -43,7 +43,7 @@ def conv_parts(
         0,
         device,
         spec.groups,
-        columns_ahead(spec, steps, lanes),
+        ahead,
     )
     parts = [*repack(spec.src, lanes, channels), window]
     if count := windows_ahead(spec, steps):
