@@ -124,10 +124,10 @@ class Hasty(mac.Sequencer):
 class Early(mac.MacPipe):
     """The sums of the step before."""
 
-    def __init__(self, folding, device, client=None):
+    def __init__(self, folding, device, client=None, *others):
         if client:
             client.latency -= 1
-        super().__init__(folding, device, client)
+        super().__init__(folding, device, client, *others)
 
 
 @pytest.mark.parametrize(
