@@ -21,7 +21,7 @@ from boards.flow import REPORT, STEPS, Flow, check_tools
 from boards.shell import estimate as shell_estimate
 from boards.targets import Target
 from hdl.estimate import UNITS, Budget, estimate, lacking
-from hdl.folding import Plan, weighted
+from hdl.netplan import Plan, weighted
 from hdl.search import DEFAULT_MULTIPLIERS, search
 from model import artifact, cli
 from model.cli import Failure

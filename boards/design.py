@@ -16,8 +16,8 @@ from boards.shell import Link, Shell
 from boards.targets import Target
 from boards.top import Top
 from boards.uart import Baud
-from hdl.folding import Plan
 from hdl.loading import layout, sized, weight_set
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from model.qnetwork import QNetwork
 from model.spec import Spec

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from boards.protocol import Command, Frame, Identity
-from hdl.folding import Plan
 from hdl.loading import check_compatible, layout, weight_set
+from hdl.netplan import Plan
 from model.qnetwork import QNetwork
 
 

@@ -20,12 +20,13 @@ from hdl.classify import Argmax
 from hdl.device import Device
 from hdl.dots import Dots
 from hdl.ecp5 import ECP5
-from hdl.folding import SHIFT_WIDTH, Plan
+from hdl.folding import SHIFT_WIDTH
 from hdl.grey import ExtremesPipe
 from hdl.loading import Loads
 from hdl.loadrom import COLUMN, GROUP, Share
 from hdl.mac import AlignPipe, MacPipe, ScalePipe, Sequencer
 from hdl.memory import Rom
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from hdl.pipe import Door, Elastic, tree_latency
 from hdl.pool import AveragePipe, ReducePipe

@@ -7,7 +7,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from hdl.folding import Folding, Plan, weighted
+from hdl.folding import Folding
+from hdl.netplan import Plan, weighted
 from hdl.reach import reach
 from hdl.search import choices
 from model.layers import DenseSpec

@@ -17,9 +17,10 @@ import numpy as np
 from amaranth.hdl import Module, Signal, Value
 
 from hdl.device import Device
-from hdl.folding import SHIFT_WIDTH, LoadableFolding, Plan, packed, weighted
+from hdl.folding import SHIFT_WIDTH, LoadableFolding, packed
 from hdl.loadrom import LINK, LoadRom, Share
 from hdl.memory import Rom
+from hdl.netplan import Plan, weighted
 from model.layers.table import TableSpec
 from model.qchain import walk
 from model.qnetwork import QNetwork

@@ -12,11 +12,11 @@ from hdl.classify import Argmax, answer_layout
 from hdl.conv import conv_parts
 from hdl.dense import dense_parts
 from hdl.device import PORTABLE, Device
-from hdl.folding import Plan
 from hdl.gate import Gate, Verdict, frame_layout
 from hdl.grey import grey_parts
 from hdl.loader import BYTE, Loader
 from hdl.loading import Loads, layout, sized
+from hdl.netplan import Plan
 from hdl.pipe import lanes_of
 from hdl.pool import pool_parts
 from hdl.reach import ahead_rows

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from hdl.cost import answer_cycles, beats_of, bound_cycles, slide_of
-from hdl.folding import Plan, StagePlan, weighted
+from hdl.folding import StagePlan
+from hdl.netplan import Plan, weighted
 from model.layers import ConvSpec
 from model.qchain import walk
 from model.qnetwork import QNetwork

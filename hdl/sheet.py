@@ -17,8 +17,8 @@ from hdl.classify import Argmax
 from hdl.cost import answer_cycles, bound_cycles, cost, load_of, planned_cycles
 from hdl.device import Device
 from hdl.estimate import Budget, resources, surround
-from hdl.folding import Plan
 from hdl.latency import Timeline
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from hdl.pipe import Elastic
 from hdl.residual import Branches

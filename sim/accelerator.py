@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 
 from hdl.cost import bound_cycles, cost, planned_cycles
 from hdl.device import PORTABLE, Device
-from hdl.folding import Plan
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from model.cli import Failure
 from model.qnetwork import QNetwork

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hdl.folding import Plan, StagePlan, weighted
+from hdl.folding import StagePlan
+from hdl.netplan import Plan, weighted
 from hdl.search import divisors
 from model.geometry import Geometry
 from model.layers import (

@@ -13,7 +13,7 @@ import pytest
 
 from boards import build, flow
 from boards.design import Design
-from hdl.folding import Plan
+from hdl.netplan import Plan
 from model import artifact, cli
 from model.layers import DenseSpec
 from model.qformat import QFormat

@@ -13,7 +13,8 @@ from boards.design import Design
 from boards.protocol import FAILED, REPLY, Command, Error, Frame, Identity, Result, image_payload
 from boards.simulate import Pause, SimulatedBoard
 from boards.weights import load_request
-from hdl.folding import Plan, StagePlan
+from hdl.folding import StagePlan
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from hdl.search import search
 from load_sim import retrained

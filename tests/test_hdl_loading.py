@@ -9,10 +9,11 @@ from amaranth.hdl import Const, Module, ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from hdl.device import PORTABLE
-from hdl.folding import BIAS_WIDTH, MOST_SHIFT, Folding, LoadableFolding, Plan, StagePlan, weighted
+from hdl.folding import BIAS_WIDTH, MOST_SHIFT, Folding, LoadableFolding, StagePlan
 from hdl.loader import CRC, Loader
 from hdl.loading import LAYOUT_BYTES, Loads, check_compatible, layout, sized, weight_set
 from hdl.loadrom import COLUMN, GROUP, LINK, LoadRom, Share
+from hdl.netplan import Plan, weighted
 from hdl.network import Accelerator
 from load_sim import Send, expected, retrained, run
 from model.layers import ConvSpec, DenseSpec, ResidualSpec
@@ -354,7 +355,7 @@ def test_narrow_sums_are_noticed(monkeypatch):
         return np.array_equal(log.logits, loud.logits(IMAGES))
 
     assert right()
-    monkeypatch.setattr("hdl.folding.LoadableFolding", Narrow)
+    monkeypatch.setattr("hdl.netplan.LoadableFolding", Narrow)
     assert not right()
 
 

@@ -13,8 +13,9 @@ import stream_sim
 from hdl.chain import Chain
 from hdl.device import PORTABLE
 from hdl.estimate import estimate
-from hdl.folding import Folding, Plan, StagePlan
+from hdl.folding import Folding, StagePlan
 from hdl.mac import AlignPipe, MacPipe, Sequencer, mac_parts
+from hdl.netplan import Plan
 from model.layers import DenseSpec
 from model.qformat import QFormat
 from model.qnetwork import QNetwork

@@ -6,7 +6,8 @@ import pytest
 
 import stream_sim
 from hdl.cost import bound_cycles, cost, load_of, planned_cycles
-from hdl.folding import Plan, StagePlan, weighted
+from hdl.folding import StagePlan
+from hdl.netplan import Plan, weighted
 from hdl.network import Accelerator
 from hdl.search import SHARING, Search, choices, default, divisors, folds, multipliers_of, search
 from model.layers import TableSpec

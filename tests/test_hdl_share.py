@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import stream_sim
 from hdl import mac
 from hdl.cost import load_of
-from hdl.folding import Folding, Plan, StagePlan, weighted
+from hdl.folding import Folding, StagePlan
+from hdl.netplan import Plan, weighted
 from hdl.network import Accelerator
 from hdl.share import Array, union
 from model.layers import ConvSpec
