@@ -16,7 +16,7 @@ NOTES = 8
 """Answers without a result that can wait for their turn; what a sender asks for beyond them is lost."""
 
 NOTE = data.StructLayout({"tag": 8, "kind": 8, "code": 8})
-"""An answer without a result: the request's tag and kind, and an error's code or 0 (identify)."""
+"""An answer without a result: the request's tag and kind, and an error's code or 0 (identify, load)."""
 
 
 class Answerer(wiring.Component):
@@ -40,6 +40,7 @@ class Answerer(wiring.Component):
 
     def __init__(self, identity: Identity, answer: data.StructLayout, device: Device = PORTABLE):
         self.description, self.answer, self.device = identity.encode(), answer, device
+        self.loadable = identity.set_bytes > 0
         super().__init__(
             {
                 "note": In(stream.Signature(NOTE)),
@@ -111,6 +112,10 @@ class Answerer(wiring.Component):
                     with m.If(notes.r_rdy & writer.header.ready):
                         m.d.comb += notes.r_en.eq(1)
                         m.next = "ERROR"
+                if self.loadable:
+                    with m.Elif(note.kind == Command.LOAD):
+                        m.d.comb += [begin.tag.eq(note.tag), begin.kind.eq(REPLY | Command.LOAD)]
+                        m.d.comb += notes.r_en.eq(notes.r_rdy & writer.header.ready)
                 with m.Else():
                     m.d.comb += [
                         begin.tag.eq(note.tag),

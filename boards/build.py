@@ -21,7 +21,7 @@ from boards.flow import REPORT, STEPS, Flow, check_tools
 from boards.shell import estimate as shell_estimate
 from boards.targets import Target
 from hdl.estimate import UNITS, Budget, estimate, lacking
-from hdl.folding import Plan
+from hdl.netplan import Plan, weighted
 from hdl.search import DEFAULT_MULTIPLIERS, search
 from model import artifact, cli
 from model.cli import Failure
@@ -36,6 +36,7 @@ examples:
   python -m boards.build ulx3s                        lenet for the ULX3S (85F), into build/ulx3s
   python -m boards.build ulx3s-12f --net my.npz       a net of your own for a smaller chip
   python -m boards.build ulx3s --clock 125 --seed 2   a faster core; another seed places differently
+  python -m boards.build ulx3s --weights loadable     other weights later, without another bitstream
   python -m boards.build ulx3s --program              build it and load it into the board
   python -m boards.build ulx3s --verilog-only         nothing but build/ulx3s/top.v
 
@@ -49,7 +50,12 @@ def main(argv: list[str]) -> None:
     target = targets.find(options.board)
     loader = programmer(target) if options.program else None
     net = artifact.load(options.net)
-    plan = default_plan(net, target) if options.plan is None else Plan.load(options.plan, net)
+    if options.plan is None:
+        plan = default_plan(net, target, loadable=options.weights == "loadable")
+    else:
+        plan = Plan.load(options.plan, net)
+        if options.weights is not None:
+            plan = plan.made_loadable(net) if options.weights == "loadable" else Plan(plan.stages)
     if options.baud is not None and options.baud > target.max_baud:
         raise ValueError(
             f"--baud {options.baud}: the serial port of {target.name} does {target.max_baud:,} at most"
@@ -78,6 +84,11 @@ def parse(argv: list[str]) -> Namespace:
     parser.add_argument("board", metavar="BOARD", help=f"one of {', '.join(targets.names())}")
     parser.add_argument("--net", default="lenet", help="a shipped net's name or an artifact (lenet)")
     parser.add_argument("--plan", metavar="FILE", help="how parallel each layer is; else searched")
+    parser.add_argument(
+        "--weights",
+        choices=("fixed", "loadable"),
+        help="in ROMs, or writable through the serial port; else as the plan says (fixed)",
+    )
     parser.add_argument("--clock", type=float, metavar="MHZ", help="of the core; else the board's own")
     parser.add_argument("--baud", type=int, metavar="N", help="of the serial port; else the board's own")
     parser.add_argument("--out", metavar="DIR", help="folder of the results (build/BOARD)")
@@ -93,14 +104,17 @@ def parse(argv: list[str]) -> Namespace:
     return options
 
 
-def default_plan(net: QNetwork, target: Target) -> Plan:
+def default_plan(net: QNetwork, target: Target, *, loadable: bool = False) -> Plan:
     """The fastest of a few plans that the board's chip has room for; the smallest if it has for none."""
-    count = max(min(DEFAULT_MULTIPLIERS, target.budget.dsp), 1)
+    # Layers with loadable weights do not share.
+    least = max(len(weighted(net)), 1) if loadable else 1
+    count = max(min(DEFAULT_MULTIPLIERS, target.budget.dsp), least)
     while True:
-        plan = search(net, count)
-        if count == 1 or not lacking(taken(net, plan, target), target.budget):
+        plan = search(net, count, shares=not loadable)
+        plan = plan.made_loadable(net) if loadable else plan
+        if count == least or not lacking(taken(net, plan, target), target.budget):
             return plan
-        count //= 2
+        count = max(count // 2, least)
 
 
 def taken(net: QNetwork, plan: Plan, target: Target) -> Budget:

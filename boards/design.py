@@ -11,14 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from boards.pll import Pll
-from boards.protocol import Identity
+from boards.protocol import FIXED_VERSION, Identity
 from boards.shell import Link, Shell
 from boards.targets import Target
 from boards.top import Top
 from boards.uart import Baud
-from hdl.folding import Plan
+from hdl.loading import layout, sized, weight_set
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from model.qnetwork import QNetwork
+from model.spec import Spec
 from sim import tools
 
 
@@ -60,6 +62,7 @@ class Design:
             For an impossible clock or baud rate, or a plan that does not fit the net.
         """
         plan.check(net)
+        net = sized(net, plan)
         pll = Pll.solve(target.oscillator_mhz, target.clock_mhz if clock_mhz is None else clock_mhz)
         rate = target.baud if baud is None else baud
         return cls(target, net, plan, pll, Link(Baud(pll.output_hz, rate), timeout))
@@ -76,17 +79,31 @@ class Design:
             logit=self.net.output_format,
             clock_hz=self.pll.output_hz,
             build=self.build_hash,
+            **self.loading,
         )
+
+    @property
+    def loading(self) -> dict:
+        """What the identity tells of sets of weights."""
+        if not self.plan.loadable:
+            return {"version": FIXED_VERSION}
+        size = len(weight_set(self.net, self.plan))
+        return {"set_bytes": size, "layout": layout(self.net, self.plan)}
 
     @functools.cached_property
     def build_hash(self) -> bytes:
         """8 bytes that depend on the net's integers, the plan, the board, its clock and its serial link."""
-        layers = [
-            [spec.kind, {field.name: plain(getattr(spec, field.name)) for field in dataclasses.fields(spec)}]
-            for spec in self.net.specs
-        ]
+        layers = plain(self.net.specs)
         stages = {name: dataclasses.asdict(stage) for name, stage in self.plan.stages.items()}
-        parts = [self.net.name, layers, stages, self.target.name, self.pll.output_hz, self.link.baud.rate]
+        parts = [
+            self.net.name,
+            layers,
+            *([self.plan.weights, self.plan.fracs] if self.plan.loadable else []),
+            stages,
+            self.target.name,
+            self.pll.output_hz,
+            self.link.baud.rate,
+        ]
         text = json.dumps([*parts, self.link.timeout], sort_keys=True)
         return hashlib.sha256(text.encode()).digest()[:8]
 
@@ -128,4 +145,11 @@ def plain(value):
     """A field of a spec as JSON has it."""
     if isinstance(value, np.ndarray):
         return [list(value.shape), value.ravel().tolist()]
+    if isinstance(value, tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, Spec):
+        return [
+            value.kind,
+            {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)},
+        ]
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value

@@ -34,6 +34,8 @@ class ImageBuffer(wiring.Component):
         The image that came in is right; `tag` is its name.
     full : out
         No room for another image: none may be restarted.
+    empty : out
+        None waits to be played.
     o : out, stream
         Beats of images that were kept, in order.
     play : in
@@ -57,6 +59,7 @@ class ImageBuffer(wiring.Component):
                 "keep": In(1),
                 "tag": In(8),
                 "full": Out(1),
+                "empty": Out(1),
                 "o": Out(stream.Signature(payload)),
                 "play": In(1),
                 "began": Out(1),
@@ -71,7 +74,7 @@ class ImageBuffer(wiring.Component):
         kept = Signal(range(QUEUE + 1))
         tags = [Signal(8, name=f"tag{half}") for half in range(QUEUE)]
         freed = Signal()
-        m.d.comb += self.full.eq(kept == QUEUE)
+        m.d.comb += [self.full.eq(kept == QUEUE), self.empty.eq(kept == 0)]
         m.d.sync += kept.eq(kept + self.keep - freed)
 
         # bytes are gathered to beats before they are written, so that a beat is read in one cycle

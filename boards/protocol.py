@@ -15,8 +15,10 @@ import numpy as np
 from model.geometry import Shape
 from model.qformat import QFormat
 
-VERSION = 1
+VERSION = 2
 """Of the protocol; the identify answer begins with it."""
+FIXED_VERSION = 1
+"""What a board without loadable weights speaks: it knows of no sets."""
 SYNC = b"\xa5\xc3"
 HEADER_BYTES = 8
 CRC_BYTES = 4
@@ -35,6 +37,7 @@ class Command(IntEnum):
 
     IDENTIFY = 1
     CLASSIFY = 2
+    LOAD = 3
 
 
 class Error(IntEnum):
@@ -45,6 +48,9 @@ class Error(IntEnum):
     UNKNOWN_COMMAND = 3
     TIMEOUT = 4
     BUSY = 5
+    NOT_READY = 6
+    WRONG_BUILD = 7
+    BAD_SET = 8
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,10 @@ class Identity:
         Images that may be sent ahead of the answer to the one in work.
     version : int
         Of the protocol.
+    set_bytes : int
+        Length of a set of weights; 0 where they are fixed.
+    layout : bytes
+        The 8 bytes that a set for this board begins with; zeros where weights are fixed.
     """
 
     net: str
@@ -165,8 +175,12 @@ class Identity:
     build: bytes
     queue: int = QUEUE
     version: int = VERSION
+    set_bytes: int = 0
+    layout: bytes = bytes(8)
 
-    LAYOUT = struct.Struct("<BB4H BbB BbB I 8s 32s 16s")
+    LAYOUT = struct.Struct("<BB4H BbB BbB I 8s 32s 16s I 8s")
+    FIXED = LAYOUT.size - 12
+    """Length where the version is `FIXED_VERSION`."""
 
     @property
     def image_bytes(self) -> int:
@@ -180,8 +194,9 @@ class Identity:
 
     def encode(self) -> bytes:
         """The answer's payload."""
+        size = self.FIXED if self.version == FIXED_VERSION else self.LAYOUT.size
         try:
-            return self.LAYOUT.pack(
+            content = self.LAYOUT.pack(
                 self.version,
                 self.queue,
                 *self.shape,
@@ -192,20 +207,25 @@ class Identity:
                 self.build,
                 self.net.encode("ascii"),
                 self.board.encode("ascii"),
+                self.set_bytes,
+                self.layout,
             )
         except struct.error as error:
             raise ValueError(
                 f"net {self.net!r} of {'x'.join(map(str, self.shape))} and {self.classes} classes"
                 f" does not fit the identify answer: {error}"
             ) from None
+        return content[:size]
 
     @classmethod
     def decode(cls, payload: bytes) -> Identity:
         """From a payload; what a later version appends is ignored."""
-        if len(payload) < cls.LAYOUT.size:
-            raise ValueError(f"an identify answer has {cls.LAYOUT.size} bytes or more, not {len(payload)}")
-        version, queue, h, w, c, classes, *rest = cls.LAYOUT.unpack(payload[: cls.LAYOUT.size])
-        pixel, logit, (clock, build, net, board) = rest[:3], rest[3:6], rest[6:]
+        size = cls.FIXED if payload[:1] == bytes([FIXED_VERSION]) else cls.LAYOUT.size
+        if len(payload) < size:
+            raise ValueError(f"an identify answer has {size} bytes or more, not {len(payload)}")
+        content = payload[:size].ljust(cls.LAYOUT.size, b"\0")
+        version, queue, h, w, c, classes, *rest = cls.LAYOUT.unpack(content)
+        pixel, logit, (clock, build, net, board, set_bytes, layout) = rest[:3], rest[3:6], rest[6:]
         return cls(
             net=net.rstrip(b"\0").decode("ascii"),
             board=board.rstrip(b"\0").decode("ascii"),
@@ -217,6 +237,8 @@ class Identity:
             build=build,
             queue=queue,
             version=version,
+            set_bytes=set_bytes,
+            layout=layout,
         )
 
 

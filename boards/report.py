@@ -63,7 +63,18 @@ def report(
         "build": design.build_hash.hex(),
         "serial": {"baud": design.link.baud.rate, "timeout_seconds": design.link.timeout},
         "multipliers": design.plan.multipliers,
+        "weights": weights(design),
         "caveats": caveats(target, hertz / 1e6, used["dsp"]),
+    }
+
+
+def weights(design: Design) -> dict:
+    """Whether weights can be written, and how many bytes of which layout a set of them then has."""
+    size = design.identity.set_bytes
+    return {
+        "loadable": design.plan.loadable,
+        "set_bytes": size or None,
+        "layout": design.identity.layout.hex() if size else None,
     }
 
 
@@ -147,6 +158,7 @@ def markdown(result: dict) -> str:
         )
     lines += [
         f"- serial port: {result['serial']['baud']:,} baud",
+        *written(result["weights"]),
         f"- bitstream: {bits['path']}, SHA-256 {bits['sha256']}"
         if bits["path"]
         else "- bitstream: none, the clock was missed",
@@ -184,6 +196,13 @@ def markdown(result: dict) -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def written(weights: dict) -> list[str]:
+    """The line on weights that can be written."""
+    if not weights["loadable"]:
+        return []
+    return [f"- weights: writable, {weights['set_bytes']:,} bytes of layout {weights['layout']}"]
 
 
 def slowest(path: dict | None) -> list[str]:

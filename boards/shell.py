@@ -61,6 +61,7 @@ class Shell(wiring.Component):
         With the accelerator's interface: streams `i` (data, first, last) and `o` (cls, logits), and `beats`,
         the input beats of an image. It becomes a submodule.
     identity : Identity
+        If it tells of sets of weights, the core has the members of one with loadable weights too.
     link : Link
     leds : int
     device : Device
@@ -93,7 +94,7 @@ class Shell(wiring.Component):
         m.d.comb += [receiver.line.eq(self.rx), self.tx.eq(transmitter.line)]
 
         # a request is refused as soon as its header tells, and its payload then skipped
-        header = parser.header
+        header, busy, loadable = parser.header, Signal(), self.identity.set_bytes > 0
         refusal, refused = Signal(8), Signal()
         expected, no_room, unknown = Signal(24), Signal(), Signal()
         with m.Switch(header.kind):
@@ -101,6 +102,9 @@ class Shell(wiring.Component):
                 m.d.comb += expected.eq(0)
             with m.Case(Command.CLASSIFY):
                 m.d.comb += [expected.eq(self.identity.image_bytes), no_room.eq(images.full)]
+            if loadable:
+                with m.Case(Command.LOAD):
+                    m.d.comb += [expected.eq(self.identity.set_bytes), no_room.eq(busy | ~images.empty)]
             with m.Default():
                 m.d.comb += unknown.eq(1)
         with m.If(unknown):
@@ -109,6 +113,9 @@ class Shell(wiring.Component):
             m.d.comb += refusal.eq(Error.BAD_LENGTH)
         with m.Elif(no_room):
             m.d.comb += refusal.eq(Error.BUSY)
+        if loadable:
+            with m.Elif((header.kind == Command.CLASSIFY) & ~core.whole):
+                m.d.comb += refusal.eq(Error.NOT_READY)
         note, noted = answerer.note.payload, answerer.note.valid
         m.d.comb += [note.tag.eq(header.tag), note.kind.eq(header.kind)]
         with m.If(parser.begin):
@@ -121,8 +128,13 @@ class Shell(wiring.Component):
                 m.d.comb += [noted.eq(1), note.code.eq(Error.BAD_CRC)]
             with m.Elif(header.kind == Command.IDENTIFY):
                 m.d.comb += noted.eq(1)
+            if loadable:
+                with m.Elif(header.kind == Command.LOAD):
+                    pass  # its answer waits for the core's word
             with m.Else():
                 m.d.comb += images.keep.eq(1)
+        if loadable:
+            self.load(m, parser, answerer.note, refused)
         m.d.comb += [
             images.restart.eq(parser.begin),
             images.byte.eq(parser.byte),
@@ -131,7 +143,7 @@ class Shell(wiring.Component):
         ]
 
         # one image at a time through the core, timed from its first beat to its result
-        busy, running, cycles = Signal(), Signal(), Signal(32)
+        running, cycles = Signal(), Signal(32)
         m.d.comb += images.play.eq(~busy)
         with m.If(images.o.valid & images.o.ready & images.o.payload.first):
             m.d.sync += [running.eq(1), cycles.eq(1)]
@@ -151,3 +163,26 @@ class Shell(wiring.Component):
         with m.If(core.o.valid & core.o.ready):
             m.d.sync += [busy.eq(0), self.leds.eq(core.o.payload.cls)]
         return m
+
+    def load(self, m: Module, parser: FrameParser, note, refused: Signal) -> None:
+        """Hands sets of weights to the core, which uses one only after the CRC of its frame was right."""
+        core, loads = self.core, parser.header.kind == Command.LOAD
+        first, pending, tag = Signal(), Signal(), Signal(8)
+        m.d.comb += [
+            core.load.valid.eq(parser.byte_valid & loads & ~refused),
+            core.load.payload.data.eq(parser.byte),
+            core.load.payload.first.eq(first),
+        ]
+        with m.If(parser.byte_valid):
+            m.d.sync += first.eq(0)
+        with m.If(parser.begin):
+            m.d.sync += [first.eq(1), pending.eq(0)]
+        with m.Elif(parser.done):
+            m.d.sync += [pending.eq(parser.good & loads & ~refused), tag.eq(parser.header.tag)]
+        with m.Elif(pending):
+            # what the core thinks of the set
+            m.d.comb += [core.keep.eq(1), note.payload.tag.eq(tag), note.payload.kind.eq(Command.LOAD)]
+            for outcome, code in (core.foreign, Error.WRONG_BUILD), (core.bad, Error.BAD_SET), (core.done, 0):
+                with m.If(outcome):
+                    m.d.comb += [note.valid.eq(1), note.payload.code.eq(code)]
+                    m.d.sync += pending.eq(0)

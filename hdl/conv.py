@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 from hdl.buffer import Buffer
 from hdl.device import Device
 from hdl.folding import Folding, StagePlan
+from hdl.loading import Loads
 from hdl.mac import mac_parts
 from hdl.repack import repack
 from hdl.share import Client
@@ -17,7 +18,12 @@ from model.layers.conv import ConvSpec
 
 
 def conv_parts(
-    spec: ConvSpec, plan: StagePlan, lanes: int, device: Device, client: Client | None = None
+    spec: ConvSpec,
+    plan: StagePlan,
+    lanes: int,
+    device: Device,
+    client: Client | None = None,
+    loads: Loads | None = None,
 ) -> list[wiring.Component]:
     """Stage of a `ConvSpec`: beats of `lanes` channels in, of `plan.output_lanes` kernels out.
 
@@ -42,7 +48,7 @@ def conv_parts(
     parts = [*repack(spec.src, lanes, channels), window]
     if count := windows_ahead(spec, steps):
         parts.append(Buffer(window.o.payload.shape(), count, device))
-    return [*parts, *mac_parts(spec, plan, device, client, whole=True)]
+    return [*parts, *mac_parts(spec, plan, device, client, loads, whole=True)]
 
 
 def columns_ahead(spec: ConvSpec, steps: int, lanes: int) -> int:

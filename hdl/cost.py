@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdl.folding import Folding, Plan, StagePlan, weighted
+from hdl.folding import Folding, StagePlan
+from hdl.netplan import Plan, weighted
 from hdl.window import coupled, pace
 from model.layers import ConvSpec, PoolSpec, ReduceSpec
 from model.qnetwork import QNetwork

@@ -6,6 +6,7 @@ from amaranth.lib import wiring
 
 from hdl.device import Device
 from hdl.folding import StagePlan
+from hdl.loading import Loads
 from hdl.mac import mac_parts
 from hdl.repack import repack
 from hdl.share import Client
@@ -13,7 +14,15 @@ from model.layers.dense import DenseSpec
 
 
 def dense_parts(
-    spec: DenseSpec, plan: StagePlan, lanes: int, device: Device, client: Client | None = None
+    spec: DenseSpec,
+    plan: StagePlan,
+    lanes: int,
+    device: Device,
+    client: Client | None = None,
+    loads: Loads | None = None,
 ) -> list[wiring.Component]:
     """Stage of a `DenseSpec`: beats of `lanes` values in, of `plan.output_lanes` outputs out."""
-    return [*repack(spec.src, lanes, plan.input_lanes), *mac_parts(spec, plan, device, client, whole=False)]
+    return [
+        *repack(spec.src, lanes, plan.input_lanes),
+        *mac_parts(spec, plan, device, client, loads, whole=False),
+    ]

@@ -9,6 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.device import Device
+from hdl.loading import Loads, memory
 from hdl.memory import Rom
 from hdl.pipe import delayed, lanes_of, tree, tree_latency
 from model.qformat import QFormat
@@ -28,6 +29,10 @@ class Dots(wiring.Component):
     words : sequence of int
         The weights of each step as one number, output lane by output lane.
     device : Device
+    name : str
+        Of the weights' memory.
+    loads : Loads, optional
+        Memories that are written at run time, that of the weights among them.
 
     Members
     -------
@@ -44,9 +49,12 @@ class Dots(wiring.Component):
         output_lanes: int,
         words: Sequence[int],
         device: Device,
+        name: str = "weights",
+        loads: Loads | None = None,
     ):
         self.src, self.weight_format, self.device = src, weight_format, device
         self.input_lanes, self.output_lanes, self.words = input_lanes, output_lanes, words
+        self.name, self.loads = name, loads
         super().__init__(
             {
                 "x": In(lanes_of(src, input_lanes)),
@@ -68,15 +76,13 @@ class Dots(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         width = self.weight_format.width
-        m.submodules.weights = weights = Rom(
-            width * self.input_lanes * self.output_lanes, self.words, self.device
-        )
-        m.d.comb += weights.addr.eq(self.index)
+        word = width * self.input_lanes * self.output_lanes
+        weights = memory(m, self.name, word, self.words, self.index, self.device, self.loads)
         inputs = delayed(m, self.x, Rom.latency, "x")
         for lane in range(self.output_lanes):
             products = []
             for tap in range(self.input_lanes):
-                factor = weights.data.word_select(lane * self.input_lanes + tap, width)
+                factor = weights.word_select(lane * self.input_lanes + tap, width)
                 factor = factor.as_signed() if self.weight_format.signed else factor
                 products.append(self.device.multiply(m, inputs[tap], factor, f"product_{lane}_{tap}"))
             dot, _ = tree(m, products, lambda a, b: a + b, f"tree{lane}")

@@ -20,10 +20,13 @@ from hdl.classify import Argmax
 from hdl.device import Device
 from hdl.dots import Dots
 from hdl.ecp5 import ECP5
-from hdl.folding import Plan
+from hdl.folding import SHIFT_WIDTH
 from hdl.grey import ExtremesPipe
-from hdl.mac import AlignPipe, MacPipe, Sequencer
+from hdl.loading import Loads
+from hdl.loadrom import COLUMN, GROUP, Share
+from hdl.mac import AlignPipe, MacPipe, ScalePipe, Sequencer
 from hdl.memory import Rom
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from hdl.pipe import Door, Elastic, tree_latency
 from hdl.pool import AveragePipe, ReducePipe
@@ -76,10 +79,6 @@ def lacking(need: Budget, budget: Budget) -> list[str]:
     return [name for name in UNITS if getattr(need, name) > getattr(budget, name)]
 
 
-FRAME = Budget(lut=90, ff=60)
-"""The gate and the verdict."""
-
-
 def estimate(net: QNetwork, plan: Plan, device: Device = ECP5) -> Budget:
     """Resources of the accelerator of a net under a plan.
 
@@ -98,10 +97,18 @@ def estimate(net: QNetwork, plan: Plan, device: Device = ECP5) -> Budget:
 
 def counted(accelerator: Accelerator) -> Budget:
     """Resources of an accelerator."""
-    total = FRAME
+    total = surround(accelerator)
     parts, arrays = accelerator.parts()
     for part in [Chain(parts, accelerator.device), *arrays]:
         total += resources(part, accelerator.device)
+    return total
+
+
+def surround(accelerator: Accelerator) -> Budget:
+    """Resources of what stands round the layers: the gate, the verdict, and the loader if there is one."""
+    total = Budget(lut=90, ff=60)
+    if accelerator.loads is not None:
+        total += Budget(lut=150, ff=75) + counter(accelerator.loads.length)
     return total
 
 
@@ -134,6 +141,25 @@ def rom(width: int, depth: int, device: Device) -> Budget:
     if device.rom_style(width, depth) == "block":
         return Budget(ff=device.rom_registers(width, depth), bram=device.rom_brams(width, depth))
     return Budget(lut=device.rom_luts(width, depth), ff=2 * width)
+
+
+def loadrom(share: Share, device: Device, copies: int = 1) -> Budget:
+    """A `LoadRom`."""
+    depth, data = len(share.words), 8 * share.column_bytes
+    bus = data + (depth - 1).bit_length()
+    total = Budget(lut=12, ff=10 + data + 2 * share.columns) + counter(depth).times(2)
+    total += Budget(ff=bus).times(-(-share.columns // GROUP)) + Budget(ff=share.columns)
+    for start in range(0, share.width, COLUMN):
+        width = min(COLUMN, share.width - start)
+        total += (Budget(ff=width) if depth == 1 else ram(width, depth, device) + Budget(ff=width)).times(
+            copies
+        )
+    return total
+
+
+def memory(name: str, width: int, depth: int, device: Device, loads: Loads | None) -> Budget:
+    """A `Rom`, or the `LoadRom` of that name."""
+    return rom(width, depth, device) if loads is None else loadrom(loads.shares[name], device)
 
 
 def ram(width: int, depth: int, device: Device) -> Budget:
@@ -219,7 +245,7 @@ def _(part: Dots, device: Device) -> Budget:
     source, factor = part.src, part.weight_format
     product = source.width + factor.width
     total = Budget(ff=Rom.latency * part.input_lanes * source.width)
-    total += rom(factor.width * lanes, len(part.words), device)
+    total += memory(part.name, factor.width * lanes, len(part.words), device, part.loads)
     if max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width:
         total += Budget(dsp=lanes)
     else:
@@ -239,7 +265,7 @@ def _(part: MacPipe, device: Device) -> Budget:
     folding, plan = part.folding, part.folding.plan
     width = folding.accumulator.width
     total = Budget(ff=4 * part.latency) + (resources(part.dots, device) if part.dots else Budget())
-    total += rom(width * plan.output_lanes, folding.seeds, device)
+    total += memory(f"{folding.spec.name}.bias", width * plan.output_lanes, folding.seeds, device, part.loads)
     total += adder(width).times(plan.output_lanes)
     total += Budget(ff=width).times((folding.output_folds - 1) * plan.output_lanes)
     if folding.input_folds > 1:
@@ -259,6 +285,15 @@ def _(part: AlignPipe, device: Device) -> Budget:
 
 
 @resources.register
+def _(part: ScalePipe, device: Device) -> Budget:
+    folding, lanes = part.folding, part.folding.plan.output_lanes
+    total = loadrom(part.loads.shares[f"{folding.spec.name}.shifts"], device)
+    total += counter(len(folding.shifts)) + Budget(ff=part.latency)
+    width = folding.aligned.width
+    return total + Budget(lut=SHIFT_WIDTH * width, ff=width + 2 * folding.accumulator.width).times(lanes)
+
+
+@resources.register
 def _(part: RequantPipe, device: Device) -> Budget:
     source, target = part.requant.src, part.requant.dst
     kept = max(source.width - max(part.requant.shift, 0), 1)
@@ -270,6 +305,8 @@ def _(part: RequantPipe, device: Device) -> Budget:
 
 @resources.register
 def _(part: TablePipe, device: Device) -> Budget:
+    if part.loads is not None:
+        return loadrom(part.loads.shares[f"{part.spec.name}.table"], device, part.lanes)
     return rom(part.spec.dst.width, 1 << part.spec.src.width, device).times(part.lanes)
 
 

@@ -1,21 +1,22 @@
-"""The plan, apart from the net: how the products of each layer are folded onto its multipliers."""
+"""How the products of a layer are folded onto its multipliers."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from model.exact import FLOAT64_EXACT
-from model.files import replacing
 from model.layers.conv import ConvSpec
-from model.layers.grey import GreySpec
-from model.qchain import walk
 from model.qformat import QFormat
-from model.qnetwork import QNetwork
-from model.spec import Spec, WeightedSpec
+from model.spec import WeightedSpec
+
+BIAS_WIDTH = 16
+"""Bits of a loadable bias, at least."""
+SHIFT_WIDTH = 3
+"""Bits of a loadable shift of a channel."""
+MOST_SHIFT = (1 << SHIFT_WIDTH) - 1
+"""Largest loadable shift of a channel, bits."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,9 @@ class Folding:
         Shift of each lane in each output beat of a position.
     """
 
+    loadable = False
+    """Whether weights, biases and shifts are written at run time."""
+
     def __init__(self, spec: WeightedSpec, plan: StagePlan):
         self.groups, self.inputs, self.outputs = spec.matrices.shape
         if isinstance(spec, ConvSpec) and not 1 <= plan.input_lanes <= self.inputs:
@@ -100,6 +104,11 @@ class Folding:
         self.accumulator = QFormat.spanning(low.min(), high.max(), frac)
         self.aligned = QFormat.spanning((low << spec.shifts).min(), (high << spec.shifts).max(), frac)
         self.shifts = spec.shifts.reshape(-1, plan.output_lanes)
+
+    @property
+    def aligns(self) -> bool:
+        """Whether sums are shifted by channel."""
+        return bool(self.shifts.any())
 
     @property
     def vector_steps(self) -> int:
@@ -157,135 +166,70 @@ class Folding:
         return [packed(beat, self.accumulator.width) for beat in beats]
 
 
+class LoadableFolding(Folding):
+    """A `Folding` whose weights are written at run time: its widths follow from formats, not from values.
+
+    Sums have room for all weights of their format and, beside the half that rounding adds, for biases as
+    wide as the sums of products, or of `BIAS_WIDTH` bits where those are narrower.
+
+    Parameters
+    ----------
+    spec : WeightedSpec
+        Holds the first set.
+    plan : StagePlan
+    scaled : bool
+        Whether each channel has a shift, of 0 to `MOST_SHIFT` bits; else none may have one.
+
+    Raises
+    ------
+    ValueError
+        If a bias or a shift of the set has no room, or as `Folding` does.
+    """
+
+    loadable = True
+
+    def __init__(self, spec: WeightedSpec, plan: StagePlan, *, scaled: bool):
+        super().__init__(spec, plan)
+        self.scaled = scaled
+        frac = self.accumulator.frac
+        low, high = products(self)
+        bias = QFormat(max(QFormat.spanning(low, high, frac).width, BIAS_WIDTH), frac)
+        if not bias.contains(spec.bias):
+            spec.fail(f"a bias is wider than the {bias.width} bits that loadable ones have here")
+        most = MOST_SHIFT if scaled else 0
+        if spec.shifts.max() > most:
+            spec.fail(
+                f"a channel's shift is {spec.shifts.max()} bits, and loadable ones are up to {most} here"
+            )
+        low, high = low + bias.min, high + bias.max + self.largest_half
+        self.accumulator = QFormat.spanning(low, high, frac)
+        self.aligned = QFormat.spanning(low << most, high << most, frac)
+
+    @property
+    def largest_half(self) -> int:
+        """The most that rounding adds to a sum."""
+        shift = self.spec.requant(self.spec.accumulator).shift
+        return 1 << (shift - 1) if shift > 0 else 0
+
+    @property
+    def aligns(self):
+        return self.scaled
+
+    def shift_words(self) -> list[int]:
+        """The shifts of each output beat of a position as one number."""
+        return [packed(beat, SHIFT_WIDTH) for beat in self.shifts]
+
+
+def products(folding: Folding) -> tuple[int, int]:
+    """Smallest and largest sum of products that the formats of weights and inputs allow."""
+    weight, value = folding.spec.weight_format, folding.spec.src
+    ends = [w * x for w in (weight.min, weight.max) for x in (value.min, value.max)]
+    return folding.inputs * min(ends), folding.inputs * max(ends)
+
+
 def packed(values: np.ndarray, width: int) -> int:
     """Integers side by side in two's complement, the first in the lowest bits."""
     word = 0
     for value in reversed(values.tolist()):
         word = (word << width) | (value & ((1 << width) - 1))
     return word
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One `StagePlan` for each layer with weights, by the layer's name."""
-
-    stages: dict[str, StagePlan]
-
-    def check(self, net: QNetwork) -> None:
-        """Raise a ValueError, naming the layer, if the plan does not fit the net."""
-        planned = {spec.name for spec in weighted(net)}
-        if missing := planned - self.stages.keys():
-            raise ValueError(f"the plan has no lanes for layer {min(missing)!r}")
-        if surplus := self.stages.keys() - planned:
-            raise ValueError(
-                f"the plan names {min(surplus)!r}, which is no layer with weights of {net.name!r}"
-            )
-        for spec in weighted(net):
-            Folding(spec, self.stages[spec.name])
-
-    def lanes_after(self, spec: Spec, lanes: int) -> int:
-        """Values in a beat behind a layer that is fed with beats of `lanes`."""
-        if isinstance(spec, WeightedSpec):
-            return self.stages[spec.name].output_lanes
-        if spec.branches:
-            # Both branches end in beats of the wider one.
-            return max(self.lanes_behind(branch, lanes) for branch in spec.branches)
-        return spec.out_shape[2] if isinstance(spec, GreySpec) else lanes
-
-    def lanes_behind(self, chain: tuple[Spec, ...], lanes: int) -> int:
-        """Values in a beat behind layers that are fed with beats of `lanes`."""
-        for spec in chain:
-            lanes = self.lanes_after(spec, lanes)
-        return lanes
-
-    def placed(self, chain: tuple[Spec, ...], lanes: int) -> Iterator[tuple[Spec, int]]:
-        """Every layer of a chain fed with beats of `lanes` values, and the values in its input beats.
-
-        What a layer is made of comes before the layer itself.
-        """
-        for spec in chain:
-            for branch in spec.branches:
-                yield from self.placed(branch, lanes)
-            yield spec, lanes
-            lanes = self.lanes_after(spec, lanes)
-
-    @property
-    def arrays(self) -> list[list[str]]:
-        """The layers that share multipliers, and those that have their own, array by array."""
-        found = {}
-        for name, stage in self.stages.items():
-            found.setdefault(("shared", stage.array) if stage.array else ("own", name), []).append(name)
-        return list(found.values())
-
-    def array_multipliers(self, names: list[str]) -> int:
-        """Multipliers of an array of layers."""
-        stages = [self.stages[name] for name in names]
-        return max(stage.input_lanes for stage in stages) * max(stage.output_lanes for stage in stages)
-
-    @property
-    def multipliers(self) -> int:
-        """Multipliers of all layers."""
-        return sum(map(self.array_multipliers, self.arrays))
-
-    def shared(self, net: QNetwork) -> list[dict[str, Folding]]:
-        """The layers of each array that more than one layer uses, in the net's order."""
-        order = {spec.name: spec for spec in weighted(net)}
-        return [
-            {name: Folding(spec, self.stages[name]) for name, spec in order.items() if name in names}
-            for names in self.arrays
-            if len(names) > 1
-        ]
-
-    @classmethod
-    def serial(cls, net: QNetwork) -> Plan:
-        """One multiplier a layer."""
-        return cls({spec.name: StagePlan() for spec in weighted(net)})
-
-    def save(self, path) -> None:
-        """Write the plan as JSON, whole or not at all."""
-        with replacing(path, "w") as file:
-            json.dump(
-                {"stages": {name: stage.described() for name, stage in self.stages.items()}}, file, indent=2
-            )
-            file.write("\n")
-
-    @classmethod
-    def load(cls, path, net: QNetwork) -> Plan:
-        """Read a plan and check it against a net.
-
-        Raises
-        ------
-        ValueError
-            If the file is no plan, or not one of this net; names the file.
-        OSError
-            If it cannot be read.
-        """
-        with open(path, "rb") as file:
-            text = file.read(1 << 20)
-        try:
-            stages = {
-                name: StagePlan(**{key: read(key, value) for key, value in lanes.items()})
-                for name, lanes in json.loads(text)["stages"].items()
-            }
-            plan = cls(stages)
-            plan.check(net)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            reason = str(error) if isinstance(error, ValueError) else "it is no plan"
-            raise ValueError(f"cannot use plan {path}: {reason}") from None
-        return plan
-
-
-def read(key: str, value) -> int | str:
-    """What JSON says of a layer: numbers of lanes, and the name of an array."""
-    if key == "array":
-        if not isinstance(value, str) or not value:
-            raise ValueError(f"array must be a name, not {value!r}")
-        return value
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{key} must be a whole number from 1, not {value!r}")
-    return value
-
-
-def weighted(net: QNetwork) -> list[WeightedSpec]:
-    """The layers that a plan speaks of."""
-    return [spec for spec in walk(net.specs) if isinstance(spec, WeightedSpec)]

@@ -35,6 +35,8 @@ class Gate(wiring.Component):
     beats : int
         Beats of a frame.
     device : Device
+    holds : bool
+        Whether it can be told to let no frame begin.
 
     Members
     -------
@@ -43,18 +45,21 @@ class Gate(wiring.Component):
     verdict : stream of 1 bit a frame, after the frame's last beat: whether it was whole
     dropped : out, 16 bits
         Broken frames since reset, saturating.
+    hold : in, only if it `holds`
+        No frame may begin.
+    busy : out, only if it `holds`
+        A frame is open, or its verdict not yet taken.
     """
 
-    def __init__(self, fmt: QFormat, lanes: int, beats: int, device: Device):
-        self.beats, self.device = beats, device
-        super().__init__(
-            {
-                "i": In(stream.Signature(frame_layout(fmt, lanes))),
-                "o": Out(stream.Signature(lanes_of(fmt, lanes))),
-                "verdict": Out(stream.Signature(1)),
-                "dropped": Out(16),
-            }
-        )
+    def __init__(self, fmt: QFormat, lanes: int, beats: int, device: Device, *, holds: bool = False):
+        self.beats, self.device, self.holds = beats, device, holds
+        members = {
+            "i": In(stream.Signature(frame_layout(fmt, lanes))),
+            "o": Out(stream.Signature(lanes_of(fmt, lanes))),
+            "verdict": Out(stream.Signature(1)),
+            "dropped": Out(16),
+        }
+        super().__init__(members | ({"hold": In(1), "busy": Out(1)} if holds else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -68,12 +73,22 @@ class Gate(wiring.Component):
         broken = Signal()
         frame = self.i.payload
         overtaken = ~at_start & frame.first
+        may_begin = verdicts.i.ready
+        if self.holds:
+            # What was offered cannot be taken back: such a frame has begun.
+            offered, waiting = Signal(), Signal(range(VERDICTS + 2))
+            may_begin = verdicts.i.ready & (~self.hold | offered)
+            m.d.sync += [
+                offered.eq(self.o.valid & ~self.o.ready),
+                waiting.eq(waiting + verdicts.i.valid - (self.verdict.valid & self.verdict.ready)),
+            ]
+            m.d.comb += self.busy.eq(~at_start | filling | offered | (waiting != 0))
         m.d.comb += [
             at_start.eq(count == 0),
             at_end.eq(count == self.beats - 1),
             # A beat is swallowed where no frame is open and none begins.
             swallows.eq(self.i.valid & ~filling & at_start & ~frame.first),
-            passes.eq(self.i.valid & ~filling & ~swallows & ~overtaken & (~at_start | verdicts.i.ready)),
+            passes.eq(self.i.valid & ~filling & ~swallows & ~overtaken & (~at_start | may_begin)),
             fills.eq(filling),
             self.o.valid.eq(passes | fills),
             self.i.ready.eq(swallows | (passes & self.o.ready)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
 
-from hdl.folding import Folding, Plan, weighted
+from hdl.folding import Folding
+from hdl.netplan import Plan, weighted
 from hdl.reach import reach
 from hdl.search import choices
 from model.layers import DenseSpec
@@ -100,7 +102,7 @@ def quickened(net: QNetwork, plan: Plan, delays: dict[str, int], cycles: int, mu
                 more = stage.multipliers - plan.stages[spec.name].multipliers
                 if not 0 < more <= multipliers - plan.multipliers:
                     continue
-                tried = Plan({**plan.stages, spec.name: stage})
+                tried = replace(plan, stages={**plan.stages, spec.name: stage})
                 saved = now - max(Timeline(net, tried, delays).done[last], cycles)
                 if saved > 0 and (best is None or saved / more > best[0]):
                     best = saved / more, tried

@@ -16,7 +16,9 @@ from amaranth.lib import data, wiring
 
 from hdl.device import Device
 from hdl.dots import Dots
-from hdl.folding import Folding, StagePlan
+from hdl.folding import SHIFT_WIDTH, Folding, LoadableFolding, StagePlan
+from hdl.loading import Loads, memory
+from hdl.loadrom import LoadRom
 from hdl.memory import Rom
 from hdl.pipe import Front, Pipe, delayed, lanes_of
 from hdl.requant import RequantPipe
@@ -176,10 +178,18 @@ class MacPipe(Pipe):
     device : Device
     client : Client, optional
         If the multipliers are shared.
+    loads : Loads, optional
+        Memories of a loadable folding.
     """
 
-    def __init__(self, folding: Folding, device: Device, client: Client | None = None):
-        self.folding, self.device, self.client = folding, device, client
+    def __init__(
+        self,
+        folding: Folding,
+        device: Device,
+        client: Client | None = None,
+        loads: Loads | None = None,
+    ):
+        self.folding, self.device, self.client, self.loads = folding, device, client, loads
         spec, plan = folding.spec, folding.plan
         self.dots = None
         if client is None:
@@ -190,6 +200,8 @@ class MacPipe(Pipe):
                 plan.output_lanes,
                 folding.weight_words(),
                 device,
+                f"{spec.name}.weights",
+                loads,
             )
         super().__init__(
             step_layout(folding, client),
@@ -209,13 +221,18 @@ class MacPipe(Pipe):
         ends = delayed(m, step.ends, self.latency - 1, "ends")
         seed_at = delayed(m, step.seed, self.latency - 1 - Rom.latency, "seed")
 
-        m.submodules.bias = bias = Rom(
-            folding.accumulator.width * plan.output_lanes, folding.bias_words(), self.device
+        bias = memory(
+            m,
+            f"{folding.spec.name}.bias",
+            folding.accumulator.width * plan.output_lanes,
+            folding.bias_words(),
+            seed_at,
+            self.device,
+            self.loads,
         )
-        m.d.comb += bias.addr.eq(seed_at)
 
         for lane in range(plan.output_lanes):
-            seed = bias.data.word_select(lane, folding.accumulator.width).as_signed()
+            seed = bias.word_select(lane, folding.accumulator.width).as_signed()
             total = Signal(signed(folding.accumulator.width), name=f"total{lane}")
             # As many sums are under way as there are output folds: they circulate.
             ring = [
@@ -271,8 +288,49 @@ class AlignPipe(Pipe):
         return m
 
 
+class ScalePipe(Pipe):
+    """An `AlignPipe` whose shifts are written at run time.
+
+    Latency: 3 cycles, two to look the shifts up. Throughput: one beat a cycle.
+
+    Parameters
+    ----------
+    folding : LoadableFolding
+    device : Device
+    loads : Loads
+    """
+
+    def __init__(self, folding: LoadableFolding, device: Device, loads: Loads):
+        self.folding, self.device, self.loads = folding, device, loads
+        lanes = folding.plan.output_lanes
+        super().__init__(
+            lanes_of(folding.accumulator, lanes), lanes_of(folding.aligned, lanes), LoadRom.latency + 1
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        shifts = self.loads.rom(m, f"{self.folding.spec.name}.shifts", self.device)
+        beat, _ = counter(m, "beat", len(self.folding.shifts), self.i.valid)
+        m.d.comb += [
+            shifts.addr[0].eq(beat),
+            self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False)),
+        ]
+        sums = delayed(m, self.i.payload, LoadRom.latency, "sums")
+        for lane in range(self.folding.plan.output_lanes):
+            moved = Signal.like(self.o.payload[lane], name=f"moved{lane}", reset_less=True)
+            m.d.sync += moved.eq(sums[lane] << shifts.data[0].word_select(lane, SHIFT_WIDTH))
+            m.d.comb += self.o.payload[lane].eq(moved)
+        return m
+
+
 def mac_parts(
-    spec: WeightedSpec, plan: StagePlan, device: Device, client: Client | None = None, *, whole: bool
+    spec: WeightedSpec,
+    plan: StagePlan,
+    device: Device,
+    client: Client | None = None,
+    loads: Loads | None = None,
+    *,
+    whole: bool,
 ) -> list[wiring.Component]:
     """From input vectors to beats of `output_lanes` outputs.
 
@@ -283,13 +341,15 @@ def mac_parts(
     device : Device
     client : Client, optional
         If the multipliers are shared.
+    loads : Loads, optional
+        Memories of weights that are written at run time.
     whole : bool
         Whether the vectors of a position come in one beat, or in beats of `input_lanes` values.
     """
-    folding = Folding(spec, plan)
-    parts = [Sequencer(folding, whole, client), MacPipe(folding, device, client)]
-    if spec.shifts.any():
-        parts.append(AlignPipe(folding))
+    folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
+    parts = [Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
+    if folding.aligns:
+        parts.append(AlignPipe(folding) if loads is None else ScalePipe(folding, device, loads))
     if folding.aligned != spec.dst:
         parts.append(RequantPipe(folding.aligned, spec.dst, plan.output_lanes, rounded=True))
     return parts

@@ -53,6 +53,16 @@ class Rom(wiring.Component):
 class Ram(wiring.Component):
     """One write and one read port; the read takes one cycle and must not meet a write to its address.
 
+    Parameters
+    ----------
+    width : int
+        Bits of a word.
+    depth : int
+        Words.
+    device : Device
+    init : sequence of int
+        First contents, by default zeros.
+
     Members
     -------
     write_addr, write_data, write_en : in
@@ -61,8 +71,8 @@ class Ram(wiring.Component):
         The word of the last cycle with `read_en`, held until the next.
     """
 
-    def __init__(self, width: int, depth: int, device: Device):
-        self.width, self.depth, self.device = width, depth, device
+    def __init__(self, width: int, depth: int, device: Device, init=()):
+        self.width, self.depth, self.device, self.init = width, depth, device, init
         super().__init__(
             {
                 "write_addr": In(range(depth)),
@@ -81,7 +91,7 @@ class Ram(wiring.Component):
         m.submodules.memory = storage = memory.Memory(
             shape=self.width,
             depth=self.depth,
-            init=[],
+            init=self.init,
             attrs={"ram_style": self.device.ram_style(self.width, self.depth), "no_rw_check": 1},
         )
         write, read = storage.write_port(), storage.read_port(domain="comb")

@@ -12,9 +12,11 @@ from hdl.classify import Argmax, answer_layout
 from hdl.conv import conv_parts
 from hdl.dense import dense_parts
 from hdl.device import PORTABLE, Device
-from hdl.folding import Plan
 from hdl.gate import Gate, Verdict, frame_layout
 from hdl.grey import grey_parts
+from hdl.loader import BYTE, Loader
+from hdl.loading import Loads, layout, sized
+from hdl.netplan import Plan
 from hdl.pipe import lanes_of
 from hdl.pool import pool_parts
 from hdl.reach import ahead_rows
@@ -32,14 +34,22 @@ FOLLOWING = {
     "grey": grey_parts,
     "reduce": reduce_parts,
     "pool": pool_parts,
-    "table": table_parts,
     "requant": requant_parts,
 }
+LOADED = {"table": table_parts}
 BRANCHING = {"residual": residual_parts}
+
+REPORTED = ("whole", "foreign", "bad", "done")
+"""What an accelerator with loadable weights tells of its `Loader`."""
 
 
 def chain_parts(
-    specs: tuple[Spec, ...], plan: Plan, lanes: int, device: Device, clients: dict[str, Client]
+    specs: tuple[Spec, ...],
+    plan: Plan,
+    lanes: int,
+    device: Device,
+    clients: dict[str, Client],
+    loads: Loads | None,
 ) -> Branch:
     """The parts of layers one behind the other, fed with beats of `lanes` values.
 
@@ -48,6 +58,8 @@ def chain_parts(
     specs, plan, lanes, device
     clients : dict of Client
         Of the layers that share their multipliers, by their names.
+    loads : Loads or None
+        Memories of weights that are written at run time.
 
     Raises
     ------
@@ -57,10 +69,16 @@ def chain_parts(
     parts: list[tuple[str, wiring.Component]] = []
     for spec in specs:
         if spec.kind in PLANNED:
-            made = PLANNED[spec.kind](spec, plan.stages[spec.name], lanes, device, clients.get(spec.name))
+            made = PLANNED[spec.kind](
+                spec, plan.stages[spec.name], lanes, device, clients.get(spec.name), loads
+            )
         elif spec.branches:
-            branches = tuple(chain_parts(branch, plan, lanes, device, clients) for branch in spec.branches)
+            branches = tuple(
+                chain_parts(branch, plan, lanes, device, clients, loads) for branch in spec.branches
+            )
             made = BRANCHING[spec.kind](spec, branches, lanes, device)
+        elif spec.kind in LOADED:
+            made = LOADED[spec.kind](spec, lanes, device, loads)
         else:
             made = FOLLOWING[spec.kind](spec, lanes, device)
         if parts and isinstance(spec, WeightedSpec):
@@ -99,6 +117,8 @@ class Accelerator(wiring.Component):
         ``answer_layout``: one beat a frame, the class (the first of the largest logits) and all logits.
     dropped : out, 16 bits
         Broken frames since reset, saturating.
+    load, keep, whole, foreign, bad, done : only with loadable weights
+        As those of `Loader`, `load` its `i`. While not `whole` no frame is taken.
 
     Attributes
     ----------
@@ -110,22 +130,26 @@ class Accelerator(wiring.Component):
 
     def __init__(self, net: QNetwork, plan: Plan, device: Device = PORTABLE):
         plan.check(net)
-        self.net, self.plan, self.device = net, plan, device
+        self.net, self.plan, self.device = sized(net, plan), plan, device
+        net = self.net
+        self.loads = Loads.of(net, plan) if plan.loadable else None
         self.lanes = net.in_shape[2]
         self.beats = net.in_shape[0] * net.in_shape[1]
-        super().__init__(
-            {
-                "i": In(stream.Signature(frame_layout(net.input_format, self.lanes))),
-                "o": Out(stream.Signature(answer_layout(net.output_format, net.classes))),
-                "dropped": Out(16),
-            }
-        )
+        members = {
+            "i": In(stream.Signature(frame_layout(net.input_format, self.lanes))),
+            "o": Out(stream.Signature(answer_layout(net.output_format, net.classes))),
+            "dropped": Out(16),
+        }
+        if self.loads is not None:
+            members |= {"load": In(stream.Signature(BYTE)), "keep": In(1)}
+            members |= {name: Out(1) for name in REPORTED}
+        super().__init__(members)
 
     def parts(self) -> tuple[list[tuple[str, wiring.Component]], list[Array]]:
         """Every part between the gate and the verdict, with the name of its layer; and shared arrays."""
         arrays = [Array(foldings, self.device) for foldings in self.plan.shared(self.net)]
         clients = {name: client for array in arrays for name, client in array.clients.items()}
-        parts, lanes = chain_parts(self.net.specs, self.plan, self.lanes, self.device, clients)
+        parts, lanes = chain_parts(self.net.specs, self.plan, self.lanes, self.device, clients, self.loads)
         fmt, classes = self.net.output_format, self.net.classes
         parts += [
             *(("logits", part) for part in repack(fmt, lanes, classes)),
@@ -135,11 +159,16 @@ class Accelerator(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.gate = gate = Gate(self.net.input_format, self.lanes, self.beats, self.device)
+        loadable = self.loads is not None
+        m.submodules.gate = gate = Gate(
+            self.net.input_format, self.lanes, self.beats, self.device, holds=loadable
+        )
         parts, arrays = self.parts()
         m.submodules.stages = stages = Chain(parts, self.device)
         for number, array in enumerate(arrays):
             m.submodules[f"array{number}"] = array
+        if loadable:
+            self.loading(m, gate)
         m.submodules.verdict = verdict = Verdict(self.o.payload.shape())
         wiring.connect(m, wiring.flipped(self.i), gate.i)
         wiring.connect(m, gate.o, stages.i)
@@ -148,3 +177,16 @@ class Accelerator(wiring.Component):
         wiring.connect(m, verdict.o, wiring.flipped(self.o))
         m.d.comb += self.dropped.eq(gate.dropped)
         return m
+
+    def loading(self, m: Module, gate: Gate) -> None:
+        """Adds the loader."""
+        own = layout(self.net, self.plan)
+        m.submodules.loader = loader = Loader(own, self.loads.length, self.loads.latency)
+        wiring.connect(m, wiring.flipped(self.load), loader.i)
+        m.d.comb += [
+            loader.keep.eq(self.keep),
+            loader.idle.eq(~gate.busy),
+            gate.hold.eq(loader.hold),
+            self.loads.first.eq(loader.link),
+            *(getattr(self, name).eq(getattr(loader, name)) for name in REPORTED),
+        ]

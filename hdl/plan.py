@@ -10,8 +10,8 @@ from hdl import chips
 from hdl.device import Device
 from hdl.ecp5 import ECP5
 from hdl.estimate import UNITS, Budget, estimate, lacking
-from hdl.folding import Plan
 from hdl.latency import quickened
+from hdl.netplan import Plan
 from hdl.search import Search
 from hdl.sheet import Sheet
 from model import artifact, cli

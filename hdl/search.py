@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from hdl.cost import answer_cycles, beats_of, bound_cycles, slide_of
-from hdl.folding import Plan, StagePlan, weighted
+from hdl.folding import StagePlan
+from hdl.netplan import Plan, weighted
 from model.layers import ConvSpec
 from model.qchain import walk
 from model.qnetwork import QNetwork
@@ -71,7 +72,7 @@ def choices(spec: WeightedSpec) -> Iterator[StagePlan]:
             yield StagePlan(inputs, outputs)
 
 
-def search(net: QNetwork, multipliers: int = DEFAULT_MULTIPLIERS) -> Plan:
+def search(net: QNetwork, multipliers: int = DEFAULT_MULTIPLIERS, *, shares: bool = True) -> Plan:
     """The plan with the fewest cycles a frame, then the cheapest.
 
     Parameters
@@ -79,13 +80,15 @@ def search(net: QNetwork, multipliers: int = DEFAULT_MULTIPLIERS) -> Plan:
     net : QNetwork
     multipliers : int
         Not to be exceeded.
+    shares : bool
+        Whether layers may share multipliers.
 
     Raises
     ------
     ValueError
-        If there is not even one.
+        If there is not even one, or one for each layer where none may share.
     """
-    return Search(net).within(multipliers)
+    return Search(net, shares=shares).within(multipliers)
 
 
 def default(net: QNetwork) -> Plan:
@@ -99,6 +102,8 @@ class Search:
     Parameters
     ----------
     net : QNetwork
+    shares : bool
+        Whether layers may share multipliers.
 
     Attributes
     ----------
@@ -106,8 +111,8 @@ class Search:
         Cycles a frame that a plan may have, ascending.
     """
 
-    def __init__(self, net: QNetwork):
-        self.net, self.layers = net, weighted(net)
+    def __init__(self, net: QNetwork, *, shares: bool = True):
+        self.net, self.layers, self.shares = net, weighted(net), shares
         self.lanes = [lanes_of(spec) for spec in self.layers]
         # No plan is faster than the layers take their pixels, so no multiplier is spent on more.
         beats = [beats_of(spec, spec.in_shape[2]) for spec in walk(net.specs)]
@@ -119,7 +124,7 @@ class Search:
     def sharings(self) -> Iterator[tuple[int, ...]]:
         """Layers that may share an array, by their numbers."""
         count = len(self.layers)
-        for size in range(1, count + 1):
+        for size in range(1, (count if self.shares else 1) + 1):
             if count <= ANY_SHARING:
                 yield from combinations(range(count), size)
             else:
@@ -202,10 +207,15 @@ class Search:
         Raises
         ------
         ValueError
-            If there is not even one multiplier.
+            If there is not even one multiplier, or one for each layer where none may share.
         """
         if multipliers < 1:
             raise ValueError(f"net {self.net.name!r} needs a multiplier at least, not {multipliers}")
+        if not self.shares and multipliers < len(self.layers):
+            raise ValueError(
+                f"net {self.net.name!r} needs {len(self.layers)} multipliers at least, one for each layer,"
+                f" not {multipliers}"
+            )
 
         def fits(cycles: int) -> bool:
             arrays = self.cheapest(cycles)

@@ -16,9 +16,9 @@ from hdl.chain import Chain
 from hdl.classify import Argmax
 from hdl.cost import answer_cycles, bound_cycles, cost, load_of, planned_cycles
 from hdl.device import Device
-from hdl.estimate import FRAME, Budget, resources
-from hdl.folding import Plan
+from hdl.estimate import Budget, resources, surround
 from hdl.latency import Timeline
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from hdl.pipe import Elastic
 from hdl.residual import Branches
@@ -101,14 +101,16 @@ class Sheet:
         with warnings.catch_warnings():
             # The parts are counted, never elaborated: gone they must be before Amaranth may complain of that.
             warnings.simplefilter("ignore", UnusedElaboratable)
-            taken, self.delays, shared = counted(Accelerator(net, plan, device))
+            accelerator = Accelerator(net, plan, device)
+            taken, self.delays, shared = counted(accelerator)
+            ends = surround(accelerator) + taken["logits"] + taken["argmax"]
+            del accelerator
             gc.collect()
         done = Timeline(net, plan, self.delays).done
         self.ends = self.delays["logits"] + self.delays["argmax"]
         self.latency = done[net.specs[-1].name] + self.ends
         self.rows = [self.layer(stage, taken[stage.name], done[stage.name]) for stage in cost(net, plan)]
         self.rows += [self.array(names, found) for names, found in shared]
-        ends = FRAME + taken["logits"] + taken["argmax"]
         self.rows.append(
             Row("frame, class", "ends", cycles=answer_cycles(net), estimate=ends, latency=self.latency)
         )

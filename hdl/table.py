@@ -5,6 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Module, Value
 
 from hdl.device import Device
+from hdl.loading import Loads
 from hdl.memory import Rom
 from hdl.pipe import Pipe, delayed, lanes_of
 from model.layers.table import TableSpec
@@ -18,24 +19,32 @@ class TablePipe(Pipe):
     spec : TableSpec
     lanes : int
     device : Device
+    loads : Loads, optional
+        Memories of tables that are written at run time.
     """
 
-    def __init__(self, spec: TableSpec, lanes: int, device: Device):
-        self.spec, self.lanes, self.device = spec, lanes, device
+    def __init__(self, spec: TableSpec, lanes: int, device: Device, loads: Loads | None = None):
+        self.spec, self.lanes, self.device, self.loads = spec, lanes, device, loads
         super().__init__(lanes_of(spec.src, lanes), lanes_of(spec.dst, lanes), Rom.latency)
 
     def elaborate(self, platform):
         m = Module()
         mask = (1 << self.spec.dst.width) - 1
         words = [int(entry) & mask for entry in self.spec.table]
-        for lane in range(self.lanes):
-            m.submodules[f"rom{lane}"] = rom = Rom(self.spec.dst.width, words, self.device)
-            m.d.comb += rom.addr.eq(Value.cast(self.i.payload[lane]))
-            m.d.comb += self.o.payload[lane].eq(rom.data)
+        if self.loads is not None:
+            table = self.loads.rom(m, f"{self.spec.name}.table", self.device, self.lanes)
+            ports = list(zip(table.addr, table.data))
+        else:
+            ports = []
+            for lane in range(self.lanes):
+                m.submodules[f"rom{lane}"] = rom = Rom(self.spec.dst.width, words, self.device)
+                ports.append((rom.addr, rom.data))
+        for index, result, (addr, data) in zip(self.i.payload, self.o.payload, ports):
+            m.d.comb += [addr.eq(Value.cast(index)), result.eq(data)]
         m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
         return m
 
 
-def table_parts(spec: TableSpec, lanes: int, device: Device) -> list[Pipe]:
+def table_parts(spec: TableSpec, lanes: int, device: Device, loads: Loads | None = None) -> list[Pipe]:
     """Stage of a `TableSpec`."""
-    return [TablePipe(spec, lanes, device)]
+    return [TablePipe(spec, lanes, device, loads)]

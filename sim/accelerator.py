@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from amaranth.hdl import Module
+from amaranth.lib import wiring
 
 from hdl.cost import bound_cycles, cost, planned_cycles
 from hdl.device import PORTABLE, Device
-from hdl.folding import Plan
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from model.cli import Failure
 from model.qnetwork import QNetwork
@@ -71,6 +73,22 @@ class Mismatch:
         return f"frame {self.frame}: {what} is {self.got}, the golden model says {self.expected}"
 
 
+class Unloaded(wiring.Component):
+    """An accelerator with the streams `i` and `o` alone: it keeps the weights that it begins with."""
+
+    def __init__(self, accelerator: Accelerator):
+        self.accelerator = accelerator
+        super().__init__({name: accelerator.signature.members[name] for name in ("i", "o", "dropped")})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.accelerator = inner = self.accelerator
+        wiring.connect(m, wiring.flipped(self.i), inner.i)
+        wiring.connect(m, inner.o, wiring.flipped(self.o))
+        m.d.comb += self.dropped.eq(inner.dropped)
+        return m
+
+
 class AcceleratorBench:
     """The accelerator of a net and a plan, compiled for simulation.
 
@@ -87,7 +105,7 @@ class AcceleratorBench:
         self.net, self.plan = net, plan
         accelerator = Accelerator(net, plan, device)
         self.lanes, self.beats = accelerator.lanes, accelerator.beats
-        self.bench = Bench(accelerator, folder)
+        self.bench = Bench(Unloaded(accelerator) if plan.loadable else accelerator, folder)
         self.patience = PATIENCE + 4 * sum(stage.cycles for stage in cost(net, plan))
 
     def run(

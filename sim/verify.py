@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hdl.folding import Plan
+from hdl.netplan import Plan
 from hdl.search import default
 from model import artifact, cli, dataset
 from model.files import check_writable

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hdl.folding import Plan, StagePlan, weighted
+from hdl.folding import StagePlan
+from hdl.netplan import Plan, weighted
 from hdl.search import divisors
 from model.geometry import Geometry
 from model.layers import (
@@ -196,8 +197,8 @@ class NetDrawer:
             shape, src = spec.out_shape, spec.dst
         return QNetwork("random", input_format, tuple(specs))
 
-    def plan(self, net: QNetwork) -> Plan:
-        """A legal plan: any lanes, shared in any way."""
+    def plan(self, net: QNetwork, *, shares: bool = True) -> Plan:
+        """A legal plan: any lanes, shared in any way or not at all."""
         stages = {}
         for spec in weighted(net):
             inputs, outputs = (divisors(n) for n in spec.matrices.shape[1:])
@@ -206,7 +207,7 @@ class NetDrawer:
             stages[spec.name] = StagePlan(
                 inputs[self.integer(0, len(inputs) - 1)],
                 outputs[self.integer(0, len(outputs) - 1)],
-                (None, "a", "a", "b")[self.sharing.integers(4)],
+                (None, "a", "a", "b")[self.sharing.integers(4)] if shares else None,
             )
         return Plan(stages)
 

@@ -5,7 +5,8 @@ import pytest
 
 from benchmarks import hardware
 from hdl.cost import bound_cycles, planned_cycles
-from hdl.folding import Plan, StagePlan
+from hdl.folding import StagePlan
+from hdl.netplan import Plan
 from model import artifact, cli
 from model.nets import NETS
 from model.quantise import quantise

@@ -13,7 +13,7 @@ import pytest
 
 from boards import build, flow
 from boards.design import Design
-from hdl.folding import Plan
+from hdl.netplan import Plan
 from model import artifact, cli
 from model.layers import DenseSpec
 from model.qformat import QFormat
@@ -251,6 +251,43 @@ def test_interrupted_build_leaves_the_old_output(capsys, net, fake, monkeypatch)
     status, _, err = run(capsys, "ulx3s", "--net", net, "--clock", "50")
     assert (status, err) == (130, "error: interrupted\n")
     assert tree() == before
+
+
+def test_loadable_weights(capsys, net, fake):
+    status, _, err = run(capsys, "ulx3s", "--net", net, "--weights", "loadable")
+    assert (status, err) == (0, "")
+    report = json.loads(Path("build/ulx3s/report.json").read_text())
+    plan = Plan.load("build/ulx3s/plan.json", tiny_net())
+    assert plan.loadable
+    identity = Design.of(build.targets.find("ulx3s"), tiny_net(), plan).identity
+    assert report["weights"] == {
+        "loadable": True,
+        "set_bytes": identity.set_bytes,
+        "layout": identity.layout.hex(),
+    }
+    assert report["build"] == identity.build.hex()
+    assert f"writable, {identity.set_bytes:,} bytes" in Path("build/ulx3s/report.md").read_text()
+    # a plan says where weights are, unless the option does
+    for options, loadable in (([], True), (["--weights", "fixed"], False)):
+        run(capsys, "ulx3s", "--net", net, "--plan", "build/ulx3s/plan.json", "--out", "out", *options)
+        again = json.loads(Path("out/report.json").read_text())
+        assert again["weights"]["loadable"] == loadable
+        assert (again["build"] == report["build"]) == loadable
+
+
+def test_loadable_layers_share_no_multipliers(capsys, net):
+    stages = {
+        name: dataclasses.replace(stage, array="a") for name, stage in Plan.serial(tiny_net()).stages.items()
+    }
+    Plan(stages).save("shared.json")
+    message = refused(capsys, "ulx3s", "--net", net, "--plan", "shared.json", "--weights", "loadable")
+    assert "layer 'conv': it shares its multipliers with 'dense'" in message
+    plan = build.default_plan(tiny_net(), build.targets.find("ulx3s"), loadable=True)
+    assert plan.loadable and all(len(names) == 1 for names in plan.arrays)
+
+
+def test_weights_are_of_two_kinds(capsys, net):
+    assert "--weights" in refused(capsys, "ulx3s", "--net", net, "--weights", "soft")
 
 
 @pytest.mark.parametrize("works", [True, False])

@@ -12,7 +12,8 @@ from hdl.conv import conv_parts
 from hdl.cost import cycles_of
 from hdl.device import PORTABLE
 from hdl.estimate import estimate
-from hdl.folding import Folding, Plan, StagePlan
+from hdl.folding import Folding, StagePlan
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from hdl.search import choices, search
 from hdl.window import Window

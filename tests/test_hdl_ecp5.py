@@ -6,7 +6,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.ecp5 import ECP5, Ecp5
-from hdl.folding import Plan, StagePlan
+from hdl.folding import StagePlan
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from model.layers import ConvSpec, DenseSpec
 from model.qformat import QFormat

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from hdl.folding import Plan, StagePlan, weighted
+from hdl.folding import StagePlan
+from hdl.netplan import Plan, weighted
 from random_nets import NetDrawer
 
 

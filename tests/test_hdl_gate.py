@@ -4,7 +4,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from amaranth.hdl import Const, Module, ResetInserter, Signal, unsigned
+from amaranth.hdl import Const, Module, Mux, ResetInserter, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from hypothesis import given, settings
@@ -207,6 +207,69 @@ def test_the_count_saturates():
         judged, payloads(beats), 1, done=lambda ctx: counted.append(ctx.get(judged.dropped))
     )
     assert (got, counted) == ([10], [0xFFFF])
+
+
+class Held(wiring.Component):
+    """A gate that is told again and again to let no frame begin.
+
+    Members
+    -------
+    wrong : out
+        A frame began all the same, or one was open while the gate was not busy.
+    """
+
+    def __init__(self, length, obeys=True, keeps=True):
+        self.gate = Gate(U5, 1, length, PORTABLE, holds=True)
+        self.length, self.obeys, self.keeps = length, obeys, keeps
+        super().__init__(
+            {"i": In(self.gate.i.signature.flip()), "o": Out(self.gate.o.signature), "wrong": Out(1)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.gate = gate = self.gate
+        time, place, offered = Signal(6), Signal(range(self.length)), Signal()
+        hold, starts = time[1] ^ time[3] ^ time[4], place == 0
+        moves = self.o.valid & self.o.ready
+        open_gate = Const(1) if self.keeps else ~(hold & starts)
+        m.d.comb += [
+            gate.i.payload.eq(self.i.payload),
+            gate.i.valid.eq(self.i.valid & open_gate),
+            self.i.ready.eq(gate.i.ready & open_gate),
+            self.o.payload.eq(gate.o.payload),
+            self.o.valid.eq(gate.o.valid),
+            gate.o.ready.eq(self.o.ready),
+            gate.verdict.ready.eq(1),
+            gate.hold.eq(hold & self.obeys & self.keeps),
+        ]
+        m.d.sync += [time.eq(time + 1), offered.eq(self.o.valid & ~self.o.ready)]
+        with m.If(moves):
+            m.d.sync += place.eq(Mux(place == self.length - 1, 0, place + 1))
+        with m.If((self.o.valid & starts & hold & ~offered) | (~gate.busy & (~starts | offered))):
+            m.d.sync += self.wrong.eq(1)
+        return m
+
+
+def held(component, stalls=(0.1, 0.6)):
+    """Whether a held gate did right; asserts what comes out of it, and the rules of its stream."""
+    wrong = []
+    beats = [*frame(3), *frame(2), *GOOD, *frame(3, 7)] * 5
+    out, _, _ = rule(beats, 3)
+    got, _ = stream_sim.run(
+        component, payloads(beats), len(out), stalls, done=lambda ctx: wrong.append(ctx.get(component.wrong))
+    )
+    assert [value[0] for value in got] == out
+    return wrong == [0]
+
+
+def test_no_frame_begins_while_the_gate_is_held():
+    assert held(Held(3))
+
+
+def test_mutants_of_the_hold_are_noticed():
+    assert not held(Held(3, obeys=False))
+    with pytest.raises(AssertionError, match="a stalled beat changed"):
+        held(Held(3, keeps=False))
 
 
 class Short(Gate):

@@ -13,8 +13,9 @@ import stream_sim
 from hdl.chain import Chain
 from hdl.device import PORTABLE
 from hdl.estimate import estimate
-from hdl.folding import Folding, Plan, StagePlan
+from hdl.folding import Folding, StagePlan
 from hdl.mac import AlignPipe, MacPipe, Sequencer, mac_parts
+from hdl.netplan import Plan
 from model.layers import DenseSpec
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
@@ -218,26 +219,26 @@ class NarrowSums(Folding):
 class SwappedLanes(MacPipe):
     """The weights of the first two outputs exchanged."""
 
-    def __init__(self, folding, device, client=None):
+    def __init__(self, folding, *others):
         order = [1, 0, *range(2, folding.outputs)]
         folding.spec = replace(folding.spec, weights=folding.spec.weights[:, order])
-        super().__init__(folding, device, client)
+        super().__init__(folding, *others)
 
 
 class NoHalf(MacPipe):
     """Sums seeded with the bias alone."""
 
-    def __init__(self, folding, device, client=None):
+    def __init__(self, folding, *others):
         folding.seeded_bias = folding.spec.bias
-        super().__init__(folding, device, client)
+        super().__init__(folding, *others)
 
 
 class SharedHalf(MacPipe):
     """All channels seeded with the half of the shared grid."""
 
-    def __init__(self, folding, device, client=None):
+    def __init__(self, folding, *others):
         folding.seeded_bias = folding.spec.bias + max(folding.spec.halves)
-        super().__init__(folding, device, client)
+        super().__init__(folding, *others)
 
 
 class FirstShifts(AlignPipe):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import stream_sim
-from hdl.folding import Plan
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec, TableSpec
 from model.qformat import QFormat

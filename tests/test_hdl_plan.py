@@ -9,7 +9,7 @@ from hdl.chips import find
 from hdl.cost import planned_cycles
 from hdl.ecp5 import ECP5
 from hdl.estimate import Budget, estimate, lacking
-from hdl.folding import Plan
+from hdl.netplan import Plan
 from hdl.search import Search
 from model import artifact, cli
 

@@ -15,7 +15,7 @@ from hdl.chain import Chain
 from hdl.cost import cost
 from hdl.device import PORTABLE
 from hdl.estimate import estimate
-from hdl.folding import Plan
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from hdl.reduce import reduce_parts
 from hdl.search import search

@@ -9,7 +9,7 @@ import hdl.residual
 import stream_sim
 from hdl.cost import cost
 from hdl.estimate import estimate
-from hdl.folding import Plan, weighted
+from hdl.netplan import Plan, weighted
 from hdl.network import Accelerator
 from hdl.reach import depths, reach_of, window_reach
 from hdl.search import default

@@ -6,7 +6,8 @@ import pytest
 
 import stream_sim
 from hdl.cost import bound_cycles, cost, load_of, planned_cycles
-from hdl.folding import Plan, StagePlan, weighted
+from hdl.folding import StagePlan
+from hdl.netplan import Plan, weighted
 from hdl.network import Accelerator
 from hdl.search import SHARING, Search, choices, default, divisors, folds, multipliers_of, search
 from model.layers import TableSpec
@@ -112,6 +113,22 @@ def test_bound_of_the_whole():
     assert {stage.cycles for stage in cost(net, shared) if stage.multipliers} == {
         stage.macs for stage in cost(net, shared) if stage.multipliers
     }
+
+
+def test_layers_that_must_not_share():
+    for seed in range(6):
+        _, net = drawn(seed)
+        layers = len(weighted(net))
+        for multipliers in (layers, layers + 3, 40):
+            plan = search(net, multipliers, shares=False)
+            plan.check(net)
+            assert plan.multipliers <= multipliers
+            assert all(len(names) == 1 for names in plan.arrays)
+        message = (
+            f"{layers} multipliers at least, one for each layer" if layers > 1 else "a multiplier at least"
+        )
+        with pytest.raises(ValueError, match=f"{message}, not {layers - 1}"):
+            search(net, layers - 1, shares=False)
 
 
 def test_default_plan_is_legal():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import stream_sim
 from hdl import mac
 from hdl.cost import load_of
-from hdl.folding import Folding, Plan, StagePlan, weighted
+from hdl.folding import Folding, StagePlan
+from hdl.netplan import Plan, weighted
 from hdl.network import Accelerator
 from hdl.share import Array, union
 from model.layers import ConvSpec
@@ -124,10 +125,10 @@ class Hasty(mac.Sequencer):
 class Early(mac.MacPipe):
     """The sums of the step before."""
 
-    def __init__(self, folding, device, client=None):
+    def __init__(self, folding, device, client=None, *others):
         if client:
             client.latency -= 1
-        super().__init__(folding, device, client)
+        super().__init__(folding, device, client, *others)
 
 
 @pytest.mark.parametrize(

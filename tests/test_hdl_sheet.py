@@ -8,8 +8,8 @@ from hdl.cost import bound_cycles, planned_cycles
 from hdl.device import PORTABLE
 from hdl.ecp5 import ECP5
 from hdl.estimate import estimate
-from hdl.folding import Plan, weighted
 from hdl.latency import Timeline, paced, quickened
+from hdl.netplan import Plan, weighted
 from hdl.network import Accelerator
 from hdl.search import search
 from hdl.sheet import Sheet

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
-from hdl.folding import Plan
+from hdl.netplan import Plan
 from hdl.network import Accelerator
 from model import artifact
 from model.layers import Conv, Dense, Function, Identity, LeakyReLU, Pool, ReLU, Sigmoid, Softmax, Tanh

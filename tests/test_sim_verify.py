@@ -7,7 +7,7 @@ import pytest
 
 from hdl.cost import bound_cycles, cost
 from hdl.ecp5 import ECP5
-from hdl.folding import Plan
+from hdl.netplan import Plan
 from hdl.search import default
 from idx import encode
 from model import artifact, cli
