@@ -132,13 +132,17 @@ class Network:
         draw : tuple of int, optional
             In training, a seed of what layers draw for these images; empty where they are measured.
         """
+        return self.chain.forward(self.engine(images, caches[-1]), caches, draw, used)
+
+    def engine(self, images: np.ndarray, cache: dict) -> np.ndarray:
+        """Images, as `forward` takes them, in the engine's layout and the net's number type."""
         pixels = images.transpose(1, 3, 2, 0)
-        x = scratch(caches[-1], "x", pixels.shape, self.dtype)
+        x = scratch(cache, "x", pixels.shape, self.dtype)
         if images.dtype.kind == "f":
             x[...] = pixels
         else:
             np.multiply(pixels, self.dtype(2.0**-PIXELS.frac), out=x)
-        return self.chain.forward(x, caches, draw, used)
+        return x
 
     def outputs(self, images: np.ndarray, caches: list[dict], used=None, draw=None) -> np.ndarray:
         """The last layer's values of one chunk, (N, classes), in raster order, channels last.

@@ -14,7 +14,7 @@ from model import artifact, cli
 from model.fake import fake, latent
 from model.layer import Layer
 from model.layers import Residual
-from model.network import CHUNK, PIXELS, Network
+from model.network import CHUNK, Network
 from model.rounded import FakeWeighted, Passing, Rounded
 from model.scheme import Scheme
 
@@ -90,8 +90,7 @@ def report(network: Network, scheme: Scheme, images: np.ndarray) -> list[dict]:
     meters = {layer.name: Meter(layer) for layer in rounding(fakes.layers)}
     floats = latent(fakes)  # of the fakes' number type
     for start in range(0, len(images), CHUNK):
-        pixels = PIXELS.real(images[start : start + CHUNK]).astype(fakes.dtype)
-        x = np.ascontiguousarray(pixels.transpose(1, 3, 2, 0))
+        x = fakes.engine(images[start : start + CHUNK], {})
         compare(floats.layers, fakes.layers, x, x, meters)
     return [meter.row() for meter in meters.values()]
 

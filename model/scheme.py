@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from model.chain import flow
 from model.grid import Grid
 from model.layer import Activation, Layer
 from model.layers.batchnorm import BatchNorm
@@ -92,7 +93,7 @@ def calibrate(
     if scales not in SCALES:
         raise ValueError(f"scales are one a {' or one a '.join(SCALES)}, not {scales!r}")
     check_widths(network, weights, activations)
-    for layer in every_layer(network.layers):
+    for layer, _ in flow(network.layers):
         if isinstance(layer, BatchNorm):
             raise ValueError(f"layer {layer.name!r}: batch normalisation has no integers; fold it away first")
     chooser = Chooser(observed(network, images), weights, activations, scales == "channel")
@@ -102,18 +103,9 @@ def calibrate(
 
 def check_widths(network: Network, weights: Widths, activations: Widths) -> None:
     """Raise a ValueError if widths name a layer that the net does not have."""
-    layers = list(every_layer(network.layers))
+    layers = [layer for layer, _ in flow(network.layers)]
     weights.check([layer.name for layer in layers if layer.weighted], "weights")
     activations.check([layer.name for layer in layers], "activations")
-
-
-def every_layer(layers: Sequence[Layer]) -> Iterator[Layer]:
-    """All layers, each followed by those of its branches."""
-    for layer in layers:
-        yield layer
-        if isinstance(layer, Residual):
-            for branch in layer.layers:
-                yield from every_layer(branch)
 
 
 class Chooser:
@@ -204,6 +196,5 @@ def observed(network: Network, images: np.ndarray) -> dict[str, tuple[np.ndarray
         return x
 
     for start in range(0, len(images), CHUNK):
-        pixels = PIXELS.real(images[start : start + CHUNK]).astype(network.dtype)
-        run(network.layers, np.ascontiguousarray(pixels.transpose(1, 3, 2, 0)))
+        run(network.layers, network.engine(images[start : start + CHUNK], {}))
     return {name: tuple(np.concatenate(side) for side in sides) for name, sides in seen.items()}
