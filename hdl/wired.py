@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.device import Device
+from hdl.folding import Folding
 from hdl.graph import Graph, Node
-from hdl.pipe import delayed, lanes_of, shape_of
+from hdl.memory import Rom
+from hdl.pipe import Pipe, delayed, lanes_of, shape_of
 from model.qformat import QFormat
 
 
@@ -88,3 +91,59 @@ def added(node: Node, operands: list[Value]) -> Value:
     # In the lowest bits one of the two is zero.
     below = (addends[0] | addends[1]) & ((1 << node.free) - 1)
     return Cat(below[: node.free], total)
+
+
+class WiredPipe(Pipe):
+    """All sums of a layer's position at once, its weights hard-wired.
+
+    Biases by channel are part of the graph. Those by pixel stand in a ROM, and are added behind it.
+
+    Latency: the graph's; with biases by pixel one cycle more, and 3 at least. Throughput: one position a
+    cycle.
+
+    Parameters
+    ----------
+    folding : Folding
+        Of a plan whose weights are `WIRED`.
+    device : Device
+    """
+
+    def __init__(self, folding: Folding, device: Device):
+        self.folding, self.device = folding, device
+        self.by_pixel = folding.seeds > 1
+        graph = Graph.of(folding.matrix, folding.spec.src, None if self.by_pixel else folding.seeded_bias)
+        self.dots = Wired(graph, folding.spec.src)
+        latency = max(graph.latency, Rom.latency) + 1 if self.by_pixel else graph.latency
+        super().__init__(
+            lanes_of(folding.spec.src, folding.inputs),
+            lanes_of(folding.accumulator, folding.outputs),
+            latency,
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        folding = self.folding
+        m.submodules.dots = dots = self.dots
+        m.d.comb += [
+            dots.x.eq(self.i.payload),
+            self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False)),
+        ]
+        sums = dots.sums
+        if self.by_pixel:
+            ready = self.latency - 1
+            pixel = Signal(range(folding.seeds))
+            with m.If(self.i.valid):
+                m.d.sync += pixel.eq(Mux(pixel == folding.seeds - 1, 0, pixel + 1))
+            m.submodules.bias = bias = Rom(
+                folding.accumulator.width * folding.outputs, folding.bias_words(), self.device
+            )
+            m.d.comb += bias.addr.eq(pixel)
+            words = delayed(m, bias.data, ready - Rom.latency, "bias")
+            dots_late = delayed(m, dots.sums, ready - dots.latency, "dots")
+            sums = Signal.like(self.o.payload, reset_less=True)
+            for lane, dot in enumerate(dots_late):
+                seed = words.word_select(lane, folding.accumulator.width).as_signed()
+                m.d.sync += sums[lane].eq(dot + seed)
+        for lane, total in enumerate(sums):
+            m.d.comb += self.o.payload[lane].eq(total)
+        return m
