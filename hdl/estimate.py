@@ -37,6 +37,7 @@ from hdl.share import Array
 from hdl.table import TablePipe
 from hdl.weigh import WeighPipe
 from hdl.window import Lines, Slide, Window, between
+from hdl.wired import WiredPipe
 from model.qnetwork import QNetwork
 
 UNITS = {"lut": "LUT", "ff": "flip-flops", "dsp": "multipliers", "bram": "block RAMs"}
@@ -270,6 +271,18 @@ def _(part: MacPipe, device: Device) -> Budget:
     total += Budget(ff=width).times((folding.output_folds - 1) * plan.output_lanes)
     if folding.input_folds > 1:
         total += Budget(lut=width).times(plan.output_lanes)
+    return total
+
+
+@resources.register
+def _(part: WiredPipe, device: Device) -> Budget:
+    graph, folding = part.dots.graph, part.folding
+    luts = sum(width + CARRY for width in graph.widths if width)
+    total = Budget(lut=luts, ff=graph.registers + part.latency)
+    if part.by_pixel:
+        width = folding.accumulator.width
+        words = rom(width * folding.outputs, folding.seeds, device) + adder(width).times(folding.outputs)
+        total += words + counter(folding.seeds)
     return total
 
 

@@ -23,6 +23,7 @@ from hdl.memory import Rom
 from hdl.pipe import Front, Pipe, delayed, lanes_of
 from hdl.requant import RequantPipe
 from hdl.share import Client
+from hdl.wired import WiredPipe
 from model.spec import WeightedSpec
 
 
@@ -347,7 +348,10 @@ def mac_parts(
         Whether the vectors of a position come in one beat, or in beats of `input_lanes` values.
     """
     folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
-    parts = [Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
+    if plan.wired:
+        parts: list[wiring.Component] = [WiredPipe(folding, device)]
+    else:
+        parts = [Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
     if folding.aligns:
         parts.append(AlignPipe(folding) if loads is None else ScalePipe(folding, device, loads))
     if folding.aligned != spec.dst:
