@@ -20,6 +20,8 @@ MOST_SHIFT = (1 << SHIFT_WIDTH) - 1
 """Largest loadable shift of a channel, bits."""
 WIRED = "wired"
 """What a `StagePlan` says of weights that are no numbers in a memory but shifts and additions."""
+SERIAL = "serial"
+"""What it says of weights in tables of sums, which inputs address bit by bit."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class StagePlan:
         has input lanes, times as many as the widest has output lanes. Without a name a layer has its own.
     weights : str or None
         `WIRED` for hard-wired ones, which take all lanes: every product of a position in one cycle, of all
-        groups too, so `output_lanes` is C_out then. By default they are where the `Plan` has them.
+        groups too, so `output_lanes` is C_out then. `SERIAL` for those of `hdl.serial`, which take all input
+        lanes, and so few output lanes that a position takes a cycle or more for each bit of an input. By
+        default weights are where the `Plan` has them.
     """
 
     input_lanes: int = 1
@@ -57,8 +61,13 @@ class StagePlan:
         return self.weights == WIRED
 
     @property
+    def serial(self) -> bool:
+        """Whether inputs come bit by bit."""
+        return self.weights == SERIAL
+
+    @property
     def multipliers(self) -> int:
-        """Multipliers that the layer keeps busy; of hard-wired weights, their products."""
+        """Multipliers that the layer keeps busy; of weights without multipliers, products a cycle."""
         return self.input_lanes * self.output_lanes
 
 
@@ -106,6 +115,8 @@ class Folding:
         self.spec, self.plan = spec, plan
         self.input_folds = 1 if plan.wired else -(-self.inputs // plan.input_lanes)
         self.output_folds = self.outputs // plan.output_lanes
+        if plan.serial:
+            self.check_serial()
         halves = spec.halves
         if max(halves) >= FLOAT64_EXACT:
             spec.fail(
@@ -130,6 +141,22 @@ class Folding:
         if plan.array:
             spec.fail(f"hard-wired weights have no multipliers to share in {plan.array!r}")
         self.inputs, self.outputs, self.groups = self.groups * self.inputs, lanes[1], 1
+
+    def check_serial(self) -> None:
+        """Refuse what bits of inputs cannot do."""
+        spec, plan, bits = self.spec, self.plan, self.spec.src.width
+        if self.groups > 1 or plan.input_lanes != self.inputs:
+            spec.fail(
+                f"serial weights take whole positions of one group, {self.inputs} input lanes, not"
+                f" {plan.input_lanes} of {self.groups} group{'s' * (self.groups > 1)}"
+            )
+        if self.output_folds < bits:
+            spec.fail(
+                f"serial weights take a cycle for each of an input's {bits} bits; {plan.output_lanes} output"
+                f" lanes are done in {self.output_folds}, choose {self.outputs // bits} at most"
+            )
+        if plan.array:
+            spec.fail(f"serial weights have no multipliers to share in {plan.array!r}")
 
     @property
     def aligns(self) -> bool:
