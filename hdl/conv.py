@@ -44,6 +44,8 @@ def conv_parts(
         device,
         spec.groups,
         ahead,
+        # A window's cycles must be enough to look for it, to slide to it and to take it.
+        patient=not windows_ahead(spec, steps) and row_shifts(spec) + 2 <= steps,
     )
     parts = [*repack(spec.src, lanes, channels), window]
     if count := windows_ahead(spec, steps):
@@ -84,11 +86,16 @@ def columns_ahead(spec: ConvSpec, steps: int, lanes: int) -> int:
 
 def windows_ahead(spec: ConvSpec, steps: int) -> int:
     """Windows that must wait for the multipliers to stay busy while the next row's first slides in."""
-    right, stride = spec.out_shape[1], spec.geometry.stride[1]
+    right, shifts = spec.out_shape[1], row_shifts(spec)
     columns = pace(spec.in_shape, spec.geometry)[1] // spec.out_shape[0]
-    shifts = columns - (right - 1) * stride
     # Where windows take several cycles the next one is looked for before the last of them.
     if right * steps < columns or shifts < steps or shifts == steps == 1:
         return 0
     # One more waits in the window's own registers.
     return max(ceil((shifts + Buffer.latency) / steps) - 1, 2)
+
+
+def row_shifts(spec: ConvSpec) -> int:
+    """Columns from the last window of a row to the first of the next: the most from one window to the next."""
+    columns = pace(spec.in_shape, spec.geometry)[1] // spec.out_shape[0]
+    return columns - (spec.out_shape[1] - 1) * spec.geometry.stride[1]
