@@ -247,7 +247,13 @@ def _(part: Dots, device: Device) -> Budget:
     product = source.width + factor.width
     total = Budget(ff=Rom.latency * part.input_lanes * source.width)
     total += memory(part.name, factor.width * lanes, len(part.words), device, part.loads)
-    if max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width:
+    if part.selects:
+        product = source.width + (not source.signed) + part.doubles
+        exact = adder(product + 1).times(part.output_lanes)
+        total += Budget(lut=product, ff=product + 1).times(lanes) + exact
+    elif (
+        max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width
+    ):
         total += Budget(dsp=lanes)
     else:
         total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
