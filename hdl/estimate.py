@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import singledispatch
 
@@ -88,12 +90,17 @@ def estimate(net: QNetwork, plan: Plan, device: Device = ECP5) -> Budget:
     ValueError
         If the plan does not fit the net.
     """
+    with counting():
+        return counted(Accelerator(net, plan, device))
+
+
+@contextmanager
+def counting() -> Iterator[None]:
+    """For parts that are counted, never elaborated: they are gone before Amaranth may complain of that."""
     with warnings.catch_warnings():
-        # The parts are counted, never elaborated: gone they must be before Amaranth may complain of that.
         warnings.simplefilter("ignore", UnusedElaboratable)
-        total = counted(Accelerator(net, plan, device))
+        yield
         gc.collect()
-    return total
 
 
 def counted(accelerator: Accelerator) -> Budget:
