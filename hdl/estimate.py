@@ -23,6 +23,7 @@ from hdl.device import Device
 from hdl.dots import Dots
 from hdl.ecp5 import ECP5
 from hdl.folding import SHIFT_WIDTH
+from hdl.graph import Graph
 from hdl.grey import ExtremesPipe
 from hdl.loading import Loads
 from hdl.loadrom import COLUMN, GROUP, Share
@@ -30,7 +31,7 @@ from hdl.mac import AlignPipe, MacPipe, ScalePipe, Sequencer
 from hdl.memory import Rom
 from hdl.netplan import Plan
 from hdl.network import Accelerator
-from hdl.pipe import Door, Elastic, tree_latency
+from hdl.pipe import Door, Elastic
 from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
@@ -140,6 +141,11 @@ def counter(limit: int) -> Budget:
 def adder(width: int) -> Budget:
     """An adder and the register behind it."""
     return Budget(lut=width + CARRY, ff=width)
+
+
+def wired(graph: Graph) -> Budget:
+    """A `Wired`."""
+    return Budget(lut=sum(width + CARRY for width in graph.widths), ff=graph.registers)
 
 
 def rom(width: int, depth: int, device: Device) -> Budget:
@@ -289,9 +295,8 @@ def _(part: MacPipe, device: Device) -> Budget:
 
 @resources.register
 def _(part: WiredPipe, device: Device) -> Budget:
-    graph, folding = part.dots.graph, part.folding
-    luts = sum(width + CARRY for width in graph.widths if width)
-    total = Budget(lut=luts, ff=graph.registers + part.latency)
+    folding = part.folding
+    total = wired(part.dots.graph) + Budget(ff=part.latency)
     if part.by_pixel:
         width = folding.accumulator.width
         words = rom(width * folding.outputs, folding.seeds, device) + adder(width).times(folding.outputs)
@@ -362,14 +367,7 @@ def _(part: AveragePipe, device: Device) -> Budget:
 
 @resources.register
 def _(part: WeighPipe, device: Device) -> Budget:
-    width = part.spec.sum_format.width
-    lane = Budget()
-    for terms in (part.added, part.subtracted):
-        levels = part.deepest - tree_latency(max(len(terms), 1))
-        lane += tree(part.spec.src.width, len(terms)) + Budget(ff=levels * width)
-    if part.subtracted:
-        lane += adder(width)
-    return lane.times(part.lanes) + Budget(ff=part.latency)
+    return wired(part.graph).times(part.lanes) + Budget(ff=part.latency)
 
 
 @resources.register
