@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import singledispatch
 
@@ -22,6 +24,7 @@ from hdl.device import Device
 from hdl.dots import Dots
 from hdl.ecp5 import ECP5
 from hdl.folding import SHIFT_WIDTH
+from hdl.graph import Graph
 from hdl.grey import ExtremesPipe
 from hdl.loading import Loads
 from hdl.loadrom import COLUMN, GROUP, Share
@@ -29,7 +32,7 @@ from hdl.mac import AlignPipe, MacPipe, ScalePipe, Sequencer
 from hdl.memory import Rom
 from hdl.netplan import Plan
 from hdl.network import Accelerator
-from hdl.pipe import Door, Elastic, tree_latency
+from hdl.pipe import Door, Elastic
 from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
@@ -90,12 +93,17 @@ def estimate(net: QNetwork, plan: Plan, device: Device = ECP5) -> Budget:
     ValueError
         If the plan does not fit the net.
     """
+    with counting():
+        return counted(Accelerator(net, plan, device))
+
+
+@contextmanager
+def counting() -> Iterator[None]:
+    """For parts that are counted, never elaborated: they are gone before Amaranth may complain of that."""
     with warnings.catch_warnings():
-        # The parts are counted, never elaborated: gone they must be before Amaranth may complain of that.
         warnings.simplefilter("ignore", UnusedElaboratable)
-        total = counted(Accelerator(net, plan, device))
+        yield
         gc.collect()
-    return total
 
 
 def counted(accelerator: Accelerator) -> Budget:
@@ -135,6 +143,11 @@ def counter(limit: int) -> Budget:
 def adder(width: int) -> Budget:
     """An adder and the register behind it."""
     return Budget(lut=width + CARRY, ff=width)
+
+
+def wired(graph: Graph) -> Budget:
+    """A `Wired`."""
+    return Budget(lut=sum(width + CARRY for width in graph.widths), ff=graph.registers)
 
 
 def rom(width: int, depth: int, device: Device) -> Budget:
@@ -249,7 +262,13 @@ def _(part: Dots, device: Device) -> Budget:
     product = source.width + factor.width
     total = Budget(ff=Rom.latency * part.input_lanes * source.width)
     total += memory(part.name, factor.width * lanes, len(part.words), device, part.loads)
-    if max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width:
+    if part.selects:
+        product = source.width + (not source.signed) + part.doubles
+        exact = adder(product + 1).times(part.output_lanes)
+        total += Budget(lut=product, ff=product + 1).times(lanes) + exact
+    elif (
+        max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width
+    ):
         total += Budget(dsp=lanes)
     else:
         total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
@@ -302,9 +321,8 @@ def _(part: MacPipe, device: Device) -> Budget:
 
 @resources.register
 def _(part: WiredPipe, device: Device) -> Budget:
-    graph, folding = part.dots.graph, part.folding
-    luts = sum(width + CARRY for width in graph.widths if width)
-    total = Budget(lut=luts, ff=graph.registers + part.latency)
+    folding = part.folding
+    total = wired(part.dots.graph) + Budget(ff=part.latency)
     if part.by_pixel:
         width = folding.accumulator.width
         words = rom(width * folding.outputs, folding.seeds, device) + adder(width).times(folding.outputs)
@@ -375,14 +393,7 @@ def _(part: AveragePipe, device: Device) -> Budget:
 
 @resources.register
 def _(part: WeighPipe, device: Device) -> Budget:
-    width = part.spec.sum_format.width
-    lane = Budget()
-    for terms in (part.added, part.subtracted):
-        levels = part.deepest - tree_latency(max(len(terms), 1))
-        lane += tree(part.spec.src.width, len(terms)) + Budget(ff=levels * width)
-    if part.subtracted:
-        lane += adder(width)
-    return lane.times(part.lanes) + Budget(ff=part.latency)
+    return wired(part.graph).times(part.lanes) + Budget(ff=part.latency)
 
 
 @resources.register
