@@ -71,8 +71,13 @@ class Answerer(wiring.Component):
         size = logit_bytes(width)
         waiting, tag, numbers = Signal(), Signal(8), Signal(48)
         logits = Signal(width * classes)
-        m.d.comb += self.result.ready.eq(~waiting)
-        with m.If(self.result.valid & ~waiting):
+        # that a result is taken is known a cycle before, and shifts come a cycle late: many registers hang on both
+        takes, shifts = Signal(), Signal()
+        m.d.sync += [takes.eq(self.result.valid & ~waiting & ~takes), shifts.eq(0)]
+        m.d.comb += self.result.ready.eq(takes)
+        with m.If(shifts):
+            m.d.sync += logits.eq(logits >> width)
+        with m.If(takes):
             m.d.sync += [
                 waiting.eq(1),
                 tag.eq(self.tag),
@@ -137,13 +142,13 @@ class Answerer(wiring.Component):
                             m.next = following
             with m.State("LOGITS"):
                 m.d.comb += [
-                    chosen.i.valid.eq(1),
+                    chosen.i.valid.eq(~shifts),
                     byte.eq(logit.word_select((size - 1 - left)[: exact_log2(size)], 8)),
                 ]
                 with m.If(sent):
                     m.d.sync += left.eq(left - 1)
                     with m.If(left == 0):
-                        m.d.sync += [left.eq(size - 1), logits.eq(logits >> width), index.eq(index + 1)]
+                        m.d.sync += [left.eq(size - 1), shifts.eq(1), index.eq(index + 1)]
                         with m.If(index == classes - 1):
                             m.d.sync += waiting.eq(0)
                             m.next = "IDLE"

@@ -212,7 +212,7 @@ def delay(part: wiring.Component) -> int:
     if isinstance(part, Elastic):
         return part.latency + 1
     if isinstance(part, Argmax):
-        return part.count + 1
+        return part.count + 2
     if isinstance(part, Window):
         return 2 + (part.queue.latency if part.queue else 0)
     return getattr(part, "latency", 1)

@@ -103,7 +103,9 @@ class Lines(wiring.Component):
                 with m.If(shift):
                     m.d.sync += above.eq(column[word:])
             else:
-                m.submodules.lines = lines = Ram(word * (rows - 1), depth, self.device)
+                m.submodules.lines = lines = Ram(
+                    word * (rows - 1), depth, self.device, holds_address=True
+                )
                 m.d.comb += [
                     lines.read_addr.eq(address),
                     lines.read_en.eq(step),
