@@ -69,8 +69,8 @@ class Answerer(wiring.Component):
         elements = self.answer["logits"].shape
         width, classes = Signal(elements.elem_shape).shape().width, elements.length
         size = logit_bytes(width)
-        waiting, tag, numbers = Signal(), Signal(8), Signal(48)
-        logits = Signal(width * classes)
+        waiting, tag, numbers = Signal(), Signal(8, reset_less=True), Signal(48, reset_less=True)
+        logits = Signal(width * classes, reset_less=True)
         # that a result is taken is known a cycle before, and shifts come a cycle late: many registers hang on both
         takes, shifts = Signal(), Signal()
         m.d.sync += [takes.eq(self.result.valid & ~waiting & ~takes), shifts.eq(0)]
@@ -87,7 +87,9 @@ class Answerer(wiring.Component):
 
         # the answer in work
         begin, byte = writer.header.payload, chosen.i.payload
-        short = Signal(48)  # class (16 bits) and cycles (32 bits), or an error's code and kind
+        short = Signal(
+            48, reset_less=True
+        )  # class (16 bits) and cycles (32 bits), or an error's code and kind
         left = Signal(range(max(6, size)))
         index = Signal(range(max(classes, len(self.description))))
         sent = Signal()
