@@ -71,7 +71,7 @@ class Answerer(wiring.Component):
         size = logit_bytes(width)
         waiting, tag, numbers = Signal(), Signal(8, reset_less=True), Signal(48, reset_less=True)
         logits = Signal(width * classes, reset_less=True)
-        # that a result is taken is known a cycle before, and shifts come a cycle late: many registers hang on both
+        # taking a result is decided a cycle before, and shifts come a cycle late: many registers hang on both
         takes, shifts = Signal(), Signal()
         m.d.sync += [takes.eq(self.result.valid & ~waiting & ~takes), shifts.eq(0)]
         m.d.comb += self.result.ready.eq(takes)

@@ -14,8 +14,8 @@ class Buffer(wiring.Component):
     """First in, first out, up to ``depth + 1`` beats: one of them waits in the output register.
 
     Amaranth's own FIFO would do, could it be told which kind of memory to use. Whether there is room, and
-    whether there is a word, are registers of their own, so that no chain of ready or valid signals goes through
-    a FIFO, and none goes through its counter.
+    whether there is a word, are registers of their own, so that no chain of ready or valid signals goes
+    through a FIFO, and none goes through its counter.
 
     Latency: two cycles. Throughput: one beat a cycle.
 

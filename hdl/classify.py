@@ -13,7 +13,8 @@ from model.qformat import QFormat
 class Argmax(wiring.Component):
     """Index of the largest of `count` values, the first of equals.
 
-    Latency: ``count + 2`` cycles, one to see the values and one a comparison; initiation interval: ``count + 3``.
+    Latency: ``count + 2`` cycles, one to see the values and one a comparison; initiation interval:
+    ``count + 3``.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ class Argmax(wiring.Component):
         takes, busy, done = Signal(), Signal(), Signal()
         bits = Value.cast(values)
         value = values[0]
-        # Each value is compared in the cycle before, with the best so far and with the one that may become it.
+        # A value is compared in the cycle before, with the best so far and with the one that may become it.
         replaced, beats_last, beats_best, larger = Signal(), Signal(), Signal(), Signal()
         m.d.comb += larger.eq((index == 0) | Mux(replaced, beats_last, beats_best))
         m.d.comb += [

@@ -96,6 +96,6 @@ def windows_ahead(spec: ConvSpec, steps: int) -> int:
 
 
 def row_shifts(spec: ConvSpec) -> int:
-    """Columns from the last window of a row to the first of the next: the most from one window to the next."""
+    """Columns from a row's last window to the next one's first: the most from one window to the next."""
     columns = pace(spec.in_shape, spec.geometry)[1] // spec.out_shape[0]
     return columns - (spec.out_shape[1] - 1) * spec.geometry.stride[1]

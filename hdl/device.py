@@ -36,7 +36,8 @@ class Device:
     product_latency: int = 2
 
     def multiply(self, m: Module, a: Value, b: Value, name: str) -> Value:
-        """The product of two values, `product_latency` cycles later: registers before and behind the multiplier.
+        """The product of two values, `product_latency` cycles later; registers stand before and behind the
+        multiplier.
 
         Parameters
         ----------

@@ -74,8 +74,8 @@ class Gate(wiring.Component):
         broken = Signal()
         frame = self.i.payload
         overtaken = ~at_start & frame.first
-        # A verdict is noted the cycle after its frame's last beat, and whether there is room a cycle later still:
-        # two frames of one beat may have begun meanwhile, and one waits in the FIFO's output register.
+        # A verdict is noted the cycle after its frame's last beat, and whether there is room a cycle later
+        # still: two frames of one beat may have begun meanwhile; one waits in the FIFO's output register.
         due, whole, room, waiting = Signal(), Signal(), Signal(init=1), Signal(range(VERDICTS + 2))
         # What was offered cannot be taken back: such a frame has begun.
         offered = Signal()

@@ -88,7 +88,8 @@ class SerialDots(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits, phase = self.selected(m)
-        # From the selection's first register to the sums of tables; the next step's flag comes a cycle before.
+        # From the selection's first register to the sums of tables; the next step's flag comes a cycle
+        # before.
         depth = 2 + tree_latency(self.tables)
         first = delayed(m, phase[0], depth, "first")
         last = delayed(m, phase[self.src.width - 1] & self.valid, depth + 1, "last")
