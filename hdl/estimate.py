@@ -34,6 +34,7 @@ from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
 from hdl.residual import AddPipe, Branches
 from hdl.share import Array
+from hdl.sweep import Sweep
 from hdl.table import TablePipe
 from hdl.weigh import WeighPipe
 from hdl.window import Lines, Slide, Window, between
@@ -203,8 +204,7 @@ def _(part: Window, device: Device) -> Budget:
 @resources.register
 def _(part: Lines, device: Device) -> Budget:
     rows, padding = part.geometry.extent[0], between(part.geometry)[0]
-    height, width, _ = part.shape
-    word, depth = part.fmt.width * part.lanes, width * part.groups
+    height, word, depth = part.shape[0], part.fmt.width * part.lanes, part.row
     total = Budget(lut=16 + word, ff=word + 4) + counter(height + padding) + counter(depth)
     total += Budget(lut=6, ff=depth.bit_length())
     if rows > 1:
@@ -218,6 +218,22 @@ def _(part: Slide, device: Device) -> Budget:
     column = bits(part.i.payload)
     total = Budget(lut=10 + (column if padding else 0), ff=2 + (part.groups * (columns - 1) + 1) * column)
     return total + counter(part.shape[1] + padding) + counter(part.groups)
+
+
+@resources.register
+def _(part: Sweep, device: Device) -> Budget:
+    # A tap beside the image costs a gate each bit, and no pixel before or behind all windows is kept.
+    (tall, wide), (left, _) = part.geometry.kernel, part.geometry.padding[1]
+    beside = sum(
+        not 0 <= window * part.geometry.stride[1] + tap * part.geometry.dilation[1] - left < part.pixels
+        for window in range(part.windows)
+        for tap in range(wide)
+    )
+    pixel = tall * part.shape[2] * part.fmt.width
+    held = part.pixels * (1 + part.ahead) + left
+    return Budget(lut=12 + beside * pixel, ff=6 + held * pixel) + counter(part.shape[1] // part.pixels).times(
+        2
+    )
 
 
 @resources.register
@@ -241,16 +257,17 @@ def _(part: Sequencer, device: Device) -> Budget:
 
 @resources.register
 def _(part: Dots, device: Device) -> Budget:
-    lanes = part.input_lanes * part.output_lanes
+    words, pixels = part.input_lanes * part.output_lanes, part.pixel_lanes
+    lanes = words * pixels
     source, factor = part.src, part.weight_format
     product = source.width + factor.width
-    total = Budget(ff=Rom.latency * part.input_lanes * source.width)
-    total += memory(part.name, factor.width * lanes, len(part.words), device, part.loads)
+    total = Budget(ff=Rom.latency * part.input_lanes * pixels * source.width)
+    total += memory(part.name, factor.width * words, len(part.words), device, part.loads)
     if max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width:
         total += Budget(dsp=lanes)
     else:
         total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
-    return total + tree(product, part.input_lanes).times(part.output_lanes)
+    return total + tree(product, part.input_lanes).times(part.output_lanes * pixels)
 
 
 @resources.register
@@ -265,11 +282,13 @@ def _(part: MacPipe, device: Device) -> Budget:
     folding, plan = part.folding, part.folding.plan
     width = folding.accumulator.width
     total = Budget(ff=4 * part.latency) + (resources(part.dots, device) if part.dots else Budget())
-    total += memory(f"{folding.spec.name}.bias", width * plan.output_lanes, folding.seeds, device, part.loads)
-    total += adder(width).times(plan.output_lanes)
-    total += Budget(ff=width).times((folding.output_folds - 1) * plan.output_lanes)
+    total += memory(
+        f"{folding.spec.name}.bias", width * folding.seed_lanes, folding.seeds, device, part.loads
+    )
+    total += adder(width).times(plan.lanes)
+    total += Budget(ff=width).times((folding.output_folds - 1) * plan.lanes)
     if folding.input_folds > 1:
-        total += Budget(lut=width).times(plan.output_lanes)
+        total += Budget(lut=width).times(plan.lanes)
     return total
 
 
@@ -277,16 +296,16 @@ def _(part: MacPipe, device: Device) -> Budget:
 def _(part: AlignPipe, device: Device) -> Budget:
     if not part.selects:
         return Budget()
-    total = counter(len(part.folding.shifts)) + Budget(ff=1)
+    total, lanes = counter(len(part.folding.shifts)) + Budget(ff=1), Budget()
     for shifts in part.folding.shifts.T:
         width = part.folding.accumulator.width + int(shifts.max() - shifts.min())
-        total += Budget(lut=width * (len(set(shifts.tolist())) - 1), ff=width)
-    return total
+        lanes += Budget(lut=width * (len(set(shifts.tolist())) - 1), ff=width)
+    return total + lanes.times(part.folding.plan.pixel_lanes)
 
 
 @resources.register
 def _(part: ScalePipe, device: Device) -> Budget:
-    folding, lanes = part.folding, part.folding.plan.output_lanes
+    folding, lanes = part.folding, part.folding.plan.lanes
     total = loadrom(part.loads.shares[f"{folding.spec.name}.shifts"], device)
     total += counter(len(folding.shifts)) + Budget(ff=part.latency)
     width = folding.aligned.width

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from hdl.sweep import divides
 from model.exact import FLOAT64_EXACT
 from model.layers.conv import ConvSpec
 from model.qformat import QFormat
@@ -34,20 +35,30 @@ class StagePlan:
     array : str or None
         Layers that name the same array use the same multipliers in turns: as many as the widest of them
         has input lanes, times as many as the widest has output lanes. Without a name a layer has its own.
+    pixel_lanes : int
+        Neighbouring output pixels of a convolution that are worked on side by side, a divisor of W_out; then
+        a beat of the output stream holds as many whole pixels.
     """
 
     input_lanes: int = 1
     output_lanes: int = 1
     array: str | None = None
+    pixel_lanes: int = 1
 
     def described(self) -> dict:
         """What JSON says of it."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        said = {key: value for key, value in asdict(self).items() if value is not None}
+        return said if self.pixel_lanes > 1 else {k: v for k, v in said.items() if k != "pixel_lanes"}
 
     @property
     def multipliers(self) -> int:
         """Multipliers that the layer keeps busy."""
-        return self.input_lanes * self.output_lanes
+        return self.input_lanes * self.output_lanes * self.pixel_lanes
+
+    @property
+    def lanes(self) -> int:
+        """Values in a beat of the output stream."""
+        return self.output_lanes * self.pixel_lanes
 
 
 class Folding:
@@ -89,6 +100,7 @@ class Folding:
         ):
             if lanes < 1 or count % lanes:
                 spec.fail(f"{lanes} lanes do not divide {count} {what}; choose a divisor")
+        check_pixels(spec, plan)
         self.spec, self.plan = spec, plan
         self.input_folds = -(-self.inputs // plan.input_lanes)
         self.output_folds = self.outputs // plan.output_lanes
@@ -124,12 +136,17 @@ class Folding:
     def cycles(self) -> int:
         """Cycles a frame in which the multipliers are busy with the layer."""
         height, width, _ = self.spec.out_shape
-        return height * width * self.steps
+        return height * width // self.plan.pixel_lanes * self.steps
+
+    @property
+    def seed_lanes(self) -> int:
+        """Biases of an output beat: pixels side by side have the same, unless each has its own."""
+        return self.plan.output_lanes if self.seeded_bias.ndim == 1 else self.plan.lanes
 
     @property
     def seeds(self) -> int:
         """Output beats until the biases repeat."""
-        return self.seeded_bias.size // self.plan.output_lanes
+        return self.seeded_bias.size // self.seed_lanes
 
     def weight_words(self, width: int | None = None, lanes: tuple[int, int] | None = None) -> list[int]:
         """The weights of each step as one number, output lane by output lane, lowest bits first.
@@ -162,7 +179,7 @@ class Folding:
 
     def bias_words(self) -> list[int]:
         """The seeds of each output beat as one number."""
-        beats = self.seeded_bias.reshape(self.seeds, self.plan.output_lanes)
+        beats = self.seeded_bias.reshape(self.seeds, self.seed_lanes)
         return [packed(beat, self.accumulator.width) for beat in beats]
 
 
@@ -218,6 +235,34 @@ class LoadableFolding(Folding):
     def shift_words(self) -> list[int]:
         """The shifts of each output beat of a position as one number."""
         return [packed(beat, SHIFT_WIDTH) for beat in self.shifts]
+
+
+def pixels_in(spec: ConvSpec, plan: StagePlan) -> int:
+    """Pixels of a beat before a convolution's window: those that belong to the windows side by side, or one."""
+    return plan.pixel_lanes * spec.geometry.stride[1] if plan.pixel_lanes > 1 else 1
+
+
+def check_pixels(spec: WeightedSpec, plan: StagePlan) -> None:
+    """Raise a ValueError, naming the layer, for pixel lanes that are not built.
+
+    Beats are parts of a row: those that come in and those that go out keep step within it, so each must
+    divide its row. Pixels leave whole, and their windows take their steps side by side.
+    """
+    pixels = plan.pixel_lanes
+    if pixels == 1:
+        return
+    if pixels < 1 or not isinstance(spec, ConvSpec):
+        spec.fail(f"{pixels} pixel lanes; only convolutions have any, from 1")
+    if not divides(spec.in_shape, spec.geometry, pixels_in(spec, plan)):
+        spec.fail(
+            f"{pixels} pixel lanes do not divide its rows: {spec.in_shape[1]} pixels come in"
+            f" ({pixels_in(spec, plan)} a beat), {spec.out_shape[1]} go out"
+        )
+    _, _, outputs = spec.matrices.shape
+    if spec.groups > 1 or plan.output_lanes != outputs:
+        spec.fail(f"with pixel lanes a layer has one group, and as many output lanes as channels ({outputs})")
+    if plan.array is not None:
+        spec.fail("with pixel lanes a layer has multipliers of its own")
 
 
 def products(folding: Folding) -> tuple[int, int]:

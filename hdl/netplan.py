@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hdl.folding import MOST_SHIFT, Folding, LoadableFolding, StagePlan
+from hdl.folding import MOST_SHIFT, Folding, LoadableFolding, StagePlan, pixels_in
+from hdl.sweep import pooled
 from model.files import replacing
-from model.layers.grey import GreySpec
+from model.layers import ConvSpec, GreySpec, PoolSpec, ReduceSpec
 from model.qchain import walk
 from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
@@ -55,6 +56,9 @@ class Plan:
             )
         for spec in weighted(net):
             self.folding(spec)
+            if self.stages[spec.name].pixel_lanes > 1 and spec not in net.specs:
+                spec.fail("it has pixel lanes, which are not built within a residual addition")
+        self.lanes_before(net)
         if self.loadable and (shared := [names for names in self.arrays if len(names) > 1]):
             name, *others = shared[0]
             raise ValueError(
@@ -86,11 +90,37 @@ class Plan:
     def lanes_after(self, spec: Spec, lanes: int) -> int:
         """Values in a beat behind a layer that is fed with beats of `lanes`."""
         if isinstance(spec, WeightedSpec):
-            return self.stages[spec.name].output_lanes
+            return self.stages[spec.name].lanes
         if spec.branches:
-            # Both branches end in beats of the wider one.
+            # Pixels come one by one, and both branches end in beats of the wider one.
+            lanes = min(lanes, spec.in_shape[2])
             return max(self.lanes_behind(branch, lanes) for branch in spec.branches)
+        if isinstance(spec, (PoolSpec, ReduceSpec)):
+            return pooled(spec, lanes)[1]
         return spec.out_shape[2] if isinstance(spec, GreySpec) else lanes
+
+    def lanes_before(self, net: QNetwork) -> int:
+        """Values in an input beat of a net: those of the pixels that its first convolution takes, or of one.
+
+        Raises
+        ------
+        ValueError
+            If these do not divide a row; names the layer.
+        """
+        pixels = 1
+        for spec in net.specs:
+            if isinstance(spec, ConvSpec) and self.stages[spec.name].pixel_lanes > 1:
+                pixels *= pixels_in(spec, self.stages[spec.name])
+                if net.in_shape[1] % pixels:
+                    spec.fail(
+                        f"it takes {pixels} pixels a beat, which do not divide rows of {net.in_shape[1]}"
+                    )
+                return pixels * net.in_shape[2]
+            if isinstance(spec, (PoolSpec, ReduceSpec)):
+                pixels *= spec.geometry.stride[1]
+            elif isinstance(spec, (WeightedSpec, GreySpec)) or spec.branches:
+                break
+        return net.in_shape[2]
 
     def lanes_behind(self, chain: tuple[Spec, ...], lanes: int) -> int:
         """Values in a beat behind layers that are fed with beats of `lanes`."""
@@ -105,7 +135,7 @@ class Plan:
         """
         for spec in chain:
             for branch in spec.branches:
-                yield from self.placed(branch, lanes)
+                yield from self.placed(branch, min(lanes, spec.in_shape[2]))
             yield spec, lanes
             lanes = self.lanes_after(spec, lanes)
 
@@ -120,7 +150,8 @@ class Plan:
     def array_multipliers(self, names: list[str]) -> int:
         """Multipliers of an array of layers."""
         stages = [self.stages[name] for name in names]
-        return max(stage.input_lanes for stage in stages) * max(stage.output_lanes for stage in stages)
+        widest = max(stage.input_lanes for stage in stages) * max(stage.output_lanes for stage in stages)
+        return widest * stages[0].pixel_lanes
 
     @property
     def multipliers(self) -> int:

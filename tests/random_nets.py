@@ -10,6 +10,7 @@ import numpy as np
 from hdl.folding import StagePlan
 from hdl.netplan import Plan, weighted
 from hdl.search import divisors
+from hdl.sweep import divides
 from model.geometry import Geometry
 from model.layers import (
     ConvSpec,
@@ -209,6 +210,28 @@ class NetDrawer:
                 outputs[self.integer(0, len(outputs) - 1)],
                 (None, "a", "a", "b")[self.sharing.integers(4)] if shares else None,
             )
+        return Plan(stages)
+
+    def broad(self, net: QNetwork, plan: Plan) -> Plan:
+        """The plan with pixel lanes wherever a convolution outside of a residual addition can have any."""
+        stages = dict(plan.stages)
+        for spec in net.specs:
+            if not isinstance(spec, ConvSpec) or spec.groups > 1:
+                continue
+            stage = replace(stages[spec.name], output_lanes=spec.out_shape[2], array=None)
+            found = [
+                lanes
+                for lanes in range(2, spec.out_shape[1] + 1)
+                if divides(spec.in_shape, spec.geometry, lanes * spec.geometry.stride[1])
+            ]
+            if found:
+                lanes = found[self.integer(0, len(found) - 1)]
+                wider = {**stages, spec.name: replace(stage, pixel_lanes=lanes)}
+                try:
+                    Plan(wider).check(net)
+                except ValueError:
+                    continue  # as many pixels do not divide a row of the image
+                stages = wider
         return Plan(stages)
 
     def images(self, net: QNetwork, count: int) -> np.ndarray:
