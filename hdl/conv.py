@@ -34,7 +34,7 @@ def conv_parts(
     pixels, steps = pixels_in(spec, plan), Folding(spec, plan).steps
     # Turns of other layers make a window wait longer, yet they come in bursts: enough columns for both.
     paces = {steps, client.load // (spec.out_shape[0] * spec.out_shape[1]) if client else steps}
-    ahead = max(columns_ahead(spec, taken, lanes, plan.pixel_lanes) for taken in paces)
+    ahead = max(columns_ahead(spec, taken, lanes, plan) for taken in paces)
     window = Window(
         spec.in_shape,
         spec.geometry,
@@ -46,12 +46,12 @@ def conv_parts(
         ahead,
     )
     parts = [*repack(spec.src, lanes, pixels * spec.in_shape[2]), window]
-    if count := windows_ahead(spec, steps, plan.pixel_lanes):
+    if count := windows_ahead(spec, steps, plan):
         parts.append(Buffer(window.o.payload.shape(), count, device))
     return [*parts, *mac_parts(spec, plan, device, client, loads, whole=True)]
 
 
-def columns_ahead(spec: ConvSpec, steps: int, lanes: int, pixels: int = 1) -> int:
+def columns_ahead(spec: ConvSpec, steps: int, lanes: int, plan: StagePlan) -> int:
     """Columns that must wait for the multipliers to stay busy while rows come in in which no window ends.
 
     These are the first rows of a frame, rows of padding, and those that a stride passes over. No more need
@@ -64,13 +64,13 @@ def columns_ahead(spec: ConvSpec, steps: int, lanes: int, pixels: int = 1) -> in
         Cycles that a window occupies the multipliers.
     lanes : int
         Values of an input beat.
-    pixels : int
-        Windows side by side; then a column is one of all the pixels that belong to them.
+    plan : StagePlan
+        With pixel lanes a column is one of all the pixels of a beat.
     """
     (height, width, channels), (down, right) = spec.in_shape, spec.out_shape[:2]
     stride, first = spec.geometry.stride[0], spec.geometry.extent[0] - 1 - spec.geometry.padding[0][0]
-    taken = pixels * spec.geometry.stride[1] if pixels > 1 else 1
-    width, right = width // taken, right // pixels
+    taken = pixels_in(spec, plan)
+    width, right = width // taken, right // plan.pixel_lanes
     lines, slide = pace(spec.in_shape, spec.geometry, taken)
     rows, last = lines // width, first + stride * (down - 1)
     pixel = ceil(taken * channels / lanes)  # cycles
@@ -86,14 +86,14 @@ def columns_ahead(spec: ConvSpec, steps: int, lanes: int, pixels: int = 1) -> in
     return max(ceil(min(wanted, surplus + late)), 2) if surplus > 0 and silent else 0
 
 
-def windows_ahead(spec: ConvSpec, steps: int, pixels: int = 1) -> int:
+def windows_ahead(spec: ConvSpec, steps: int, plan: StagePlan) -> int:
     """Windows that must wait for the multipliers to stay busy while the next row's first slides in.
 
-    Of windows side by side (`pixels`) those of a beat count as one.
+    Windows side by side count as one.
     """
-    right, stride = spec.out_shape[1] // pixels, spec.geometry.stride[1]
-    taken, stride = (pixels * stride, 1) if pixels > 1 else (1, stride)
-    columns = pace(spec.in_shape, spec.geometry, taken)[1] // spec.out_shape[0]
+    right = spec.out_shape[1] // plan.pixel_lanes
+    stride = 1 if plan.pixel_lanes > 1 else spec.geometry.stride[1]
+    columns = pace(spec.in_shape, spec.geometry, pixels_in(spec, plan))[1] // spec.out_shape[0]
     shifts = columns - (right - 1) * stride
     # Where windows take several cycles the next one is looked for before the last of them.
     if right * steps < columns or shifts < steps or shifts == steps == 1:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from hdl.sweep import divides
+from hdl.sweep import divides, windows_of
 from model.exact import FLOAT64_EXACT
 from model.layers.conv import ConvSpec
 from model.qformat import QFormat
@@ -238,8 +238,11 @@ class LoadableFolding(Folding):
 
 
 def pixels_in(spec: ConvSpec, plan: StagePlan) -> int:
-    """Pixels of a beat before a convolution's window: those that belong to the windows side by side, or one."""
-    return plan.pixel_lanes * spec.geometry.stride[1] if plan.pixel_lanes > 1 else 1
+    """Pixels of a beat before a convolution's window: one, those of the windows side by side, or a row."""
+    if plan.pixel_lanes == 1:
+        return 1
+    whole = plan.pixel_lanes == spec.out_shape[1]
+    return spec.in_shape[1] if whole else plan.pixel_lanes * spec.geometry.stride[1]
 
 
 def check_pixels(spec: WeightedSpec, plan: StagePlan) -> None:
@@ -253,10 +256,11 @@ def check_pixels(spec: WeightedSpec, plan: StagePlan) -> None:
         return
     if pixels < 1 or not isinstance(spec, ConvSpec):
         spec.fail(f"{pixels} pixel lanes; only convolutions have any, from 1")
-    if not divides(spec.in_shape, spec.geometry, pixels_in(spec, plan)):
+    row, taken = (spec.in_shape, spec.geometry), pixels_in(spec, plan)
+    if not divides(*row, taken) or windows_of(*row, taken) != pixels:
         spec.fail(
             f"{pixels} pixel lanes do not divide its rows: {spec.in_shape[1]} pixels come in"
-            f" ({pixels_in(spec, plan)} a beat), {spec.out_shape[1]} go out"
+            f" ({taken} a beat), {spec.out_shape[1]} go out"
         )
     _, _, outputs = spec.matrices.shape
     if spec.groups > 1 or plan.output_lanes != outputs:

@@ -14,7 +14,7 @@ from model.spec import Spec
 
 
 class Sweep(wiring.Component):
-    """Columns of `pixels` pixels to the ``pixels / stride`` windows that belong to them.
+    """Columns of `pixels` pixels to the windows that belong to them: ``pixels / stride``, or all of a row's.
 
     Output beat ``k`` of a row holds the windows ``k * pixels / stride`` and following. They reach to the
     left and to the right of the pixels of input beat ``k``, so some beats before and after it stand in
@@ -72,10 +72,11 @@ class Sweep(wiring.Component):
         self.shape, self.geometry, self.fmt, self.pixels = shape, geometry, fmt, pixels
         self.fill, self.parts, self.together = fill, parts, together
         (tall, wide), channels = geometry.kernel, shape[2]
-        left, stride = geometry.padding[1][0], geometry.stride[1]
-        self.windows = pixels // stride
-        self.behind = -(-left // pixels)
-        self.ahead = (pixels - stride - left + geometry.extent[1] - 1) // pixels
+        self.windows = windows_of(shape, geometry, pixels)
+        self.behind = self.ahead = 0
+        if pixels < shape[1]:
+            left, right = geometry.padding[1][0], (self.windows - 1) * geometry.stride[1] + geometry.extent[1]
+            self.behind, self.ahead = -(-left // pixels), (right - 1 - left) // pixels
         super().__init__(
             {
                 "i": In(stream.Signature(lanes_of(fmt, tall * pixels * channels))),
@@ -140,6 +141,8 @@ class Sweep(wiring.Component):
             beside, stride = self.geometry.dilation[1], self.geometry.stride[1]
             offset = window * stride + tap * beside - self.geometry.padding[1][0]
             beat, pixel = divmod(offset, self.pixels)
+            if not 0 <= self.behind + beat < len(slots):
+                return filled(self.fmt, share, self.fill)
             at = (row * self.pixels + pixel) * self.parts + part
             seen = slots[self.behind + beat].word_select(at, share * self.fmt.width)
             masked = outside(-beat, (self.shape[1] - 1 - offset) // self.pixels)
@@ -166,9 +169,16 @@ class Sweep(wiring.Component):
 def divides(shape: Shape, geometry: Geometry, pixels: int) -> bool:
     """Whether beats of so many pixels divide a row, and those of the windows that belong to them theirs."""
     width, stride, across = shape[1], geometry.stride[1], geometry.positions(shape)[1]
+    if pixels == width:
+        return True
     if pixels % stride or width % pixels:
         return False
     return across % (pixels // stride) == 0 and across * stride <= width
+
+
+def windows_of(shape: Shape, geometry: Geometry, pixels: int) -> int:
+    """Windows that belong to a beat of pixels."""
+    return geometry.positions(shape)[1] if pixels == shape[1] else pixels // geometry.stride[1]
 
 
 def pooled(spec: Spec, lanes: int) -> tuple[int, int]:
@@ -180,7 +190,7 @@ def pooled(spec: Spec, lanes: int) -> tuple[int, int]:
     channels = spec.in_shape[2]
     for pixels in range(lanes // channels, spec.in_shape[1] + 1) if lanes > channels else ():
         if divides(spec.in_shape, spec.geometry, pixels):
-            return pixels * channels, pixels // spec.geometry.stride[1] * channels
+            return pixels * channels, windows_of(spec.in_shape, spec.geometry, pixels) * channels
     return min(lanes, channels), min(lanes, channels)
 
 

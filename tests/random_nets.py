@@ -10,7 +10,6 @@ import numpy as np
 from hdl.folding import StagePlan
 from hdl.netplan import Plan, weighted
 from hdl.search import divisors
-from hdl.sweep import divides
 from model.geometry import Geometry
 from model.layers import (
     ConvSpec,
@@ -219,19 +218,14 @@ class NetDrawer:
             if not isinstance(spec, ConvSpec) or spec.groups > 1:
                 continue
             stage = replace(stages[spec.name], output_lanes=spec.out_shape[2], array=None)
-            found = [
-                lanes
-                for lanes in range(2, spec.out_shape[1] + 1)
-                if divides(spec.in_shape, spec.geometry, lanes * spec.geometry.stride[1])
-            ]
-            if found:
-                lanes = found[self.integer(0, len(found) - 1)]
-                wider = {**stages, spec.name: replace(stage, pixel_lanes=lanes)}
+            lanes = self.rng.permutation(np.arange(2, spec.out_shape[1] + 1)).tolist()
+            for wider in ({**stages, spec.name: replace(stage, pixel_lanes=count)} for count in lanes):
                 try:
                     Plan(wider).check(net)
                 except ValueError:
-                    continue  # as many pixels do not divide a row of the image
+                    continue  # as many do not divide a row
                 stages = wider
+                break
         return Plan(stages)
 
     def images(self, net: QNetwork, count: int) -> np.ndarray:
