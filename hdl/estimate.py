@@ -18,6 +18,7 @@ from hdl.buffer import Buffer
 from hdl.chain import Chain
 from hdl.classify import Argmax
 from hdl.device import Device
+from hdl.digits import DigitPipe, Digits
 from hdl.dots import Dots
 from hdl.ecp5 import ECP5
 from hdl.folding import SHIFT_WIDTH
@@ -38,6 +39,7 @@ from hdl.sweep import Sweep
 from hdl.table import TablePipe
 from hdl.weigh import WeighPipe
 from hdl.window import Lines, Slide, Window, between
+from hdl.wired import Wired, WiredPipe
 from model.qnetwork import QNetwork
 
 UNITS = {"lut": "LUT", "ff": "flip-flops", "dsp": "multipliers", "bram": "block RAMs"}
@@ -289,6 +291,46 @@ def _(part: MacPipe, device: Device) -> Budget:
     total += Budget(ff=width).times((folding.output_folds - 1) * plan.lanes)
     if folding.input_folds > 1:
         total += Budget(lut=width).times(plan.lanes)
+    return total
+
+
+@resources.register
+def _(part: Wired, device: Device) -> Budget:
+    luts = sum(width + CARRY for width in part.graph.widths if width)
+    return Budget(lut=luts, ff=part.graph.registers)
+
+
+@resources.register
+def _(part: WiredPipe, device: Device) -> Budget:
+    folding = part.folding
+    total = Budget(ff=part.latency)
+    for dots in part.dots:
+        total += resources(dots, device)
+    if part.held:
+        # Windows overlap: a pixel's register serves all that see it.
+        kernel, stride = folding.spec.geometry.kernel, folding.spec.geometry.stride
+        wide = kernel[1] + stride[1] * (folding.plan.pixel_lanes - 1)
+        total += Budget(ff=wide * kernel[0] * folding.spec.in_shape[2] * folding.spec.src.width)
+    if part.by_pixel:
+        lanes = folding.plan.lanes
+        words = rom(folding.accumulator.width * folding.seed_lanes, folding.seeds, device)
+        total += words + adder(folding.accumulator.width).times(lanes) + counter(folding.seeds)
+    return total
+
+
+@resources.register
+def _(part: Digits, device: Device) -> Budget:
+    word = bits(part.i.payload)
+    return Budget(lut=word * (part.steps - 1) // part.steps + 4, ff=word + 1) + counter(part.steps + 1)
+
+
+@resources.register
+def _(part: DigitPipe, device: Device) -> Budget:
+    folding, width = part.folding, part.partial.width
+    done = folding.digit.width * (folding.plan.digits - 1)
+    total = (adder(width) + Budget(ff=done)).times(folding.plan.lanes) + Budget(ff=3 * part.latency)
+    for dots in part.dots:
+        total += resources(dots, device)
     return total
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from hdl.sweep import divides, windows_of
 from model.exact import FLOAT64_EXACT
 from model.layers.conv import ConvSpec
+from model.layers.dense import DenseSpec
 from model.qformat import QFormat
 from model.spec import WeightedSpec
 
@@ -18,6 +19,8 @@ SHIFT_WIDTH = 3
 """Bits of a loadable shift of a channel."""
 MOST_SHIFT = (1 << SHIFT_WIDTH) - 1
 """Largest loadable shift of a channel, bits."""
+WIRED = "wired"
+"""What a `StagePlan` says of weights that are no numbers in a memory but shifts and additions."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +41,37 @@ class StagePlan:
     pixel_lanes : int
         Neighbouring output pixels of a convolution that are worked on side by side, a divisor of W_out; then
         a beat of the output stream holds as many whole pixels.
+    weights : str or None
+        `WIRED` for hard-wired ones, which take all lanes: every product of a position in one cycle, of all
+        groups too, so `output_lanes` is C_out then. By default they are where the `Plan` has them.
+    digits : int
+        Parts of an input's bits that take turns on hard-wired weights, one a cycle; fewer bits are smaller sums.
     """
 
     input_lanes: int = 1
     output_lanes: int = 1
     array: str | None = None
     pixel_lanes: int = 1
+    weights: str | None = None
+    digits: int = 1
 
     def described(self) -> dict:
-        """What JSON says of it."""
-        said = {key: value for key, value in asdict(self).items() if value is not None}
-        return said if self.pixel_lanes > 1 else {k: v for k, v in said.items() if k != "pixel_lanes"}
+        """What JSON says of it: the lanes, and what is not as usual."""
+        usual = StagePlan()
+        return {
+            key: value
+            for key, value in asdict(self).items()
+            if key in ("input_lanes", "output_lanes") or value != getattr(usual, key)
+        }
+
+    @property
+    def wired(self) -> bool:
+        """Whether the weights are hard-wired."""
+        return self.weights == WIRED
 
     @property
     def multipliers(self) -> int:
-        """Multipliers that the layer keeps busy."""
+        """Multipliers that the layer keeps busy; of hard-wired weights, their products."""
         return self.input_lanes * self.output_lanes * self.pixel_lanes
 
     @property
@@ -90,19 +109,22 @@ class Folding:
 
     def __init__(self, spec: WeightedSpec, plan: StagePlan):
         self.groups, self.inputs, self.outputs = spec.matrices.shape
-        if isinstance(spec, ConvSpec) and not 1 <= plan.input_lanes <= self.inputs:
+        if plan.wired:
+            self.unroll(spec, plan)
+        elif isinstance(spec, ConvSpec) and not 1 <= plan.input_lanes <= self.inputs:
             spec.fail(
                 f"{plan.input_lanes} lanes for {self.inputs} inputs of a sum; choose 1 to {self.inputs}"
             )
         for lanes, count, what in (
-            (1 if isinstance(spec, ConvSpec) else plan.input_lanes, self.inputs, "inputs of a sum"),
+            (plan.input_lanes if isinstance(spec, DenseSpec) else 1, self.inputs, "inputs of a sum"),
             (plan.output_lanes, self.outputs, "output channels"),
         ):
             if lanes < 1 or count % lanes:
                 spec.fail(f"{lanes} lanes do not divide {count} {what}; choose a divisor")
         check_pixels(spec, plan)
+        check_digits(spec, plan)
         self.spec, self.plan = spec, plan
-        self.input_folds = -(-self.inputs // plan.input_lanes)
+        self.input_folds = plan.digits if plan.wired else -(-self.inputs // plan.input_lanes)
         self.output_folds = self.outputs // plan.output_lanes
         halves = spec.halves
         if max(halves) >= FLOAT64_EXACT:
@@ -117,10 +139,33 @@ class Folding:
         self.aligned = QFormat.spanning((low << spec.shifts).min(), (high << spec.shifts).max(), frac)
         self.shifts = spec.shifts.reshape(-1, plan.output_lanes)
 
+    def unroll(self, spec: WeightedSpec, plan: StagePlan) -> None:
+        """Take all groups as one, as hard-wired weights do."""
+        lanes = self.inputs, self.groups * self.outputs
+        if (plan.input_lanes, plan.output_lanes) != lanes:
+            spec.fail(
+                f"hard-wired weights take all products in one cycle, {lanes[0]} x {lanes[1]} lanes, not"
+                f" {plan.input_lanes} x {plan.output_lanes}"
+            )
+        if plan.array:
+            spec.fail(f"hard-wired weights have no multipliers to share in {plan.array!r}")
+        self.inputs, self.outputs, self.groups = self.groups * self.inputs, lanes[1], 1
+
     @property
     def aligns(self) -> bool:
         """Whether sums are shifted by channel."""
         return bool(self.shifts.any())
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The weights of all groups as one matrix, zeros between them, (inputs, C_out)."""
+        return block_diagonal(self.spec.matrices)
+
+    @property
+    def digit(self) -> QFormat:
+        """One of the digits of an input; the last may have no more than some zeros at its top."""
+        width = self.spec.src.width
+        return QFormat(-(-width // self.plan.digits), 0, self.spec.src.signed)
 
     @property
     def vector_steps(self) -> int:
@@ -262,11 +307,31 @@ def check_pixels(spec: WeightedSpec, plan: StagePlan) -> None:
             f"{pixels} pixel lanes do not divide its rows: {spec.in_shape[1]} pixels come in"
             f" ({taken} a beat), {spec.out_shape[1]} go out"
         )
-    _, _, outputs = spec.matrices.shape
-    if spec.groups > 1 or plan.output_lanes != outputs:
-        spec.fail(f"with pixel lanes a layer has one group, and as many output lanes as channels ({outputs})")
+    channels = spec.out_shape[2]
+    if plan.output_lanes != channels:
+        spec.fail(f"with pixel lanes it has {channels} output lanes, one for each channel, or is hard-wired")
     if plan.array is not None:
         spec.fail("with pixel lanes a layer has multipliers of its own")
+
+
+def check_digits(spec: WeightedSpec, plan: StagePlan) -> None:
+    """Raise a ValueError, naming the layer, for digits that are not built."""
+    if plan.digits == 1:
+        return
+    if not plan.wired or spec.src.signed:
+        spec.fail(f"{plan.digits} digits; only hard-wired weights have any, for inputs without a sign")
+    if spec.bias.ndim > 1:
+        spec.fail(f"{plan.digits} digits; there are none with biases by pixel")
+    if not 1 <= plan.digits <= spec.src.width:
+        spec.fail(f"{plan.digits} digits for inputs of {spec.src.width} bits; choose 1 to {spec.src.width}")
+
+
+def block_diagonal(matrices: np.ndarray) -> np.ndarray:
+    """Matrices (G, K, N) one behind the other on the diagonal of one, (G * K, G * N)."""
+    count, rows, columns = matrices.shape
+    whole = np.zeros((count, rows, count, columns), matrices.dtype)
+    whole[np.arange(count), :, np.arange(count)] = matrices
+    return whole.reshape(count * rows, count * columns)
 
 
 def products(folding: Folding) -> tuple[int, int]:

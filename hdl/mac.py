@@ -16,6 +16,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 
 from hdl.device import Device
+from hdl.digits import DigitPipe, Digits
 from hdl.dots import Dots
 from hdl.folding import SHIFT_WIDTH, Folding, LoadableFolding, StagePlan
 from hdl.loading import Loads, memory
@@ -24,6 +25,7 @@ from hdl.memory import Rom
 from hdl.pipe import Front, Pipe, delayed, lanes_of
 from hdl.requant import RequantPipe
 from hdl.share import Client
+from hdl.wired import WiredPipe
 from model.spec import WeightedSpec
 
 
@@ -365,7 +367,12 @@ def mac_parts(
         Whether the vectors of a position come in one beat, or in beats of `input_lanes` values.
     """
     folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
-    parts = [Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
+    if plan.wired and plan.digits > 1:
+        parts: list[wiring.Component] = [Digits(folding), DigitPipe(folding)]
+    elif plan.wired:
+        parts = [WiredPipe(folding, device)]
+    else:
+        parts = [Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
     if folding.aligns:
         parts.append(AlignPipe(folding) if loads is None else ScalePipe(folding, device, loads))
     if folding.aligned != spec.dst:

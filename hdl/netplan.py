@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from hdl.folding import MOST_SHIFT, Folding, LoadableFolding, StagePlan, pixels_in
+from hdl.folding import MOST_SHIFT, WIRED, Folding, LoadableFolding, StagePlan, pixels_in
 from hdl.sweep import pooled
 from model.files import replacing
 from model.layers import ConvSpec, GreySpec, PoolSpec, ReduceSpec
@@ -55,6 +55,8 @@ class Plan:
                 f"the plan names {min(surplus)!r}, which is no layer with weights of {net.name!r}"
             )
         for spec in weighted(net):
+            if self.loadable and self.stages[spec.name].wired:
+                spec.fail("hard-wired weights cannot be written at run time; plan multipliers for it")
             self.folding(spec)
             if self.stages[spec.name].pixel_lanes > 1 and spec not in net.specs:
                 spec.fail("it has pixel lanes, which are not built within a residual addition")
@@ -78,7 +80,8 @@ class Plan:
             for spec in weighted(net)
             if spec is not net.specs[-1] or spec.dst != spec.accumulator
         }
-        return Plan(self.stages, "scaled", fracs)
+        stages = {name: replace(stage, weights=None, digits=1) for name, stage in self.stages.items()}
+        return Plan(stages, "scaled", fracs)
 
     def folding(self, spec: WeightedSpec) -> Folding:
         """How a layer is folded."""
@@ -209,10 +212,14 @@ class Plan:
 
 
 def read(key: str, value) -> int | str:
-    """What JSON says of a layer: numbers of lanes, and the name of an array."""
+    """What JSON says of a layer: numbers of lanes, the name of an array, where its weights are."""
     if key == "array":
         if not isinstance(value, str) or not value:
             raise ValueError(f"array must be a name, not {value!r}")
+        return value
+    if key == "weights":
+        if value != WIRED:
+            raise ValueError(f"a layer's own weights are {WIRED!r} or as the plan's, not {value!r}")
         return value
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{key} must be a whole number from 1, not {value!r}")
