@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from amaranth.hdl import Module, Signal
@@ -15,19 +16,20 @@ from boards.protocol import QUEUE, Command, Error, Identity
 from boards.uart import Baud, Receiver, Transmitter
 from hdl.device import PORTABLE, Device
 from hdl.estimate import Budget
+from hdl.netplan import Plan
 from model.qnetwork import QNetwork
 
 
-def estimate(net: QNetwork, device: Device) -> Budget:
+def estimate(net: QNetwork, plan: Plan, device: Device) -> Budget:
     """What the shell takes beside the accelerator, the image buffer included.
 
     The shell's logic hardly depends on the net: its constants were counted after synthesis.
     """
-    height, width, channels = net.in_shape
-    word, logits = channels * net.input_format.width, net.classes * net.output_format.width
+    lanes = plan.lanes_before(net)
+    word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
     fixed = Budget(lut=1100, ff=620, bram=device.brams(8, 128))
-    lanes = Budget(lut=2 * logits, ff=2 * logits + 3 * word)
-    return fixed + lanes + Budget(bram=device.brams(word, QUEUE * height * width))
+    by_width = Budget(lut=2 * logits, ff=2 * logits + 3 * word)
+    return fixed + by_width + Budget(bram=device.brams(word, QUEUE * math.prod(net.in_shape) // lanes))
 
 
 @dataclass(frozen=True)

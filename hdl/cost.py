@@ -49,7 +49,7 @@ def beats_of(spec: Spec, lanes: int, pixels: int = 1) -> int:
     if isinstance(spec, ConvSpec):
         # The window slides by whole pixels.
         lines, slide = pace(spec.in_shape, spec.geometry, pixels)
-        return max(beats + lines - height * width // pixels, slide)
+        return max(beats + lines - height * width // pixels, lines, slide)
     if isinstance(spec, (PoolSpec, ReduceSpec)):
         taken, _ = pooled(spec, lanes)
         if taken > channels:

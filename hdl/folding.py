@@ -45,7 +45,8 @@ class StagePlan:
         `WIRED` for hard-wired ones, which take all lanes: every product of a position in one cycle, of all
         groups too, so `output_lanes` is C_out then. By default they are where the `Plan` has them.
     digits : int
-        Parts of an input's bits that take turns on hard-wired weights, one a cycle; fewer bits are smaller sums.
+        Parts of an input's bits that take turns on hard-wired weights, one a cycle: fewer bits make smaller
+        sums.
     """
 
     input_lanes: int = 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import inf
+from pathlib import Path
 
 from hdl.folding import MOST_SHIFT, WIRED, Folding, LoadableFolding, StagePlan, pixels_in
 from hdl.sweep import pooled
@@ -33,11 +35,14 @@ class Plan:
     fracs : dict of int
         Fraction bits of the finest weights that a layer can be loaded with; shifts make up for coarser ones.
         A layer that is not named takes those of its first net alone.
+    clock_mhz : float, optional
+        Of the core, where a board's user asks for no other; else the board's own.
     """
 
     stages: dict[str, StagePlan]
     weights: str = "fixed"
     fracs: dict[str, int] = field(default_factory=dict)
+    clock_mhz: float | None = None
 
     def check(self, net: QNetwork) -> None:
         """Raise a ValueError, naming the layer, if the plan does not fit the net."""
@@ -81,7 +86,7 @@ class Plan:
             if spec is not net.specs[-1] or spec.dst != spec.accumulator
         }
         stages = {name: replace(stage, weights=None, digits=1) for name, stage in self.stages.items()}
-        return Plan(stages, "scaled", fracs)
+        return Plan(stages, "scaled", fracs, self.clock_mhz)
 
     def folding(self, spec: WeightedSpec) -> Folding:
         """How a layer is folded."""
@@ -180,7 +185,8 @@ class Plan:
         with replacing(path, "w") as file:
             stages = {name: stage.described() for name, stage in self.stages.items()}
             content = {"weights": self.weights, "stages": stages}
-            json.dump(content | ({"fracs": self.fracs} if self.fracs else {}), file, indent=2)
+            more = {"fracs": self.fracs, "clock_mhz": self.clock_mhz}
+            json.dump(content | {key: value for key, value in more.items() if value}, file, indent=2)
             file.write("\n")
 
     @classmethod
@@ -203,12 +209,27 @@ class Plan:
                 for name, lanes in content["stages"].items()
             }
             fracs = {name: int(frac) for name, frac in content.get("fracs", {}).items()}
-            plan = cls(stages, content.get("weights", "fixed"), fracs)
+            clock = content.get("clock_mhz")
+            if clock is not None and not 0 < clock < inf:
+                raise ValueError(f"clock_mhz must be a number above 0, not {clock!r}")
+            plan = cls(stages, content.get("weights", "fixed"), fracs, clock)
             plan.check(net)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = str(error) if isinstance(error, ValueError) else "it is no plan"
             raise ValueError(f"cannot use plan {path}: {reason}") from None
         return plan
+
+
+def beside(artifact: Path, net: QNetwork) -> Plan | None:
+    """The plan that lies beside a net's file: for ``NAME.npz`` ``NAME.plan.json``. None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is no plan of this net; names the file.
+    """
+    path = artifact.with_suffix(".plan.json")
+    return Plan.load(path, net) if path.is_file() else None
 
 
 def read(key: str, value) -> int | str:
