@@ -34,8 +34,8 @@ SAME = ((1, 1), (1, 1))
 
 
 def check(
-    shape, geometry, pixels, fmt=U4, fill=0, parts=1, ahead=0, together=False, *, frames=3, seed=0, stalls=0.2,
-    wrap=lambda part: part,
+    shape, geometry, pixels, fmt=U4, fill=0, parts=1, ahead=0, together=False, *, frames=3, seed=0,
+    stalls=0.2, wrap=lambda part: part,
 ):  # fmt: skip
     """Several frames back to back; gives the cycles of the output beats."""
     images = np.random.default_rng(seed).integers(fmt.min, fmt.max + 1, (frames, *shape))
