@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import singledispatch
 
@@ -90,12 +92,17 @@ def estimate(net: QNetwork, plan: Plan, device: Device = ECP5) -> Budget:
     ValueError
         If the plan does not fit the net.
     """
+    with counting():
+        return counted(Accelerator(net, plan, device))
+
+
+@contextmanager
+def counting() -> Iterator[None]:
+    """For parts that are counted, never elaborated: they are gone before Amaranth may complain of that."""
     with warnings.catch_warnings():
-        # The parts are counted, never elaborated: gone they must be before Amaranth may complain of that.
         warnings.simplefilter("ignore", UnusedElaboratable)
-        total = counted(Accelerator(net, plan, device))
+        yield
         gc.collect()
-    return total
 
 
 def counted(accelerator: Accelerator) -> Budget:
@@ -265,7 +272,13 @@ def _(part: Dots, device: Device) -> Budget:
     product = source.width + factor.width
     total = Budget(ff=Rom.latency * part.input_lanes * pixels * source.width)
     total += memory(part.name, factor.width * words, len(part.words), device, part.loads)
-    if max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width:
+    if part.selects:
+        product = source.width + (not source.signed) + part.doubles
+        exact = adder(product + 1).times(part.output_lanes * pixels)
+        total += Budget(lut=product, ff=product + 1).times(lanes) + exact
+    elif (
+        max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width
+    ):
         total += Budget(dsp=lanes)
     else:
         total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
