@@ -14,10 +14,14 @@ from boards.frames import FrameParser
 from boards.images import ImageBuffer
 from boards.protocol import QUEUE, Command, Error, Identity
 from boards.uart import Baud, Receiver, Transmitter
+from hdl.buffer import Buffer
 from hdl.device import PORTABLE, Device
 from hdl.estimate import Budget
 from hdl.netplan import Plan
 from model.qnetwork import QNetwork
+
+DOOR = 4
+"""Beats that may wait between the image buffer and the core."""
 
 
 def estimate(net: QNetwork, plan: Plan, device: Device) -> Budget:
@@ -91,7 +95,10 @@ class Shell(wiring.Component):
         m.submodules.answerer = answerer = Answerer(self.identity, self.result, self.device)
         m.submodules.transmitter = transmitter = Transmitter(self.link.baud)
         wiring.connect(m, receiver.o, parser.i)
-        wiring.connect(m, images.o, core.i)
+        # neither the image buffer's ready chain nor the core's reaches beyond it
+        m.submodules.door = door = Buffer(core.i.payload.shape(), DOOR, self.device)
+        wiring.connect(m, images.o, door.i)
+        wiring.connect(m, door.o, core.i)
         wiring.connect(m, answerer.o, transmitter.i)
         m.d.comb += [receiver.line.eq(self.rx), self.tx.eq(transmitter.line)]
 
@@ -147,7 +154,7 @@ class Shell(wiring.Component):
         # one image at a time through the core, timed from its first beat to its result
         running, cycles = Signal(), Signal(32)
         m.d.comb += images.play.eq(~busy)
-        with m.If(images.o.valid & images.o.ready & images.o.payload.first):
+        with m.If(core.i.valid & core.i.ready & core.i.payload.first):
             m.d.sync += [running.eq(1), cycles.eq(1)]
         with m.Elif(core.o.valid):
             m.d.sync += running.eq(0)

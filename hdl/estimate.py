@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import singledispatch
 
+import numpy as np
 from amaranth.hdl import UnusedElaboratable, Value
 from amaranth.lib import wiring
 
@@ -36,6 +37,7 @@ from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
 from hdl.residual import AddPipe, Branches
+from hdl.serial import TAPS, SerialDots, signed_range
 from hdl.share import Array
 from hdl.sweep import Sweep
 from hdl.table import TablePipe
@@ -283,6 +285,30 @@ def _(part: Dots, device: Device) -> Budget:
     else:
         total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
     return total + tree(product, part.input_lanes).times(part.output_lanes * pixels)
+
+
+@resources.register
+def _(part: SerialDots, device: Device) -> Budget:
+    bits, inputs = part.src.width, len(part.weights)
+    pairs = -(-bits // 2)
+    # A bit of each input, and its copies for the channels of later steps.
+    total = Budget(lut=pairs + -(-pairs // 4), ff=pairs + part.steps).times(inputs)
+    for column in part.weights.T:
+        ranges = [
+            (int(taps.clip(max=0).sum()), int(taps.clip(min=0).sum()))
+            for taps in np.split(column, range(TAPS, inputs, TAPS))
+        ]
+        total += sum((Budget(*[signed_range(*ends).width] * 2) for ends in ranges), Budget())
+        while len(ranges) > 1:
+            pairs = [ranges[index : index + 2] for index in range(0, len(ranges), 2)]
+            ranges = [tuple(map(sum, zip(*pair))) for pair in pairs]
+            for pair, ends in zip(pairs, ranges):
+                width = signed_range(*ends).width
+                total += adder(width) if len(pair) == 2 else Budget(ff=width)
+        width = signed_range(*ranges[0]).width
+        total += adder(width + 1) + Budget(ff=width + 2 * bits)
+    shown = part.steps - 1
+    return total + Budget(lut=shown * part.width, ff=shown * part.width).times(part.output_lanes)
 
 
 @resources.register

@@ -21,6 +21,8 @@ MOST_SHIFT = (1 << SHIFT_WIDTH) - 1
 """Largest loadable shift of a channel, bits."""
 WIRED = "wired"
 """What a `StagePlan` says of weights that are no numbers in a memory but shifts and additions."""
+SERIAL = "serial"
+"""What it says of weights in tables of sums, which inputs address bit by bit."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class StagePlan:
         a beat of the output stream holds as many whole pixels.
     weights : str or None
         `WIRED` for hard-wired ones, which take all lanes: every product of a position in one cycle, of all
-        groups too, so `output_lanes` is C_out then. By default they are where the `Plan` has them.
+        groups too, so `output_lanes` is C_out then. `SERIAL` for those of `hdl.serial`, which take all input
+        lanes, and so few output lanes that a position takes a cycle or more for each bit of an input. By
+        default weights are where the `Plan` has them.
     digits : int
         Parts of an input's bits that take turns on hard-wired weights, one a cycle: fewer bits make smaller
         sums.
@@ -71,8 +75,13 @@ class StagePlan:
         return self.weights == WIRED
 
     @property
+    def serial(self) -> bool:
+        """Whether inputs come bit by bit."""
+        return self.weights == SERIAL
+
+    @property
     def multipliers(self) -> int:
-        """Multipliers that the layer keeps busy; of hard-wired weights, their products."""
+        """Multipliers that the layer keeps busy; of weights without multipliers, products a cycle."""
         return self.input_lanes * self.output_lanes * self.pixel_lanes
 
     @property
@@ -127,6 +136,8 @@ class Folding:
         self.spec, self.plan = spec, plan
         self.input_folds = plan.digits if plan.wired else -(-self.inputs // plan.input_lanes)
         self.output_folds = self.outputs // plan.output_lanes
+        if plan.serial:
+            self.check_serial()
         halves = spec.halves
         if max(halves) >= FLOAT64_EXACT:
             spec.fail(
@@ -151,6 +162,22 @@ class Folding:
         if plan.array:
             spec.fail(f"hard-wired weights have no multipliers to share in {plan.array!r}")
         self.inputs, self.outputs, self.groups = self.groups * self.inputs, lanes[1], 1
+
+    def check_serial(self) -> None:
+        """Refuse what bits of inputs cannot do."""
+        spec, plan, bits = self.spec, self.plan, self.spec.src.width
+        if self.groups > 1 or plan.input_lanes != self.inputs:
+            spec.fail(
+                f"serial weights take whole positions of one group, {self.inputs} input lanes, not"
+                f" {plan.input_lanes} of {self.groups} group{'s' * (self.groups > 1)}"
+            )
+        if self.output_folds < bits:
+            spec.fail(
+                f"serial weights take a cycle for each of an input's {bits} bits; {plan.output_lanes} output"
+                f" lanes are done in {self.output_folds}, choose {self.outputs // bits} at most"
+            )
+        if plan.array:
+            spec.fail(f"serial weights have no multipliers to share in {plan.array!r}")
 
     @property
     def aligns(self) -> bool:
@@ -313,6 +340,8 @@ def check_pixels(spec: WeightedSpec, plan: StagePlan) -> None:
         spec.fail(f"with pixel lanes it has {channels} output lanes, one for each channel, or is hard-wired")
     if plan.array is not None:
         spec.fail("with pixel lanes a layer has multipliers of its own")
+    if plan.serial:
+        spec.fail("serial weights have no pixel lanes")
 
 
 def check_digits(spec: WeightedSpec, plan: StagePlan) -> None:

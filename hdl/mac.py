@@ -24,6 +24,7 @@ from hdl.loadrom import LoadRom
 from hdl.memory import Rom
 from hdl.pipe import Front, Pipe, delayed, lanes_of
 from hdl.requant import RequantPipe
+from hdl.serial import SerialDots
 from hdl.share import Client
 from hdl.wired import WiredPipe
 from model.spec import WeightedSpec
@@ -131,8 +132,9 @@ class Sequencer(Front):
             m.d.sync += [held.eq(beat), left.eq(self.steps)]
         with m.Else():
             # Between two turns the slice stays; between two beats nobody looks.
-            with m.If(last_output & self.client.turn if self.client else last_output):
-                m.d.sync += held.eq(held >> len(Value.cast(step.x)))
+            if slices > 1:
+                with m.If(last_output & self.client.turn if self.client else last_output):
+                    m.d.sync += held.eq(held >> len(Value.cast(step.x)))
             with m.If(self.o.valid):
                 m.d.sync += left.eq(left - 1)
         return m
@@ -209,7 +211,9 @@ class MacPipe(Pipe):
         self.folding, self.device, self.client, self.loads = folding, device, client, loads
         spec, plan = folding.spec, folding.plan
         self.dots = None
-        if client is None:
+        if plan.serial:
+            self.dots = SerialDots(spec.src, folding.matrix, plan.output_lanes)
+        elif client is None:
             self.dots = Dots(
                 spec.src,
                 spec.weight_format,
@@ -233,7 +237,8 @@ class MacPipe(Pipe):
         step, source = self.i.payload, self.client or self.dots
         if self.dots:
             m.submodules.dots = self.dots
-        m.d.comb += [source.x.eq(step.x), source.index.eq(step.index)]
+        m.d.comb += source.x.eq(step.x)
+        m.d.comb += source.valid.eq(self.i.valid) if plan.serial else source.index.eq(step.index)
         valid = delayed(m, self.i.valid, self.latency - 1, "valid", reset_less=False)
         starts = delayed(m, step.starts, self.latency - 1, "starts")
         ends = delayed(m, step.ends, self.latency - 1, "ends")

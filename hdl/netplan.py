@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 
-from hdl.folding import MOST_SHIFT, WIRED, Folding, LoadableFolding, StagePlan, pixels_in
+from hdl.folding import MOST_SHIFT, SERIAL, WIRED, Folding, LoadableFolding, StagePlan, pixels_in
 from hdl.sweep import pooled
 from model.files import replacing
 from model.layers import ConvSpec, GreySpec, PoolSpec, ReduceSpec
@@ -239,8 +239,8 @@ def read(key: str, value) -> int | str:
             raise ValueError(f"array must be a name, not {value!r}")
         return value
     if key == "weights":
-        if value != WIRED:
-            raise ValueError(f"a layer's own weights are {WIRED!r} or as the plan's, not {value!r}")
+        if value not in (WIRED, SERIAL):
+            raise ValueError(f"a layer's own weights are {WIRED!r}, {SERIAL!r} or as the plan's, not {value!r}")
         return value
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{key} must be a whole number from 1, not {value!r}")
