@@ -40,14 +40,14 @@ class StagePlan:
     array : str or None
         Layers that name the same array use the same multipliers in turns: as many as the widest of them
         has input lanes, times as many as the widest has output lanes. Without a name a layer has its own.
-    pixel_lanes : int
-        Neighbouring output pixels of a convolution that are worked on side by side, a divisor of W_out; then
-        a beat of the output stream holds as many whole pixels.
     weights : str or None
         `WIRED` for hard-wired ones, which take all lanes: every product of a position in one cycle, of all
         groups too, so `output_lanes` is C_out then. `SERIAL` for those of `hdl.serial`, which take all input
         lanes, and so few output lanes that a position takes a cycle or more for each bit of an input. By
         default weights are where the `Plan` has them.
+    pixel_lanes : int
+        Neighbouring output pixels of a convolution that are worked on side by side, a divisor of W_out; then
+        a beat of the output stream holds as many whole pixels.
     digits : int
         Parts of an input's bits that take turns on hard-wired weights, one a cycle: fewer bits make smaller
         sums.
@@ -56,8 +56,8 @@ class StagePlan:
     input_lanes: int = 1
     output_lanes: int = 1
     array: str | None = None
-    pixel_lanes: int = 1
     weights: str | None = None
+    pixel_lanes: int = 1
     digits: int = 1
 
     def described(self) -> dict:
