@@ -21,7 +21,7 @@ from boards.flow import REPORT, STEPS, Flow, check_tools
 from boards.shell import estimate as shell_estimate
 from boards.targets import Target
 from hdl.estimate import UNITS, Budget, estimate, lacking
-from hdl.netplan import Plan, weighted
+from hdl.netplan import Plan, beside, weighted
 from hdl.search import DEFAULT_MULTIPLIERS, search
 from model import artifact, cli
 from model.cli import Failure
@@ -51,11 +51,16 @@ def main(argv: list[str]) -> None:
     loader = programmer(target) if options.program else None
     net = artifact.load(options.net)
     if options.plan is None:
-        plan = default_plan(net, target, loadable=options.weights == "loadable")
+        loadable = options.weights == "loadable"
+        plan = default_plan(net, target, beside(artifact.find(options.net), net), loadable=loadable)
     else:
         plan = Plan.load(options.plan, net)
         if options.weights is not None:
-            plan = plan.made_loadable(net) if options.weights == "loadable" else Plan(plan.stages)
+            plan = (
+                plan.made_loadable(net)
+                if options.weights == "loadable"
+                else Plan(plan.stages, clock_mhz=plan.clock_mhz)
+            )
     if options.baud is not None and options.baud > target.max_baud:
         raise ValueError(
             f"--baud {options.baud}: the serial port of {target.name} does {target.max_baud:,} at most"
@@ -83,7 +88,9 @@ def parse(argv: list[str]) -> Namespace:
     parser = cli.Parser(prog="python -m boards.build", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("board", metavar="BOARD", help=f"one of {', '.join(targets.names())}")
     parser.add_argument("--net", default="lenet", help="a shipped net's name or an artifact (lenet)")
-    parser.add_argument("--plan", metavar="FILE", help="how parallel each layer is; else searched")
+    parser.add_argument(
+        "--plan", metavar="FILE", help="how parallel each layer is; else the net's own, or searched"
+    )
     parser.add_argument(
         "--weights",
         choices=("fixed", "loadable"),
@@ -104,8 +111,12 @@ def parse(argv: list[str]) -> Namespace:
     return options
 
 
-def default_plan(net: QNetwork, target: Target, *, loadable: bool = False) -> Plan:
-    """The fastest of a few plans that the board's chip has room for; the smallest if it has for none."""
+def default_plan(
+    net: QNetwork, target: Target, shipped: Plan | None = None, *, loadable: bool = False
+) -> Plan:
+    """The net's own plan, or the fastest of a few that the board's chip has room for; else the smallest."""
+    if shipped is not None and not loadable and not lacking(taken(net, shipped, target), target.budget):
+        return shipped
     # Layers with loadable weights do not share.
     least = max(len(weighted(net)), 1) if loadable else 1
     count = max(min(DEFAULT_MULTIPLIERS, target.budget.dsp), least)
@@ -119,7 +130,7 @@ def default_plan(net: QNetwork, target: Target, *, loadable: bool = False) -> Pl
 
 def taken(net: QNetwork, plan: Plan, target: Target) -> Budget:
     """What the accelerator and the shell round it take of a chip, estimated."""
-    return estimate(net, plan, target.family) + shell_estimate(net, target.family)
+    return estimate(net, plan, target.family) + shell_estimate(net, plan, target.family)
 
 
 def checked_fit(design: Design) -> Budget:

@@ -54,7 +54,7 @@ class Design:
         baud: int | None = None,
         timeout: float = Link.timeout,
     ) -> Design:
-        """A design with the target's clock and baud rate where no others are given.
+        """A design with the plan's clock, or the target's, and its baud rate where no others are given.
 
         Raises
         ------
@@ -63,7 +63,8 @@ class Design:
         """
         plan.check(net)
         net = sized(net, plan)
-        pll = Pll.solve(target.oscillator_mhz, target.clock_mhz if clock_mhz is None else clock_mhz)
+        wanted = clock_mhz or plan.clock_mhz or target.clock_mhz
+        pll = Pll.solve(target.oscillator_mhz, wanted)
         rate = target.baud if baud is None else baud
         return cls(target, net, plan, pll, Link(Baud(pll.output_hz, rate), timeout))
 

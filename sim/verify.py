@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hdl.netplan import Plan
+from hdl.netplan import Plan, beside
 from hdl.search import default
 from model import artifact, cli, dataset
 from model.files import check_writable
@@ -65,7 +65,10 @@ def main(argv: list[str]) -> None:
     if (options.frames or 0) > len(images):
         raise ValueError(f"--frames {options.frames}: the test set has only {len(images)} images")
     images = images[: options.frames or FRAMES]
-    plan = Plan.load(options.plan, net) if options.plan else default(net)
+    if options.plan:
+        plan = Plan.load(options.plan, net)
+    else:
+        plan = beside(artifact.find(options.net), net) or default(net)
     with cli.progress() as progress:
         task = progress.add_task("compile", total=None, note="Verilog, C++")
         bench = AcceleratorBench(net, plan)
