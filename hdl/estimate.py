@@ -21,6 +21,7 @@ from hdl.device import Device
 from hdl.dots import Dots
 from hdl.ecp5 import ECP5
 from hdl.folding import SHIFT_WIDTH
+from hdl.gather import Gather
 from hdl.grey import ExtremesPipe
 from hdl.loading import Loads
 from hdl.loadrom import COLUMN, GROUP, Share
@@ -240,6 +241,22 @@ def _(part: Sequencer, device: Device) -> Budget:
         word = bits(part.i.payload)
         total += Budget(lut=word if part.slices > 1 else 0, ff=word) + counter(part.steps + 1)
     return total
+
+
+@resources.register
+def _(part: Gather, device: Device) -> Budget:
+    folding, spec = part.folding, part.folding.spec
+    word, places = bits(part.i.payload), (part.depth - 1).bit_length()
+    total = ram(word, part.depth, device) + Budget(lut=word + 30, ff=8)
+    for limit in (*spec.out_shape[:2], part.slices, *spec.geometry.kernel, folding.output_folds):
+        total += counter(limit)
+    for size, extent in zip(spec.in_shape, spec.geometry.extent):
+        total += counter(size + extent)
+    total += counter(folding.steps) + Budget(ff=(folding.steps - 1).bit_length())
+    if folding.seeds > folding.output_folds:
+        total += counter(folding.seeds)
+    # Three addresses, two counts with what is added to them, and a comparison.
+    return total + adder(places).times(9)
 
 
 @resources.register
