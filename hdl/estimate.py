@@ -38,6 +38,7 @@ from hdl.share import Array
 from hdl.table import TablePipe
 from hdl.weigh import WeighPipe
 from hdl.window import Lines, Slide, Window, between
+from hdl.wired import WiredPipe
 from model.qnetwork import QNetwork
 
 UNITS = {"lut": "LUT", "ff": "flip-flops", "dsp": "multipliers", "bram": "block RAMs"}
@@ -266,7 +267,11 @@ def _(part: Dots, device: Device) -> Budget:
     product = source.width + factor.width
     total = Budget(ff=Rom.latency * part.input_lanes * source.width)
     total += memory(part.name, factor.width * lanes, len(part.words), device, part.loads)
-    if hard := device.multipliers(lanes, shape_of(source), shape_of(factor)):
+    if part.selects:
+        product = source.width + (not source.signed) + part.doubles
+        exact = adder(product + 1).times(part.output_lanes)
+        total += Budget(lut=product, ff=product + 1).times(lanes) + exact
+    elif hard := device.multipliers(lanes, shape_of(source), shape_of(factor)):
         total += Budget(dsp=hard)
     else:
         total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
@@ -290,6 +295,18 @@ def _(part: MacPipe, device: Device) -> Budget:
     total += Budget(ff=width).times((folding.output_folds - 1) * plan.output_lanes)
     if folding.input_folds > 1:
         total += Budget(lut=width).times(plan.output_lanes)
+    return total
+
+
+@resources.register
+def _(part: WiredPipe, device: Device) -> Budget:
+    graph, folding = part.dots.graph, part.folding
+    luts = sum(width + CARRY for width in graph.widths if width)
+    total = Budget(lut=luts, ff=graph.registers + part.latency)
+    if part.by_pixel:
+        width = folding.accumulator.width
+        words = rom(width * folding.outputs, folding.seeds, device) + adder(width).times(folding.outputs)
+        total += words + counter(folding.seeds)
     return total
 
 

@@ -125,8 +125,9 @@ class Gather(Front):
             m.d.sync += address.eq(corner)
         with m.Elif(moves):
             m.d.sync += address.eq(address + moved)
-        y, x = Signal(range((down - 1) * step_down + (tall - 1) * below + 1)), Signal(
-            range((right - 1) * step_right + (wide - 1) * beside + 1)
+        y, x = (
+            Signal(range((down - 1) * step_down + (tall - 1) * below + 1)),
+            Signal(range((right - 1) * step_right + (wide - 1) * beside + 1)),
         )
         with m.If(begin):
             m.d.sync += [y.eq(row * step_down), x.eq(column * step_right)]

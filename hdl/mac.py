@@ -23,6 +23,7 @@ from hdl.memory import Rom
 from hdl.pipe import Front, Pipe, delayed, lanes_of
 from hdl.requant import RequantPipe
 from hdl.share import Client
+from hdl.wired import WiredPipe
 from model.spec import WeightedSpec
 
 
@@ -350,7 +351,10 @@ def mac_parts(
         What hands the steps out, in place of a `Sequencer`.
     """
     folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
-    parts = [front or Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
+    if plan.wired:
+        parts: list[wiring.Component] = [WiredPipe(folding, device)]
+    else:
+        parts = [front or Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
     if folding.aligns:
         parts.append(AlignPipe(folding) if loads is None else ScalePipe(folding, device, loads))
     if folding.aligned != spec.dst:
