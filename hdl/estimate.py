@@ -25,6 +25,7 @@ from hdl.digits import DigitPipe, Digits
 from hdl.dots import Dots
 from hdl.ecp5 import ECP5
 from hdl.folding import SHIFT_WIDTH
+from hdl.gather import Gather
 from hdl.grey import ExtremesPipe
 from hdl.loading import Loads
 from hdl.loadrom import COLUMN, GROUP, Share
@@ -32,7 +33,7 @@ from hdl.mac import AlignPipe, MacPipe, ScalePipe, Sequencer
 from hdl.memory import Rom
 from hdl.netplan import Plan
 from hdl.network import Accelerator
-from hdl.pipe import Door, Elastic, tree_latency
+from hdl.pipe import Door, Elastic, shape_of, tree_latency
 from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
@@ -176,8 +177,11 @@ def memory(name: str, width: int, depth: int, device: Device, loads: Loads | Non
 
 def ram(width: int, depth: int, device: Device) -> Budget:
     """A `Ram`, or the memory of a FIFO."""
-    if device.ram_style(width, depth) == "block":
+    style = device.ram_style(width, depth)
+    if style == "block":
         return Budget(bram=device.brams(width, depth))
+    if style == "registers":
+        return Budget(lut=width * depth, ff=width * (depth + 1))
     cells = -(-width // 4) * -(-depth // device.lutram_words)
     select = width * (-(-depth // device.lutram_words) - 1)
     return Budget(lut=4 * cells + select, ff=width)
@@ -267,6 +271,22 @@ def _(part: Sequencer, device: Device) -> Budget:
 
 
 @resources.register
+def _(part: Gather, device: Device) -> Budget:
+    folding, spec = part.folding, part.folding.spec
+    word, places = bits(part.i.payload), (part.depth - 1).bit_length()
+    total = ram(word, part.depth, device) + Budget(lut=word + 30, ff=8)
+    for limit in (*spec.out_shape[:2], part.slices, *spec.geometry.kernel, folding.output_folds):
+        total += counter(limit)
+    for size, extent in zip(spec.in_shape, spec.geometry.extent):
+        total += counter(size + extent)
+    total += counter(folding.steps) + Budget(ff=(folding.steps - 1).bit_length())
+    if folding.seeds > folding.output_folds:
+        total += counter(folding.seeds)
+    # Three addresses, two counts with what is added to them, and a comparison.
+    return total + adder(places).times(9)
+
+
+@resources.register
 def _(part: Dots, device: Device) -> Budget:
     words, pixels = part.input_lanes * part.output_lanes, part.pixel_lanes
     lanes = words * pixels
@@ -278,10 +298,8 @@ def _(part: Dots, device: Device) -> Budget:
         product = source.width + (not source.signed) + part.doubles
         exact = adder(product + 1).times(part.output_lanes * pixels)
         total += Budget(lut=product, ff=product + 1).times(lanes) + exact
-    elif (
-        max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width
-    ):
-        total += Budget(dsp=lanes)
+    elif hard := device.multipliers(lanes, shape_of(source), shape_of(factor)):
+        total += Budget(dsp=hard)
     else:
         total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
     return total + tree(product, part.input_lanes).times(part.output_lanes * pixels)

@@ -356,6 +356,7 @@ def mac_parts(
     loads: Loads | None = None,
     *,
     whole: bool,
+    front: Front | None = None,
 ) -> list[wiring.Component]:
     """From input vectors to beats of `output_lanes` outputs.
 
@@ -370,6 +371,8 @@ def mac_parts(
         Memories of weights that are written at run time.
     whole : bool
         Whether the vectors of a position come in one beat, or in beats of `input_lanes` values.
+    front : Front, optional
+        What hands the steps out, in place of a `Sequencer`.
     """
     folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
     if plan.wired and plan.digits > 1:
@@ -377,7 +380,7 @@ def mac_parts(
     elif plan.wired:
         parts = [WiredPipe(folding, device)]
     else:
-        parts = [Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
+        parts = [front or Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
     if folding.aligns:
         parts.append(AlignPipe(folding) if loads is None else ScalePipe(folding, device, loads))
     if folding.aligned != spec.dst:
