@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boards import build, flow
+from boards import build, flow, toolchains
 from boards.design import Design
 from hdl.netplan import Plan
 from model import artifact, cli
@@ -25,6 +25,11 @@ TOOL = """#!{python}
 import json, os, sys
 from pathlib import Path
 tool, arguments = Path(sys.argv[0]).name, sys.argv[1:]
+if arguments == ["--version"]:
+    print(tool, os.environ.get("VERSION", "1"))
+    sys.exit()
+with open(os.environ["RUNS"], "a") as file:
+    print(tool, file=file)
 print(tool, "was here")
 if os.environ.get("FAILING") == tool:
     print("Info: nothing yet\\nERROR: no such luck", file=sys.stderr)
@@ -40,6 +45,7 @@ if tool == "nextpnr-ecp5":
 if tool == "ecppack":
     Path("top.bit").write_bytes(b"bits"), Path("top.svf").write_text("svf")
 """
+STEPS = toolchains.TRELLIS.tools.values()
 FIGURES = Figures(ii_cycles=40, latency_cycles=90, cycles_after_last_pixel=12, bound_cycles=30)
 
 
@@ -51,17 +57,33 @@ def net(tmp_path, monkeypatch) -> str:
     return "tiny.npz"
 
 
+@pytest.fixture(scope="module")
+def prepared() -> dict:
+    """What Amaranth made of designs, for tests that build the same ones."""
+    return {}
+
+
 @pytest.fixture
-def fake(tmp_path, monkeypatch):
-    """Tools that do nothing but leave their files."""
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    for tool in flow.STEPS:
+def fake(tmp_path_factory, monkeypatch, prepared) -> Path:
+    """Tools that do nothing but leave their files; the file in which they tell that they ran."""
+    folder = tmp_path_factory.mktemp("tools")
+    prepare = Design.prepare
+
+    def once(design, **options):
+        key = design.target, design.build_hash, *options.values()
+        if key not in prepared:
+            prepared[key] = prepare(design, **options)
+        return prepared[key]
+
+    monkeypatch.setattr(Design, "prepare", once)
+    monkeypatch.setenv("RUNS", str(folder / "runs"))
+    for tool in (tool.name for tool in STEPS):
         path = folder / tool
         path.write_text(TOOL.format(python=sys.executable))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(flow, "program", lambda tool: str(folder / tool))
+    monkeypatch.setattr(flow, "program", lambda tool: str(folder / tool.name))
     monkeypatch.setattr(build, "measure", lambda *arguments, **options: FIGURES)
+    return folder / "runs"
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:
@@ -109,7 +131,7 @@ def big_net() -> QNetwork:
 def test_unknown_board_lists_the_known(capsys, net):
     line = refused(capsys, "ulx4s", "--net", net)
     assert "unknown board 'ulx4s'" in line
-    assert "ulx3s, ulx3s-12f, ulx3s-25f, ulx3s-45f, ulx3s-85f" in line
+    assert "ulx3s-12f, ulx3s-25f, ulx3s-45f, ulx3s-85f, orangecrab-25f" in line
 
 
 def test_net_too_large_names_resource_need_and_budget(capsys, net):
@@ -165,7 +187,7 @@ def test_products_and_report(capsys, net, fake):
     status, out, err = run(capsys, "ulx3s", "--net", net, "--json", "copy.json")
     assert (status, err) == (0, "")
     assert "tiny on ulx3s-85f: 100 MHz met (120.5 possible)" in out
-    assert sorted(os.listdir("build")) == ["ulx3s"]
+    assert sorted(os.listdir("build")) == [".ulx3s.lock", "cache", "ulx3s"]
     names = ["logs", "plan.json", "report.json", "report.md", "top.bit", "top.svf"]
     assert sorted(os.listdir("build/ulx3s")) == names
     report = json.loads(Path("build/ulx3s/report.json").read_text())
@@ -215,6 +237,7 @@ def test_metadata_of_another_form_do_not_spoil_a_build(capsys, net, fake, stated
 def test_missed_clock_fails_with_a_report_and_without_a_bitstream(capsys, net, fake, monkeypatch):
     run(capsys, "ulx3s", "--net", net)
     monkeypatch.setenv("FMAX", "99.9")
+    monkeypatch.setenv("VERSION", "2")
     status, out, err = run(capsys, "ulx3s", "--net", net)
     assert (status, out) == (1, "")
     assert "reaches 99.9 MHz, not 100: try --clock 99" in err
@@ -227,7 +250,7 @@ def test_missed_clock_fails_with_a_report_and_without_a_bitstream(capsys, net, f
     assert not os.path.exists("build/ulx3s/top.bit")
 
 
-@pytest.mark.parametrize(("tool", "step"), flow.STEPS.items())
+@pytest.mark.parametrize(("tool", "step"), [(tool.name, tool.step) for tool in STEPS])
 def test_failing_tool_leaves_the_old_output_and_its_log(capsys, net, fake, monkeypatch, tool, step):
     run(capsys, "ulx3s", "--net", net, "--out", "out")
     before = {name: content for name, content in tree().items() if "logs" not in name}
@@ -311,10 +334,14 @@ def test_verilog_only(capsys, net):
 
 
 def test_default_plan_fits_the_chip():
-    for net in (tiny_net(), *map(artifact.load, artifact.names())):
-        for target in build.targets.TARGETS.values():
-            design = Design.of(target, net, build.default_plan(net, target))
-            build.checked_fit(design)
+    """Of each board's own net, and of all nets on a small chip and a large one."""
+    boards = build.targets.TARGETS
+    pairs = {(target.chip.name, target.net): target for target in boards.values()}
+    for name in ("ulx3s-12f", "ulx3s-85f"):
+        pairs |= {(boards[name].chip.name, net): boards[name] for net in artifact.names()}
+    for (_, name), target in pairs.items():
+        net = artifact.load(name)
+        build.checked_fit(Design.of(target, net, build.default_plan(net, target)))
 
 
 def test_true_tools(capsys, tmp_path):
