@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from hdl.device import PORTABLE, Device
+from hdl.device import Device
 from hdl.ecp5 import ECP5
 from hdl.estimate import Budget
+from hdl.gowin import GOWIN
+from hdl.ice40 import PLAIN, ULTRAPLUS
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Chip:
     ----------
     name : str
     budget : Budget
-        LUT4, flip-flops, multipliers (18 x 18) and block RAMs (18 kbit).
+        LUT4, flip-flops, multipliers and block RAMs, as large as the family's.
     device : Device
     """
 
@@ -46,10 +48,10 @@ CHIPS = {
         ecp5("LFE5UM-45F", *SIZES["45F"]),
         ecp5("LFE5UM5G-45F", *SIZES["45F"]),
         ecp5("LFE5UM5G-85F", *SIZES["85F"]),
-        Chip("iCE40UP5K", Budget(lut=5280, ff=5280, dsp=8, bram=30), PORTABLE),
-        Chip("iCE40HX8K", Budget(lut=7680, ff=7680, dsp=0, bram=32), PORTABLE),
-        Chip("GW1NR-9C", Budget(lut=8640, ff=6480, dsp=20, bram=26), PORTABLE),
-        Chip("GW2A-18C", Budget(lut=20736, ff=15552, dsp=48, bram=46), PORTABLE),
+        Chip("iCE40UP5K", Budget(lut=5280, ff=5280, dsp=8, bram=30), ULTRAPLUS),
+        Chip("iCE40HX8K", Budget(lut=7680, ff=7680, dsp=0, bram=32), PLAIN),
+        Chip("GW1NR-9C", Budget(lut=8640, ff=6480, dsp=20, bram=26), GOWIN),
+        Chip("GW2A-18C", Budget(lut=20736, ff=15552, dsp=48, bram=46), GOWIN),
     )
 }
 BOARDS = {

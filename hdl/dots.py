@@ -76,15 +76,16 @@ class Dots(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         width = self.weight_format.width
-        word = width * self.input_lanes * self.output_lanes
-        weights = memory(m, self.name, word, self.words, self.index, self.device, self.loads)
+        lanes = self.input_lanes * self.output_lanes
+        weights = memory(m, self.name, width * lanes, self.words, self.index, self.device, self.loads)
         inputs = delayed(m, self.x, Rom.latency, "x")
+        factors = [weights.word_select(number, width) for number in range(lanes)]
+        if self.weight_format.signed:
+            factors = [factor.as_signed() for factor in factors]
+        pairs = [(inputs[number % self.input_lanes], factor) for number, factor in enumerate(factors)]
+        products = self.device.products(m, pairs, "product")
         for lane in range(self.output_lanes):
-            products = []
-            for tap in range(self.input_lanes):
-                factor = weights.word_select(lane * self.input_lanes + tap, width)
-                factor = factor.as_signed() if self.weight_format.signed else factor
-                products.append(self.device.multiply(m, inputs[tap], factor, f"product_{lane}_{tap}"))
-            dot, _ = tree(m, products, lambda a, b: a + b, f"tree{lane}")
+            own = products[lane * self.input_lanes :][: self.input_lanes]
+            dot, _ = tree(m, own, lambda a, b: a + b, f"tree{lane}")
             m.d.comb += self.dots[lane].eq(dot)
         return m

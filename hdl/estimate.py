@@ -28,7 +28,7 @@ from hdl.mac import AlignPipe, MacPipe, ScalePipe, Sequencer
 from hdl.memory import Rom
 from hdl.netplan import Plan
 from hdl.network import Accelerator
-from hdl.pipe import Door, Elastic, tree_latency
+from hdl.pipe import Door, Elastic, shape_of, tree_latency
 from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
@@ -164,8 +164,11 @@ def memory(name: str, width: int, depth: int, device: Device, loads: Loads | Non
 
 def ram(width: int, depth: int, device: Device) -> Budget:
     """A `Ram`, or the memory of a FIFO."""
-    if device.ram_style(width, depth) == "block":
+    style = device.ram_style(width, depth)
+    if style == "block":
         return Budget(bram=device.brams(width, depth))
+    if style == "registers":
+        return Budget(lut=width * depth, ff=width * (depth + 1))
     cells = -(-width // 4) * -(-depth // device.lutram_words)
     select = width * (-(-depth // device.lutram_words) - 1)
     return Budget(lut=4 * cells + select, ff=width)
@@ -246,8 +249,8 @@ def _(part: Dots, device: Device) -> Budget:
     product = source.width + factor.width
     total = Budget(ff=Rom.latency * part.input_lanes * source.width)
     total += memory(part.name, factor.width * lanes, len(part.words), device, part.loads)
-    if max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width:
-        total += Budget(dsp=lanes)
+    if hard := device.multipliers(lanes, shape_of(source), shape_of(factor)):
+        total += Budget(dsp=hard)
     else:
         total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
     return total + tree(product, part.input_lanes).times(part.output_lanes)
