@@ -41,6 +41,9 @@ class Programmer:
     flash: tuple[str, ...] | None = None
 
 
+UART, NO_PROGRAMMER = Pin("uart"), Programmer()
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """A board.
@@ -88,10 +91,10 @@ class Target:
     clock_mhz: float
     baud: int = 1_000_000
     max_baud: int = 3_000_000
-    uart: Pin = Pin("uart")
+    uart: Pin = UART
     lights: tuple[Pin, ...] = ()
     reset: Pin | None = None
-    programmer: Programmer = Programmer()
+    programmer: Programmer = NO_PROGRAMMER
     net: str = "lenet"
     resources: tuple[Resource, ...] = ()
     high: tuple[Pin, ...] = ()
@@ -136,6 +139,11 @@ class Target:
         if pin.part is not None:
             ios = next(part.ios for part in ios if part.name == pin.part)
         return ios[0]
+
+
+def chip_name(platform: type) -> str:
+    """What `hdl.chips` calls the chip of a platform."""
+    return platform.family if toolchains.of(platform) is toolchains.APICULA else platform.device
 
 
 def request(platform: Platform, resource: str, number: int):

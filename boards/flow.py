@@ -61,13 +61,7 @@ class Flow:
             name: content if isinstance(content, bytes) else content.encode()
             for name, content in plan.files.items()
         }
-        commands = json.loads(self.files["build_top.json"])["commands"]
-        # a platform may ask for more, such as a suffix for its boot loader
-        self.commands = [
-            (toolchain.tools[name], rewritten(toolchain.tools[name], arguments))
-            for name, *arguments in commands
-            if name in toolchain.tools
-        ]
+        self.commands = commands_of(self.files, toolchain)
 
     @property
     def digest(self) -> str:
@@ -129,6 +123,19 @@ class Flow:
             raise Failure(
                 f"{tool.step} failed: {first_error(log)} (all that {tool.name} said: {self.logs / log.name})"
             )
+
+
+def commands_of(files: dict[str, bytes], toolchain: Toolchain) -> list[tuple[Tool, list[str]]]:
+    """What Amaranth wants to be run, as far as the toolchain knows it.
+
+    A platform may ask for more, such as a suffix for its boot loader.
+    """
+    commands = json.loads(files["build_top.json"])["commands"]
+    return [
+        (toolchain.tools[name], rewritten(toolchain.tools[name], arguments))
+        for name, *arguments in commands
+        if name in toolchain.tools
+    ]
 
 
 def rewritten(tool: Tool, arguments: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from amaranth.build import Platform
 
 from boards import toolchains
-from boards.board import Pin, Programmer, Target
+from boards.board import Pin, Programmer, Target, chip_name
 from hdl.chips import CHIPS
 
 SETTINGS = "convgate"
@@ -89,7 +89,8 @@ def imported(path: Path):
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         where = f", line {lines[-1]}" if lines else ""
         raise ValueError(f"{path}{where}: {type(error).__name__}: {error}") from None
     finally:
@@ -100,8 +101,7 @@ def imported(path: Path):
 def target_of(base: type) -> Target:
     """A platform as a board: what it does not say is what boards usually have."""
     settings = checked_settings(getattr(base, SETTINGS, {}))
-    toolchain = toolchains.of(base)
-    chip = base.family if toolchain is toolchains.APICULA else base.device
+    toolchain, chip = toolchains.of(base), chip_name(base)
     if chip not in CHIPS:
         raise ValueError(f"chip {chip!r} is not known: {', '.join(CHIPS)} are")
     platform = base()
@@ -125,7 +125,7 @@ def target_of(base: type) -> Target:
         uart=pin(settings.get("uart", "uart")),
         lights=tuple(map(pin, settings["lights"])) if "lights" in settings else lights(platform),
         reset=None if reset is None else pin(reset),
-        programmer=Programmer(*(tuple(settings[key]) if key in settings else None for key in ("load", "flash"))),
+        programmer=Programmer(**{key: tuple(settings[key]) for key in ("load", "flash") if key in settings}),
         net=settings.get("net", "tiny"),
         high=tuple(map(pin, settings.get("high", ()))),
         pll_pin=settings.get("pll_pin", False),

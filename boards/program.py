@@ -20,8 +20,7 @@ SOURCES = {
     "icesprog": "https://github.com/wuxx/icesugar",
 }
 ABSENT = re.compile(
-    r"no (dfu capable |usb )?device|not found|unable to open|can't (find|open)|cannot (find|open)|fail(ed)? to"
-    r" open|no such device",
+    r"no (such |dfu capable |usb )*device|not found|unable to open|can('t|not) (find|open)|fail(ed)? to open",
     re.IGNORECASE,
 )
 """What programs say when no board answers."""
@@ -45,10 +44,7 @@ def command(target: Target, *, keep: bool) -> list[str]:
     programmer = target.programmer
     words = programmer.flash if keep else programmer.load or programmer.flash
     if words is None:
-        known = programmer.load or programmer.flash
-        raise ValueError(
-            f"{option}: {target.name} {'has no command for it' if known else 'names no program that loads it'}"
-        )
+        raise ValueError(f"{option}: {target.name} names no command for it")
     tool, *arguments = words
     named = os.environ.get(tool_env_var(tool), tool)
     found = shutil.which(named)

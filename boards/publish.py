@@ -18,9 +18,7 @@ STAGE = ".new."
 """How folders begin in which products wait; what is left of one was interrupted."""
 
 
-def publish(
-    entry: Path, out: Path, made: list[str], products: list[str], plan: Plan, result: dict
-) -> None:
+def publish(entry: Path, out: Path, made: list[str], products: list[str], plan: Plan, result: dict) -> None:
     """Put products, plan, reports and logs in their place.
 
     All files are written under other names first, which is where a disk may be full. Then the report of the

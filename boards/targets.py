@@ -9,8 +9,7 @@ from boards.board import Target
 from hdl.chips import ALIASES, BOARDS
 
 FOUND = {
-    target.name: target
-    for target in (*ecp5_boards.TARGETS, *ice40_boards.TARGETS, *gowin_boards.TARGETS)
+    target.name: target for target in (*ecp5_boards.TARGETS, *ice40_boards.TARGETS, *gowin_boards.TARGETS)
 }
 TARGETS = {name: FOUND[name] for name in BOARDS}
 """By name, in the order of `hdl.chips`, which knows what chip each carries."""

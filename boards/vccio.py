@@ -1,4 +1,4 @@
-"""The supplies of the ButterStick's pins: three regulators that the design on the chip has to set and switch on."""
+"""The supplies of the ButterStick's pins: regulators that the design on the chip sets and switches on."""
 
 from __future__ import annotations
 

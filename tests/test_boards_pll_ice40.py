@@ -83,7 +83,9 @@ def test_wrong_dividers_are_refused(dividers, what):
         Ice40Pll(Fraction(12), *dividers)
 
 
-@pytest.mark.parametrize(("pad", "cell", "pin"), [(True, "PAD", "PACKAGEPIN"), (False, "CORE", "REFERENCECLK")])
+@pytest.mark.parametrize(
+    ("pad", "cell", "pin"), [(True, "PAD", "PACKAGEPIN"), (False, "CORE", "REFERENCECLK")]
+)
 def test_the_instance_has_the_solution(pad, cell, pin):
     """As icepll of Project IceStorm has it for 12 and 24 MHz."""
     instance = placed(Ice40Pll.solve(12, 24, pad=pad))
@@ -94,7 +96,8 @@ def test_the_instance_has_the_solution(pad, cell, pin):
 
 
 @pytest.mark.parametrize(
-    ("source", "feedback", "choice"), [(16, 48, 1), (17, 48, 2), (25, 32, 2), (48, 16, 4), (100, 8, 5), (120, 7, 6)]
+    ("source", "feedback", "choice"),
+    [(16, 48, 1), (17, 48, 2), (25, 32, 2), (48, 16, 4), (100, 8, 5), (120, 7, 6)],
 )
 def test_the_filter_suits_the_phase_detector(source, feedback, choice):
     pll = Ice40Pll(Fraction(source), 1, feedback, 4)

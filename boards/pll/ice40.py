@@ -58,9 +58,7 @@ class Ice40Pll(Pll):
             ("shift", SHIFTS),
         ):
             if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"PLL: {name} is {allowed[0]} to {allowed[-1]}, not {getattr(self, name)}"
-                )
+                raise ValueError(f"PLL: {name} is {allowed[0]} to {allowed[-1]}, not {getattr(self, name)}")
         check_limits(
             [
                 ("input", self.input_mhz, INPUT_MHZ),
