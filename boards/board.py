@@ -134,10 +134,19 @@ class Target:
         return platform
 
     def ends(self, pin: Pin) -> Pins | DiffPairs:
-        """Where a pin of the platform ends."""
+        """Where a pin of the platform ends.
+
+        Raises
+        ------
+        ValueError
+            If the resource has no such part.
+        """
         ios = self.platform().lookup(pin.resource, pin.number).ios
         if pin.part is not None:
-            ios = next(part.ios for part in ios if part.name == pin.part)
+            parts = {part.name: part.ios for part in ios if isinstance(part, Subsignal)}
+            if pin.part not in parts:
+                raise ValueError(f"resource {pin.resource} has no part {pin.part!r}")
+            ios = parts[pin.part]
         return ios[0]
 
 

@@ -20,6 +20,9 @@ from boards.board import Pin, Programmer, Target, leds, rgb_leds
 from boards.vccio import Supply
 from hdl.chips import BOARDS
 
+SMALL = {"12F": "tiny", "25F": "tiny"}
+"""Nets for the chips with 28 multipliers."""
+
 
 def open_loader(*options: str) -> Programmer:
     """openFPGALoader, which does both."""
@@ -49,6 +52,7 @@ def ulx3s_board(size: str) -> Target:
         lights=leds(8),
         reset=Pin("button_pwr"),
         programmer=open_loader("--board", "ulx3s"),
+        net=SMALL.get(size, "lenet"),
     )
 
 
@@ -65,6 +69,7 @@ def orangecrab_board(size: str) -> Target:
         reset=Pin("button"),
         resources=wired("io", rx="0", tx="1"),
         programmer=dfu("1209:5af0"),
+        net=SMALL.get(size, "lenet"),
         wiring="serial adapter of 3.3 V: its TX to pin 0 (RX), its RX to pin 1 (TX), GND to GND",
     )
 
@@ -113,6 +118,7 @@ TARGETS = (
         clock_mhz=100,
         # its only LED and button are the serial pins
         programmer=open_loader("--cable", "ft232", "--board", "colorlight"),
+        net="tiny",
         wiring="serial adapter of 3.3 V on J19: its TX to KEY+ (pin 2), its RX to DATA_LED- (pin 5)",
     ),
     Target(
@@ -125,6 +131,7 @@ TARGETS = (
         lights=leds(5),
         reset=Pin("button"),
         programmer=open_loader("--board", "icepi-zero"),
+        net="tiny",
     ),
     Target(
         name="butterstick",
@@ -161,6 +168,7 @@ TARGETS = (
         max_baud=1_000_000,
         lights=rgb_leds(),
         programmer=Programmer(flash=("icesprog",)),
+        net="tiny",
     ),
     logicbone_board("45F", logicbone.LogicbonePlatform),
     logicbone_board("85F", logicbone.Logicbone85FPlatform),

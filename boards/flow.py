@@ -200,9 +200,10 @@ def version(tool: Tool) -> str:
             return f"{tool.package} {importlib.metadata.version(tool.package)}"
         except importlib.metadata.PackageNotFoundError:
             pass  # on PATH, but not from PyPI
-    said = tools.answer([found, "--version"]) or ""
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+    line = (said.stdout or said.stderr).strip().partition("\n")[0]
     # not all tools know the option: then the program itself tells one from another
-    return said.partition("\n")[0] or hashlib.sha256(Path(found).read_bytes()).hexdigest()
+    return line if line and not said.returncode else hashlib.sha256(Path(found).read_bytes()).hexdigest()
 
 
 def first_error(log: Path) -> str:

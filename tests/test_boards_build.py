@@ -1,9 +1,11 @@
 """The build command: bad input, failures half-way, reports; with fake tools, and once with the true ones."""
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -274,6 +276,77 @@ def test_interrupted_build_leaves_the_old_output(capsys, net, fake, monkeypatch)
     status, _, err = run(capsys, "ulx3s", "--net", net, "--clock", "50")
     assert (status, err) == (130, "error: interrupted\n")
     assert tree() == before
+
+
+def test_the_same_build_is_answered_from_the_cache(capsys, net, fake):
+    status, first, _ = run(capsys, "ulx3s", "--net", net)
+    runs = fake.read_text()
+    assert status == 0 and "cache" not in first
+    before = json.loads(Path("build/ulx3s/report.json").read_text())
+    status, again, _ = run(capsys, "ulx3s", "--net", net, "--out", "out")
+    assert status == 0 and fake.read_text() == runs
+    assert "from the cache: the same was built before" in again
+    report = json.loads(Path("out/report.json").read_text())
+    assert report["inputs"].pop("cached") and not before["inputs"].pop("cached")
+    assert report == before
+    assert report["inputs"]["tools"] == {
+        "yosys": "yosys 1",
+        "nextpnr-ecp5": "nextpnr-ecp5 1",
+        "ecppack": "ecppack 1",
+    }
+    assert len(report["inputs"]["sha256"]) == 64
+    assert sorted(os.listdir("out/logs")) == ["pack.log", "place_and_route.log", "synthesis.log"]
+    run(capsys, "ulx3s", "--net", net, "--force")
+    assert fake.read_text() == runs * 2
+
+
+@pytest.mark.parametrize("change", ["--clock=50", "--seed=2", "--baud=500000", "VERSION"])
+def test_another_build_is_not(capsys, net, fake, monkeypatch, change):
+    run(capsys, "ulx3s", "--net", net)
+    runs = fake.read_text()
+    if change == "VERSION":
+        monkeypatch.setenv("VERSION", "2")
+        run(capsys, "ulx3s", "--net", net)
+    else:
+        run(capsys, "ulx3s", "--net", net, change)
+    assert fake.read_text() == runs * 2
+
+
+def test_a_missed_clock_is_missed_again_from_the_cache(capsys, net, fake, monkeypatch):
+    monkeypatch.setenv("FMAX", "99.9")
+    for _ in range(2):
+        status, _, err = run(capsys, "ulx3s", "--net", net)
+        assert status == 1 and "reaches 99.9 MHz, not 100" in err
+    assert len(fake.read_text().split()) == 3
+
+
+@pytest.mark.parametrize("place", ["build/ulx3s", "build/cache", "build"])
+def test_a_folder_that_may_not_be_written_is_told_first(capsys, net, fake, monkeypatch, place):
+    os.makedirs(place)
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: Path(path) != Path(place).absolute() and access(path, mode)
+    )
+    assert "may not be written" in refused(capsys, "ulx3s", "--net", net)
+    assert not fake.exists()
+
+
+def test_a_full_disk_leaves_the_old_output(capsys, net, fake, monkeypatch):
+    run(capsys, "ulx3s", "--net", net)
+    before = {name: content for name, content in tree().items() if "cache" not in name}
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    status, out, err = run(capsys, "ulx3s", "--net", net, "--clock", "50")
+    assert (status, out) == (1, "")
+    assert "no space left on the disk of" in err and err.count("\n") == 1
+    assert {name: content for name, content in tree().items() if "cache" not in name} == before
+
+
+def test_a_board_is_named_or_listed(capsys, net):
+    assert "name a board, or --list them" in refused(capsys)
 
 
 def test_loadable_weights(capsys, net, fake):

