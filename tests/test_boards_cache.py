@@ -145,7 +145,7 @@ def test_the_lock_of_a_killed_build_is_gone(made, capsys):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_one_line(number):
     with (
-        pytest.raises(Failure, match="no space left on the disk of x.bit; out is as it was"),
+        pytest.raises(Failure, match=r"no space left on the disk of x\.bit; out is as it was"),
         cache.space(Path("out")),
     ):
         raise OSError(number, "full", "x.bit")

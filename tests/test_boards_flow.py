@@ -136,7 +136,7 @@ print(flow.digest, hashlib.sha256(Path("work/top.bin").read_bytes()).hexdigest()
 
 
 def test_two_builds_give_the_same_bitstream(tmp_path):
-    """In two folders, by two processes with other hash seeds, one after the other: down to the packed bits."""
+    """In two folders, by two processes with other hash seeds, one after the other: to the packed bits."""
     found = []
     for number, folder in enumerate((tmp_path / "a", tmp_path / "another" / "folder")):
         folder.mkdir(parents=True)

@@ -84,7 +84,8 @@ def stopping(monkeypatch, call: int, killed: bool) -> None:
 
 
 CHANGES = 14
-"""That a build makes: 3 copies, a plan that replaces itself, 3 reports away, 3 products and logs, 3 reports."""
+"""That a build makes: 2 products, the logs and their file copied, the plan written, 3 old reports taken away,
+2 products, the logs and 3 reports put in place."""
 
 
 @pytest.mark.parametrize("killed", [False, True])
