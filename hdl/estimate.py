@@ -21,6 +21,7 @@ from hdl.device import Device
 from hdl.dots import Dots
 from hdl.ecp5 import ECP5
 from hdl.folding import SHIFT_WIDTH
+from hdl.gather import Gather
 from hdl.grey import ExtremesPipe
 from hdl.loading import Loads
 from hdl.loadrom import COLUMN, GROUP, Share
@@ -37,6 +38,7 @@ from hdl.share import Array
 from hdl.table import TablePipe
 from hdl.weigh import WeighPipe
 from hdl.window import Lines, Slide, Window, between
+from hdl.wired import WiredPipe
 from model.qnetwork import QNetwork
 
 UNITS = {"lut": "LUT", "ff": "flip-flops", "dsp": "multipliers", "bram": "block RAMs"}
@@ -243,13 +245,33 @@ def _(part: Sequencer, device: Device) -> Budget:
 
 
 @resources.register
+def _(part: Gather, device: Device) -> Budget:
+    folding, spec = part.folding, part.folding.spec
+    word, places = bits(part.i.payload), (part.depth - 1).bit_length()
+    total = ram(word, part.depth, device) + Budget(lut=word + 30, ff=8)
+    for limit in (*spec.out_shape[:2], part.slices, *spec.geometry.kernel, folding.output_folds):
+        total += counter(limit)
+    for size, extent in zip(spec.in_shape, spec.geometry.extent):
+        total += counter(size + extent)
+    total += counter(folding.steps) + Budget(ff=(folding.steps - 1).bit_length())
+    if folding.seeds > folding.output_folds:
+        total += counter(folding.seeds)
+    # Three addresses, two counts with what is added to them, and a comparison.
+    return total + adder(places).times(9)
+
+
+@resources.register
 def _(part: Dots, device: Device) -> Budget:
     lanes = part.input_lanes * part.output_lanes
     source, factor = part.src, part.weight_format
     product = source.width + factor.width
     total = Budget(ff=Rom.latency * part.input_lanes * source.width)
     total += memory(part.name, factor.width * lanes, len(part.words), device, part.loads)
-    if hard := device.multipliers(lanes, shape_of(source), shape_of(factor)):
+    if part.selects:
+        product = source.width + (not source.signed) + part.doubles
+        exact = adder(product + 1).times(part.output_lanes)
+        total += Budget(lut=product, ff=product + 1).times(lanes) + exact
+    elif hard := device.multipliers(lanes, shape_of(source), shape_of(factor)):
         total += Budget(dsp=hard)
     else:
         total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
@@ -273,6 +295,18 @@ def _(part: MacPipe, device: Device) -> Budget:
     total += Budget(ff=width).times((folding.output_folds - 1) * plan.output_lanes)
     if folding.input_folds > 1:
         total += Budget(lut=width).times(plan.output_lanes)
+    return total
+
+
+@resources.register
+def _(part: WiredPipe, device: Device) -> Budget:
+    graph, folding = part.dots.graph, part.folding
+    luts = sum(width + CARRY for width in graph.widths if width)
+    total = Budget(lut=luts, ff=graph.registers + part.latency)
+    if part.by_pixel:
+        width = folding.accumulator.width
+        words = rom(width * folding.outputs, folding.seeds, device) + adder(width).times(folding.outputs)
+        total += words + counter(folding.seeds)
     return total
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from model.exact import FLOAT64_EXACT
 from model.layers.conv import ConvSpec
+from model.layers.dense import DenseSpec
 from model.qformat import QFormat
 from model.spec import WeightedSpec
 
@@ -17,6 +18,8 @@ SHIFT_WIDTH = 3
 """Bits of a loadable shift of a channel."""
 MOST_SHIFT = (1 << SHIFT_WIDTH) - 1
 """Largest loadable shift of a channel, bits."""
+WIRED = "wired"
+"""What a `StagePlan` says of weights that are no numbers in a memory but shifts and additions."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +37,28 @@ class StagePlan:
     array : str or None
         Layers that name the same array use the same multipliers in turns: as many as the widest of them
         has input lanes, times as many as the widest has output lanes. Without a name a layer has its own.
+    weights : str or None
+        `WIRED` for hard-wired ones, which take all lanes: every product of a position in one cycle, of all
+        groups too, so `output_lanes` is C_out then. By default they are where the `Plan` has them.
     """
 
     input_lanes: int = 1
     output_lanes: int = 1
     array: str | None = None
+    weights: str | None = None
 
     def described(self) -> dict:
         """What JSON says of it."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
     @property
+    def wired(self) -> bool:
+        """Whether the weights are hard-wired."""
+        return self.weights == WIRED
+
+    @property
     def multipliers(self) -> int:
-        """Multipliers that the layer keeps busy."""
+        """Multipliers that the layer keeps busy; of hard-wired weights, their products."""
         return self.input_lanes * self.output_lanes
 
 
@@ -79,18 +91,20 @@ class Folding:
 
     def __init__(self, spec: WeightedSpec, plan: StagePlan):
         self.groups, self.inputs, self.outputs = spec.matrices.shape
-        if isinstance(spec, ConvSpec) and not 1 <= plan.input_lanes <= self.inputs:
+        if plan.wired:
+            self.unroll(spec, plan)
+        elif isinstance(spec, ConvSpec) and not 1 <= plan.input_lanes <= self.inputs:
             spec.fail(
                 f"{plan.input_lanes} lanes for {self.inputs} inputs of a sum; choose 1 to {self.inputs}"
             )
         for lanes, count, what in (
-            (1 if isinstance(spec, ConvSpec) else plan.input_lanes, self.inputs, "inputs of a sum"),
+            (plan.input_lanes if isinstance(spec, DenseSpec) else 1, self.inputs, "inputs of a sum"),
             (plan.output_lanes, self.outputs, "output channels"),
         ):
             if lanes < 1 or count % lanes:
                 spec.fail(f"{lanes} lanes do not divide {count} {what}; choose a divisor")
         self.spec, self.plan = spec, plan
-        self.input_folds = -(-self.inputs // plan.input_lanes)
+        self.input_folds = 1 if plan.wired else -(-self.inputs // plan.input_lanes)
         self.output_folds = self.outputs // plan.output_lanes
         halves = spec.halves
         if max(halves) >= FLOAT64_EXACT:
@@ -105,10 +119,27 @@ class Folding:
         self.aligned = QFormat.spanning((low << spec.shifts).min(), (high << spec.shifts).max(), frac)
         self.shifts = spec.shifts.reshape(-1, plan.output_lanes)
 
+    def unroll(self, spec: WeightedSpec, plan: StagePlan) -> None:
+        """Take all groups as one, as hard-wired weights do."""
+        lanes = self.inputs, self.groups * self.outputs
+        if (plan.input_lanes, plan.output_lanes) != lanes:
+            spec.fail(
+                f"hard-wired weights take all products in one cycle, {lanes[0]} x {lanes[1]} lanes, not"
+                f" {plan.input_lanes} x {plan.output_lanes}"
+            )
+        if plan.array:
+            spec.fail(f"hard-wired weights have no multipliers to share in {plan.array!r}")
+        self.inputs, self.outputs, self.groups = self.groups * self.inputs, lanes[1], 1
+
     @property
     def aligns(self) -> bool:
         """Whether sums are shifted by channel."""
         return bool(self.shifts.any())
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The weights of all groups as one matrix, zeros between them, (inputs, C_out)."""
+        return block_diagonal(self.spec.matrices)
 
     @property
     def vector_steps(self) -> int:
@@ -218,6 +249,14 @@ class LoadableFolding(Folding):
     def shift_words(self) -> list[int]:
         """The shifts of each output beat of a position as one number."""
         return [packed(beat, SHIFT_WIDTH) for beat in self.shifts]
+
+
+def block_diagonal(matrices: np.ndarray) -> np.ndarray:
+    """Matrices (G, K, N) one behind the other on the diagonal of one, (G * K, G * N)."""
+    count, rows, columns = matrices.shape
+    whole = np.zeros((count, rows, count, columns), matrices.dtype)
+    whole[np.arange(count), :, np.arange(count)] = matrices
+    return whole.reshape(count * rows, count * columns)
 
 
 def products(folding: Folding) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from hdl.memory import Rom
 from hdl.pipe import Front, Pipe, delayed, lanes_of
 from hdl.requant import RequantPipe
 from hdl.share import Client
+from hdl.wired import WiredPipe
 from model.spec import WeightedSpec
 
 
@@ -331,6 +332,7 @@ def mac_parts(
     loads: Loads | None = None,
     *,
     whole: bool,
+    front: Front | None = None,
 ) -> list[wiring.Component]:
     """From input vectors to beats of `output_lanes` outputs.
 
@@ -345,9 +347,14 @@ def mac_parts(
         Memories of weights that are written at run time.
     whole : bool
         Whether the vectors of a position come in one beat, or in beats of `input_lanes` values.
+    front : Front, optional
+        What hands the steps out, in place of a `Sequencer`.
     """
     folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
-    parts = [Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
+    if plan.wired:
+        parts: list[wiring.Component] = [WiredPipe(folding, device)]
+    else:
+        parts = [front or Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
     if folding.aligns:
         parts.append(AlignPipe(folding) if loads is None else ScalePipe(folding, device, loads))
     if folding.aligned != spec.dst:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from hdl.folding import MOST_SHIFT, Folding, LoadableFolding, StagePlan
+from hdl.folding import MOST_SHIFT, WIRED, Folding, LoadableFolding, StagePlan
 from model.files import replacing
 from model.layers.grey import GreySpec
 from model.qchain import walk
@@ -54,6 +54,8 @@ class Plan:
                 f"the plan names {min(surplus)!r}, which is no layer with weights of {net.name!r}"
             )
         for spec in weighted(net):
+            if self.loadable and self.stages[spec.name].wired:
+                spec.fail("hard-wired weights cannot be written at run time; plan multipliers for it")
             self.folding(spec)
         if self.loadable and (shared := [names for names in self.arrays if len(names) > 1]):
             name, *others = shared[0]
@@ -74,7 +76,8 @@ class Plan:
             for spec in weighted(net)
             if spec is not net.specs[-1] or spec.dst != spec.accumulator
         }
-        return Plan(self.stages, "scaled", fracs)
+        stages = {name: replace(stage, weights=None) for name, stage in self.stages.items()}
+        return Plan(stages, "scaled", fracs)
 
     def folding(self, spec: WeightedSpec) -> Folding:
         """How a layer is folded."""
@@ -178,10 +181,14 @@ class Plan:
 
 
 def read(key: str, value) -> int | str:
-    """What JSON says of a layer: numbers of lanes, and the name of an array."""
+    """What JSON says of a layer: numbers of lanes, the name of an array, where its weights are."""
     if key == "array":
         if not isinstance(value, str) or not value:
             raise ValueError(f"array must be a name, not {value!r}")
+        return value
+    if key == "weights":
+        if value != WIRED:
+            raise ValueError(f"a layer's own weights are {WIRED!r} or as the plan's, not {value!r}")
         return value
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{key} must be a whole number from 1, not {value!r}")

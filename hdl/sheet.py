@@ -210,7 +210,7 @@ def pieces(chain: Chain) -> Iterator[tuple[str, wiring.Component]]:
 def delay(part: wiring.Component) -> int:
     """Cycles from a beat to what comes of it, if nothing waits."""
     if isinstance(part, Elastic):
-        return part.latency + 1
+        return part.latency + getattr(part.front, "latency", 1)
     if isinstance(part, Argmax):
         return part.count + 1
     if isinstance(part, Window):
