@@ -9,11 +9,12 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+from amaranth.build import DiffPairs
 
-from boards.pll import Pll
+from boards.board import Pin, Target
+from boards.pll.base import Pll
 from boards.protocol import FIXED_VERSION, Identity
 from boards.shell import Link, Shell
-from boards.targets import Target
 from boards.top import Top
 from boards.uart import Baud
 from hdl.loading import layout, sized, weight_set
@@ -63,8 +64,12 @@ class Design:
         """
         plan.check(net)
         net = sized(net, plan)
-        wanted = clock_mhz or plan.clock_mhz or target.clock_mhz
-        pll = Pll.solve(target.oscillator_mhz, wanted)
+        pll = target.tools.solve(
+            target.base,
+            target.oscillator_mhz,
+            next(mhz for mhz in (clock_mhz, plan.clock_mhz, target.clock_mhz) if mhz is not None),
+            target.pll_pin,
+        )
         rate = target.baud if baud is None else baud
         return cls(target, net, plan, pll, Link(Baud(pll.output_hz, rate), timeout))
 
@@ -134,12 +139,14 @@ class Design:
         return self.prepare(debug_verilog=True).files["top.debug.v"]
 
     def pin(self, resource: str, part: str | None = None, number: int = 0) -> str:
-        """Name of the top's port for a resource of the platform."""
-        return "__".join([f"{resource}_{number}", *([part] if part else []), "io"])
+        """Name of the top's port for a resource of the platform; of a pair the one that is not inverted."""
+        pin = Pin(resource, number, part)
+        end = "p" if isinstance(self.target.ends(pin), DiffPairs) else "io"
+        return "__".join([f"{resource}_{number}", *([part] if part else []), end])
 
-    def active_low(self, resource: str) -> bool:
+    def active_low(self, resource: str, part: str | None = None, number: int = 0) -> bool:
         """Whether a resource's pin is inverted."""
-        return self.target.platform().lookup(resource).ios[0].invert
+        return self.target.ends(Pin(resource, number, part)).invert
 
 
 def plain(value):

@@ -110,9 +110,7 @@ def block(contents: list[int], lines: list[Value], outputs: list[Value]) -> Inst
         words = contents[number * SLICE : (number + 1) * SLICE]
         value = sum(word << (PITCH * n) for n, word in enumerate(words))
         values.append(("p", f"INITVAL_{number:02X}", Const(value, SLICE * PITCH)))
-    ports = [
-        port(side, WIDTH, line, output=output) for side, line, output in zip("AB", lines, outputs)
-    ]
+    ports = [port(side, WIDTH, line, output=output) for side, line, output in zip("AB", lines, outputs)]
     return Instance("DP16KD", *COMMON, *values, *chain(*ports))
 
 

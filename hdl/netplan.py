@@ -240,7 +240,9 @@ def read(key: str, value) -> int | str:
         return value
     if key == "weights":
         if value not in (WIRED, SERIAL):
-            raise ValueError(f"a layer's own weights are {WIRED!r}, {SERIAL!r} or as the plan's, not {value!r}")
+            raise ValueError(
+                f"a layer's own weights are {WIRED!r}, {SERIAL!r} or as the plan's, not {value!r}"
+            )
         return value
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{key} must be a whole number from 1, not {value!r}")

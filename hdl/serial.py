@@ -215,4 +215,6 @@ def narrow_tree(m: Module, terms: list[tuple[Signal, int, int]], name: str) -> t
 
 def signed_range(low: int, high: int) -> Shape:
     """The narrowest signed shape of a range."""
-    return signed(max((~low if low < 0 else low).bit_length(), (~high if high < 0 else high).bit_length()) + 1)
+    return signed(
+        max((~low if low < 0 else low).bit_length(), (~high if high < 0 else high).bit_length()) + 1
+    )
