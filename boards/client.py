@@ -381,7 +381,7 @@ class Board:
                 for flight in sorted(flying.values(), key=lambda flight: flight.index):
                     drop(flight, "no answer")
                 flying.clear()
-                self.narrow()
+                self.window = min(self.window, self.identity.queue + 1)
                 self.recover()
 
     def widen(self, result: Result, request: int, answer: int) -> None:

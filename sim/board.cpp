@@ -201,7 +201,7 @@ static int serve(Board& board, int far) {
     const auto report = std::chrono::milliseconds(200);
     const auto patience = std::chrono::seconds(10);  // for which an idle board runs at full speed
     const uint64_t press = 64 * board.sender.bit / 256;  // how long the button is held
-    const uint64_t pause = 50000 * board.sender.bit / 256;  // a longer one ends a burst of bytes
+    const uint64_t pause = 5000 * board.sender.bit / 256;  // a longer one ends a burst of bytes
     struct Burst {
         uint64_t bytes = 0, first = 0, last = 0;
     } burst, longest;
