@@ -161,7 +161,7 @@ class Shell(wiring.Component):
         m.d.comb += [
             images.restart.eq(parser.begin),
             images.byte.eq(parser.byte),
-            images.byte_valid.eq(parser.byte_valid & ~refused),
+            images.byte_valid.eq(parser.byte_valid & (header.kind == Command.CLASSIFY) & ~refused),
             images.tag.eq(header.tag),
         ]
 

@@ -51,7 +51,8 @@ class Sender {
     uint64_t bit;
     explicit Sender(uint64_t bit) : bit(bit) {}
     bool busy() const { return left != 0 || wait >= 256; }
-    void byte(uint32_t value, bool stop) { start(value << 1 | (stop ? 0x200u : 0u), 10, stop); }
+    // without its stop bit, the line comes back one bit later
+    void byte(uint32_t value, bool stop) { start(value << 1 | (stop ? 0x200u : 0x400u), stop ? 10 : 11, true); }
     void level(bool high, uint32_t bits) { start(high ? ~0u : 0u, bits, high); }
     bool tick(bool line) {
         if (wait >= 256) {
