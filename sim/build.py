@@ -20,6 +20,7 @@ import cocotb_tools.config
 
 from model.cli import Failure
 from sim import tools
+from sim.cells import LIBRARY
 
 FOLDER = Path("build/sim")
 """Where compiled simulators are kept, below the working folder."""
@@ -27,7 +28,7 @@ PROGRAM = "bench"
 MAIN = Path(__file__).with_name("main.cpp")
 RUNTIME = ("verilated", "verilated_vpi", "verilated_threads")
 """Verilator's run-time sources that every simulator is linked with."""
-LINT = ("-Wno-lint", "-Wno-style", "-Wno-ALWNEVER", "-Wno-fatal")
+LINT = ("-Wno-lint", "-Wno-style", "-Wno-ALWNEVER", "-Wno-SPECIFYIGN", "-Wno-fatal")
 """Amaranth's Verilog leaves widths to the language; what matters here are errors."""
 FEATURES = ("COVERAGE", "SC", "TIMING", "TRACE", "TRACE_FST", "TRACE_VCD", "TRACE_SAIF")
 
@@ -117,7 +118,7 @@ def verilate(target: Path, names: list[str], parameters: dict[str, int]) -> None
             *("--cc", "--vpi", "--no-timing", "-Mdir", ".", "--prefix", "Vtop", "--top-module", "bench"),
             *LINT,
             *(f"-G{name}={value}" for name, value in parameters.items()),
-            *names,
+            *(word for name in names for word in (["-v"] if name == LIBRARY else []) + [name]),
         ],
         target,
         {"VERILATOR_ROOT": str(found.root)},
