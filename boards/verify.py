@@ -33,8 +33,8 @@ class Core:
     design: Design
 
     @classmethod
-    def of(cls, board: str, net: QNetwork, plan: str | None) -> Core:
-        """The design that ``boards.build`` makes of a board's name, a net and a plan's file.
+    def of(cls, board: str, net: QNetwork, plan: Plan | None) -> Core:
+        """The design that ``boards.build`` makes of a board's name, a net and a plan, if there is one.
 
         Raises
         ------
@@ -42,9 +42,7 @@ class Core:
             For an unknown board or a plan that does not fit the net.
         """
         target = targets.find(board)
-        return cls(
-            Design.of(target, net, default_plan(net, target) if plan is None else Plan.load(plan, net))
-        )
+        return cls(Design.of(target, net, plan or default_plan(net, target)))
 
     @property
     def plan(self) -> Plan:

@@ -203,5 +203,6 @@ def execute(command: list, folder: Path, environment: dict[str, str] | None = No
         check=False,
     )
     if result.returncode:
-        lines = [line for line in result.stderr.splitlines() if "rror" in line] or result.stderr.splitlines()
+        said = (result.stderr + result.stdout).splitlines()
+        lines = [line for line in said if "rror" in line] or said
         raise Failure(f"{Path(command[0]).name} failed: {lines[0] if lines else result.returncode}")

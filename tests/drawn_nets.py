@@ -15,7 +15,7 @@ from model.qformat import QFormat
 from model.qnetwork import QNetwork
 from random_nets import INNER, NetDrawer
 
-KINDS = (*INNER, "residual")
+INSIDE = (*INNER, "residual")
 """Of the layers between the first and the last."""
 WIDEST_TABLE = 12
 """Bits of a table's input, at most."""
@@ -51,13 +51,15 @@ class DrawnNets(NetDrawer):
         # what no table can take in
         if kind == "table" and src.width > WIDEST_TABLE:
             kind = "requant"
+        # a dense layer inside a net rounds, and here the last one stands for it
+        last = last and not (kind == "dense" and self.integer(0, 2) == 0)
         return super().layer(kind, name, shape, src, last)
 
     def drawn(self) -> tuple[QNetwork, Plan]:
         """A net of 2 to 6 layers, grey and reduction among them, and a plan."""
         prepared = self.integer(0, 3) == 0
         fewest, most = (1, 4) if prepared else (2, 6)
-        net = self.net(self.integer(fewest, most), largest=7, prepared=prepared, inner=KINDS)
+        net = self.net(self.integer(fewest, most), largest=7, prepared=prepared, inner=INSIDE)
         return net, self.any_plan(net)
 
     def any_plan(self, net: QNetwork) -> Plan:
