@@ -130,7 +130,7 @@ def test_an_unknown_family_is_one_line():
 
 
 def test_a_script_that_fails_is_one_line(tmp_path):
-    with pytest.raises(Failure, match="yosys.* failed: .*ERROR") as error:
+    with pytest.raises(Failure, match=r"yosys.* failed: .*ERROR") as error:
         netlist.netlist({"top.ys": "synth_nothing\n"}, "ecp5", tmp_path)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
