@@ -56,7 +56,9 @@ class Core:
     @property
     def files(self) -> dict[str, str]:
         """What the build gives to yosys."""
-        files = self.design.prepare(script_after_synth=f"write_verilog -noattr {NETLIST}").files
+        design = self.design
+        options = design.target.tools.options(float(design.pll.output_mhz), seed=1)
+        files = design.prepare(script_after_synth=f"write_verilog -noattr {NETLIST}", **options).files
         return {name: files[name] for name in (SOURCE, SCRIPT)}
 
     @property
