@@ -424,7 +424,8 @@ def test_the_plan_beside_a_net(capsys, net):
     assert clock("--plan", "other.json") == 100
     ulx3s = build.targets.find("ulx3s")
     assert build.default_plan(tiny_net(), ulx3s, own) == own
-    small = dataclasses.replace(ulx3s, budget=dataclasses.replace(ulx3s.budget, dsp=1))
+    chip = dataclasses.replace(ulx3s.chip, budget=dataclasses.replace(ulx3s.budget, dsp=1))
+    small = dataclasses.replace(ulx3s, chip=chip)
     assert build.default_plan(tiny_net(), small, own) != own
     assert build.default_plan(tiny_net(), ulx3s, own, loadable=True).loadable
     Path("tiny.plan.json").write_text('{"stages": {}}')
