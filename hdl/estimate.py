@@ -34,7 +34,7 @@ from hdl.mac import AlignPipe, MacPipe, ScalePipe, Sequencer
 from hdl.memory import Rom
 from hdl.netplan import Plan
 from hdl.network import Accelerator
-from hdl.pipe import Door, Elastic, shape_of, tree_latency
+from hdl.pipe import Door, Elastic, shape_of
 from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
