@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Shape, Signal
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -35,7 +35,7 @@ class Answerer(wiring.Component):
     note : in, stream of `NOTE`
         Lost while `NOTES` of them wait.
     result : in, stream of `answer`
-        With it come `tag`, the image's, and `cycles`, what it took.
+        With it come `tag`, the request's, `cycles`, what it took, and `bench`, whether that asked for one.
     o : out, stream of bytes
     """
 
@@ -47,6 +47,7 @@ class Answerer(wiring.Component):
                 "note": In(stream.Signature(NOTE)),
                 "result": In(stream.Signature(answer)),
                 "tag": In(8),
+                "bench": In(1),
                 "cycles": In(32),
                 "o": Out(stream.Signature(8)),
             }
@@ -69,7 +70,8 @@ class Answerer(wiring.Component):
         elements = self.answer["logits"].shape
         width, classes = Signal(elements.elem_shape).shape().width, elements.length
         size = logit_bytes(width)
-        waiting, tag, numbers = Signal(), Signal(8, reset_less=True), Signal(48, reset_less=True)
+        waiting, bench = Signal(), Signal()
+        tag, numbers = Signal(8, reset_less=True), Signal(48, reset_less=True)
         logits = Signal(width * classes, reset_less=True)
         # taking a result is decided a cycle before, and shifts come a cycle late: many registers hang on both
         takes, shifts = Signal(), Signal()
@@ -81,15 +83,15 @@ class Answerer(wiring.Component):
             m.d.sync += [
                 waiting.eq(1),
                 tag.eq(self.tag),
+                bench.eq(self.bench),
                 numbers.eq(self.result.payload.cls | (self.cycles << 16)),
                 logits.eq(self.result.payload.logits),
             ]
 
         # the answer in work
         begin, byte = writer.header.payload, chosen.i.payload
-        short = Signal(
-            48, reset_less=True
-        )  # class (16 bits) and cycles (32 bits), or an error's code and kind
+        # class (16 bits) and cycles (32 bits), or an error's code and kind
+        short = Signal(48, reset_less=True)
         left = Signal(range(max(6, size)))
         index = Signal(range(max(classes, len(self.description))))
         sent = Signal()
@@ -109,7 +111,7 @@ class Answerer(wiring.Component):
                 with m.If(waiting):
                     m.d.comb += [
                         begin.tag.eq(tag),
-                        begin.kind.eq(REPLY | Command.CLASSIFY),
+                        begin.kind.eq(REPLY | Mux(bench, Command.BENCH, Command.CLASSIFY)),
                         begin.length.eq(result_bytes(classes, width)),
                     ]
                     m.d.sync += [short.eq(numbers), left.eq(5)]

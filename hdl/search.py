@@ -178,7 +178,7 @@ class Search:
         stage = self.stage(index, inputs, outputs)
         height, width, _ = spec.out_shape
         steps = groups * -(-depth // stage.input_lanes) * (kernels // stage.output_lanes)
-        return max(height * width * steps, slide_of(spec))
+        return max(height * width * steps, slide_of(spec, stage))
 
     def stage(self, index: int, inputs: int, outputs: int, array: str | None = None) -> StagePlan:
         """What a layer uses of an array's lanes."""
