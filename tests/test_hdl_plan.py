@@ -1,6 +1,7 @@
 """The planner's command: what fits, what does not and why, and files that come back."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -92,7 +93,9 @@ def test_what_does_not_fit_is_refused(capsys):
     said = error(capsys, "lenet", "--board", "ulx3s-12f", "--multipliers", 354)
     assert "'lenet' with 354 multipliers (150 of them hard-wired) does not fit LFE5U-12F" in said
     assert "about 204 multipliers of 28" in said and "LUT" not in said
-    nearest = fastest(LENET, find("ulx3s-12f").budget, ECP5)
+    budget = find("ulx3s-12f").budget
+    left = {key: int(getattr(budget, key) * module.FILL) for key in ("lut", "ff")}
+    nearest = fastest(LENET, replace(budget, **left), ECP5)
     assert nearest.stages["conv1"].wired
     assert (
         f"the nearest plan that fits has {nearest.multipliers} multipliers (150 of them hard-wired)" in said

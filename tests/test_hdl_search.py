@@ -141,7 +141,7 @@ def test_a_net_without_weights():
     fmt = QFormat(3, 0)
     spec = TableSpec(name="t", in_shape=(1, 2, 1), src=fmt, dst=fmt, function="f", table=list(range(-4, 4)))
     net = QNetwork("table", fmt, (spec,))
-    assert search(net, 1) == Plan({}) and planned_cycles(net, Plan({})) == 2 + 2
+    assert search(net, 1) == Plan({}) and planned_cycles(net, Plan({})) == 2 + 3
 
 
 def test_no_multiplier_and_no_rate():
