@@ -174,12 +174,15 @@ class FrameWriter(wiring.Component):
         length = Signal(24)
         sent = Signal()
         counted = Signal()
+        # the CRCs follow a cycle later: what is sent is chosen first, and CRCs are deep
+        summed, summing = Signal(8), Signal()
+        m.d.sync += [summed.eq(self.o.payload), summing.eq(sent & counted)]
         m.d.comb += [
             sent.eq(self.o.valid & self.o.ready),
-            crc8.data.eq(self.o.payload),
-            crc32.data.eq(self.o.payload),
-            crc8.valid.eq(sent & counted),
-            crc32.valid.eq(sent & counted),
+            crc8.data.eq(summed),
+            crc32.data.eq(summed),
+            crc8.valid.eq(summing),
+            crc32.valid.eq(summing),
         ]
         with m.If(sent):
             m.d.sync += left.eq(left - 1)
@@ -207,7 +210,7 @@ class FrameWriter(wiring.Component):
                     with m.If(left == 0):
                         m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(crc8.crc), counted.eq(1)]
+                m.d.comb += [self.o.valid.eq(~summing), self.o.payload.eq(crc8.crc), counted.eq(1)]
                 with m.If(sent):
                     m.d.sync += left.eq(length - 1)
                     with m.If(length == 0):
@@ -227,7 +230,7 @@ class FrameWriter(wiring.Component):
                     m.next = "CRC"
             with m.State("CRC"):
                 m.d.comb += [
-                    self.o.valid.eq(1),
+                    self.o.valid.eq(~summing),
                     self.o.payload.eq(crc32.crc.word_select((CRC_BYTES - 1 - left)[:2], 8)),
                 ]
                 with m.If(sent & (left == 0)):

@@ -24,6 +24,8 @@ class Device:
     lut_inputs : int
     multiplier_width : int
         Widest factor of a hard multiplier, bits, as a signed number.
+    product_latency : int
+        Cycles from factors to their product.
     """
 
     name: str = "portable"
@@ -31,9 +33,10 @@ class Device:
     lutram_words: int = 16
     lut_inputs: int = 4
     multiplier_width: int = 18
+    product_latency: int = 2
 
     def multiply(self, m: Module, a: Value, b: Value, name: str) -> Value:
-        """The product of two values, two cycles later: registers before and behind the multiplier.
+        """The product of two values, `product_latency` cycles later: registers before and behind the multiplier.
 
         Parameters
         ----------

@@ -287,9 +287,10 @@ def _(part: Dots, device: Device) -> Budget:
     elif (
         max(source.width + (not source.signed), factor.width + (not factor.signed)) <= device.multiplier_width
     ):
-        total += Budget(dsp=lanes)
+        total += Budget(dsp=lanes, ff=(device.product_latency - 2) * product * lanes)
     else:
-        total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
+        registers = device.product_latency * product
+        total += Budget(lut=product * product // 2, ff=registers).times(lanes)
     return total + tree(product, part.input_lanes).times(part.output_lanes * pixels)
 
 
