@@ -12,6 +12,7 @@ from boards.protocol import (
     CRC_BYTES,
     HEADER_BYTES,
     MAX_LENGTH,
+    REPLY,
     SYNC,
     Command,
     Frame,
@@ -141,6 +142,8 @@ class Traffic:
             self.now += 10 + broken
             for answer in self.referee.answers[before:]:
                 self.answered = max(self.answered, self.now) + 10 * (self.size(answer) + 2)
+                if answer.kind == REPLY | Command.BENCH:
+                    self.answered += CALM  # images are refused until a bench is answered
 
     def size(self, answer: Expected) -> int:
         """Bytes of an answer."""
