@@ -166,8 +166,8 @@ class Board:
         self.name = find_port() if port is None else port
         self.rates = RATES if baud is None else (baud,)
         self.repeats = 0
+        self.settled = False
         self.decoder = Decoder()
-        # so that what an earlier client is still owed is not taken for an answer to this one
         self.tag = random.randrange(256)
         self.line = serial.Serial(self.name, self.rates[0], timeout=POLL, exclusive=True)
         with contextlib.suppress(Exception):
@@ -289,9 +289,23 @@ class Board:
             If it does not answer any more, or is another one now.
         """
         time.sleep(PAUSE)
+        self.settled = False
         found = self.identify()
         if found != self.identity:
             raise Failure(f"{self.name}: another bitstream answers now ({found.net} on {found.board})")
+
+    def settle(self) -> None:
+        """See to it that no answer is on its way to an earlier client, or from before something went wrong.
+
+        Results keep their order, so that of an empty image comes behind all that are owed. One of them might
+        bear the same tag; it does not so again for another tag far away.
+        """
+        size = result_bytes(self.identity.classes, self.identity.logit.width)
+        while not self.settled:
+            self.settled = True  # until something goes wrong again
+            for _ in range(2):
+                self.tag = (self.tag + 128) % 256
+                self.insist(Command.CLASSIFY, bytes(self.identity.image_bytes), size)
 
     def classify(self, images: np.ndarray) -> Result | list[Result]:
         """What the board says of an image (H, W, C), or of several (N, H, W, C)."""
@@ -323,6 +337,7 @@ class Board:
         failures = due = 0
         ended = False
         deadline = 0.0
+        self.settle()
 
         def drop(flight: Flight, why: str) -> None:
             """Send an image again later, but not for ever."""
@@ -383,6 +398,7 @@ class Board:
                 flying.clear()
                 self.window = min(self.window, self.identity.queue + 1)
                 self.recover()
+                self.settle()
 
     def widen(self, result: Result, request: int, answer: int) -> None:
         """More images on the way, if the core is done with one before the line brings the next."""

@@ -66,7 +66,7 @@ class PtyBoard:
         os.close(self.slave)
 
     def serve(self):
-        decoder, held, self.image = Decoder(), b"", None
+        decoder, held, self.image = Decoder(), b"", np.zeros(6, np.uint8)
         while not self.ended.is_set():
             if not select.select([self.master], [], [], 0.01)[0]:
                 continue
@@ -77,7 +77,7 @@ class PtyBoard:
                 if mishap == "silent":
                     continue
                 if mishap == "late":
-                    held = wire
+                    held += wire
                     continue
                 if mishap == "noise":
                     wire = b"\xa5\x17\xa5\xc3\xa5\xc3" + wire
@@ -87,7 +87,7 @@ class PtyBoard:
                     wire = Frame(FAILED, frame.tag, bytes([mishap, frame.kind])).encode()
                 elif mishap is not None:
                     wire = mishap(frame)
-                os.write(self.master, wire + held)
+                os.write(self.master, held + wire)
                 held = b""
 
     def answer(self, frame: Frame) -> Frame:

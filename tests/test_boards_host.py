@@ -13,13 +13,15 @@ from PIL import Image
 
 from boards import client, host
 from boards.client import Board, Refusal
-from boards.protocol import Command, Error, Frame
-from idx import write_idx
+from boards.protocol import REPLY, Command, Error, Frame
+from idx import encode
 from model import cli
 from model.cli import Failure
 from pty_board import IDENTITY, II, LATENCY, PtyBoard, golden
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (40, 2, 3, 1))
+FIRST = 3
+"""Number of the first image's request: an identify and two empty images go before it."""
 
 
 @pytest.fixture(autouse=True)
@@ -46,22 +48,21 @@ def test_board_says_who_it_is_and_classifies():
 def test_many_images_are_on_the_way():
     """All are sent before the first answer is let out."""
     ahead = 4
-    mishaps = {n: "late" for n in range(1, ahead)}
+    mishaps = {n: "late" for n in range(FIRST, FIRST + ahead - 1)}
     with PtyBoard(mishaps) as fake, Board(fake.port) as board:
         board.window = ahead
         assert right(board.classify(IMAGES))
-        kinds = [frame.kind for frame in fake.requests]
-    assert kinds[: ahead + 1] == [Command.IDENTIFY, *[Command.CLASSIFY] * ahead]
+        assert board.repeats == 0
 
 
 @pytest.mark.parametrize(
     "mishap", ["silent", "damaged", "late", Error.BAD_CRC, Error.BUSY, Error.TIMEOUT, lambda frame: b"\xff" * 300]
 )
-@pytest.mark.parametrize("place", [1, 2, 40])
+@pytest.mark.parametrize("place", [1, FIRST, FIRST + 1, FIRST + len(IMAGES) - 1])
 def test_every_image_is_answered_rightly_whatever_happens_to_one(mishap, place):
     with PtyBoard({place: mishap}) as fake, Board(fake.port) as board:
         assert right(board.classify(IMAGES))
-        assert board.repeats >= (place < 40) or mishap == "late"
+        assert board.repeats or place < FIRST or mishap == "late"
 
 
 def test_noise_is_no_mishap():
@@ -70,12 +71,17 @@ def test_noise_is_no_mishap():
         assert board.repeats == 0
 
 
-def test_answers_to_an_earlier_client_are_not_taken():
-    def of_another(frame):
-        return Frame(0x82, (frame.tag + 1) % 256, bytes(18)).encode() + honest.answer(frame).encode()
+@pytest.mark.parametrize("ahead", [0, 1, 5, 31, 127, 128, 200, 255])
+def test_answers_to_an_earlier_client_are_not_taken(ahead):
+    """It had 32 images on the way, whose tags are the next ones, or later."""
 
-    with PtyBoard({n: of_another for n in range(10)}) as honest, Board(honest.port) as board:
-        assert right(board.classify(IMAGES[:5]), IMAGES[:5])
+    def owed(frame):
+        tags = [(frame.tag + ahead + n) % 256 for n in range(32)]
+        stale = [Frame(REPLY | Command.CLASSIFY, tag, bytes(18)) for tag in tags]
+        return b"".join(answer.encode() for answer in (*stale, honest.answer(frame)))
+
+    with PtyBoard({1: owed}) as honest, Board(honest.port) as board:
+        assert right(board.classify(IMAGES))
 
 
 def test_first_request_may_be_lost():
@@ -85,13 +91,13 @@ def test_first_request_may_be_lost():
 
 def test_board_that_falls_silent_is_a_failure(monkeypatch):
     monkeypatch.setattr(client, "ATTEMPTS", 2)
-    with PtyBoard({n: "silent" for n in range(3, 200)}) as fake, Board(fake.port) as board:
+    with PtyBoard({n: "silent" for n in range(FIRST + 2, 200)}) as fake, Board(fake.port) as board:
         with pytest.raises(Failure, match="nothing answers"):
             board.classify(IMAGES)
 
 
 def test_image_that_always_fails_is_a_failure(monkeypatch):
-    with PtyBoard({n: Error.BAD_CRC for n in range(1, 200)}) as fake, Board(fake.port) as board:
+    with PtyBoard({n: Error.BAD_CRC for n in range(FIRST, 200)}) as fake, Board(fake.port) as board:
         with pytest.raises(Failure, match=r"image 0 failed 6 times \(bad crc\)"):
             board.classify(IMAGES[:1])
 
@@ -106,8 +112,6 @@ def test_refusal_for_good_is_told(code):
 
 
 def test_other_bitstream_is_noticed():
-    other = Frame(0x81, 0, b"").encode()
-    assert other
     changed = IDENTITY.__class__(**{**IDENTITY.__dict__, "build": b"changed!"})
     with PtyBoard({1: "silent"}) as fake, Board(fake.port) as board:
         fake.identity = changed
@@ -136,7 +140,7 @@ def test_measure_tells_the_steady_rate():
 def test_measure_refuses_a_core_that_is_wrong_at_full_rate():
     with PtyBoard() as fake, Board(fake.port) as board:
         answer = lambda frame: Frame(0x84, frame.tag, bytes(18)).encode()  # noqa: E731
-        fake.mishaps = {n: answer for n in range(2, 9)}
+        fake.mishaps = {n: answer for n in range(FIRST + 1, 20)}
         with pytest.raises(Failure, match="answers otherwise at full rate"):
             board.measure(IMAGES[0])
 
@@ -185,8 +189,8 @@ def test_pictures(picture, tmp_path, capsys):
 def test_dataset(tmp_path, capsys):
     labels = np.array([golden(image)[0] for image in IMAGES])
     labels[3] = (labels[3] + 1) % 3
-    write_idx(tmp_path / "t10k-images-idx4-ubyte", IMAGES.astype(np.uint8))
-    write_idx(tmp_path / "t10k-labels-idx1-ubyte", labels.astype(np.uint8))
+    (tmp_path / "t10k-images-idx4-ubyte").write_bytes(encode(IMAGES))
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(encode(labels))
     with PtyBoard() as fake:
         assert command(fake.port, "--dataset", "--data", tmp_path, "--json", tmp_path / "out.json") == 0
     out = capsys.readouterr().out
