@@ -34,8 +34,8 @@ class Answerer(wiring.Component):
     note : in, stream of `NOTE`
         Lost while `NOTES` of them wait.
     result : in, stream of `answer`
-        With it come `tag`, the request's, `cycles`, what it took, and `bench`, whether that asked for one. All
-        of it stays until it is sent, and taken then: no copy is made.
+        With it come `tag`, the request's, `cycles`, what it took, and `bench`, whether that asked for one.
+        All of it stays until it is sent, and is taken then: no copy is made.
     o : out, stream of bytes
     """
 

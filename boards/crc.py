@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 
 class SerialCrc(wiring.Component):
-    """A CRC over bytes that come 9 cycles apart or more; a quarter of the LUTs of one that takes a byte a cycle.
+    """A CRC over bytes that come 9 cycles apart or more, for fewer LUTs than one that takes a byte a cycle.
 
     Parameters
     ----------

@@ -280,7 +280,11 @@ class Traffic:
         self.pause(LONG)
 
     def do_unknown_command(self):
-        kind = (set(range(256)) - set(self.referee.lengths)).pop() if self.rng.random() < 0.1 else self.draw(5, 255)
+        kind = (
+            (set(range(256)) - set(self.referee.lengths)).pop()
+            if self.rng.random() < 0.1
+            else self.draw(5, 255)
+        )
         payload = self.image().encode() if self.rng.random() < 0.3 else self.rng.bytes(self.draw(0, 30))
         self.send(self.frame(kind, payload).encode())
 
@@ -316,6 +320,16 @@ class Traffic:
         self.part.items.append(Rate(1 + self.rng.uniform(-0.02, 0.02)))
         self.send(frame)
         self.part.items.append(Rate(1))
+
+    def do_rate_far_off(self):
+        """At rates that the board does not understand; so the referee is told nothing."""
+        self.quiet()
+        slow = self.rng.random() < 0.5
+        rate = self.rng.uniform(0.2, 0.85) if slow else self.rng.uniform(1.2, 4)
+        wire = self.request().encode() if self.rng.random() < 0.5 else self.rng.bytes(self.draw(1, 30))
+        self.frames += 1
+        self.part.items += [Rate(rate), wire, Rate(1)]
+        self.pause(2 * LONG)
 
     def do_pause_within(self):
         wire = self.request().encode()

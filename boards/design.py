@@ -23,7 +23,6 @@ from model.qnetwork import QNetwork
 from model.spec import Spec
 from sim import tools
 
-
 BENCH_LUTS = 6000
 """From so many LUTs on a chip has room for the command bench, which takes about 70."""
 

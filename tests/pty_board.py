@@ -1,4 +1,4 @@
-"""A board in Python at the end of a pseudo-terminal, which answers as it is told: for tests of the host's side."""
+"""A board in Python at the end of a pseudo-terminal, which answers as it is told: for tests of the host."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ class PtyBoard:
     Parameters
     ----------
     mishaps : dict
-        For the n-th request: ``silent`` (no answer), ``noise`` (bytes before the answer), ``damaged`` (a wrong CRC),
-        ``late`` (with the next one), an `Error`, or a function of the frame that gives the bytes of an answer.
+        For the n-th request: ``silent`` (no answer), ``noise`` (bytes before the answer), ``damaged`` (a
+        wrong CRC), ``late`` (with the next one), an `Error`, or a function of the frame that gives the bytes
+        of an answer.
     identity : Identity
     """
 

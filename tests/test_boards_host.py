@@ -56,7 +56,8 @@ def test_many_images_are_on_the_way():
 
 
 @pytest.mark.parametrize(
-    "mishap", ["silent", "damaged", "late", Error.BAD_CRC, Error.BUSY, Error.TIMEOUT, lambda frame: b"\xff" * 300]
+    "mishap",
+    ["silent", "damaged", "late", Error.BAD_CRC, Error.BUSY, Error.TIMEOUT, lambda frame: b"\xff" * 300],
 )
 @pytest.mark.parametrize("place", [1, FIRST, FIRST + 1, FIRST + len(IMAGES) - 1])
 def test_every_image_is_answered_rightly_whatever_happens_to_one(mishap, place):
@@ -91,24 +92,33 @@ def test_first_request_may_be_lost():
 
 def test_board_that_falls_silent_is_a_failure(monkeypatch):
     monkeypatch.setattr(client, "ATTEMPTS", 2)
-    with PtyBoard({n: "silent" for n in range(FIRST + 2, 200)}) as fake, Board(fake.port) as board:
-        with pytest.raises(Failure, match="nothing answers"):
-            board.classify(IMAGES)
+    with (
+        PtyBoard({n: "silent" for n in range(FIRST + 2, 200)}) as fake,
+        Board(fake.port) as board,
+        pytest.raises(Failure, match="nothing answers"),
+    ):
+        board.classify(IMAGES)
 
 
 def test_image_that_always_fails_is_a_failure(monkeypatch):
-    with PtyBoard({n: Error.BAD_CRC for n in range(FIRST, 200)}) as fake, Board(fake.port) as board:
-        with pytest.raises(Failure, match=r"image 0 failed 6 times \(bad crc\)"):
-            board.classify(IMAGES[:1])
+    with (
+        PtyBoard({n: Error.BAD_CRC for n in range(FIRST, 200)}) as fake,
+        Board(fake.port) as board,
+        pytest.raises(Failure, match=r"image 0 failed 6 times \(bad crc\)"),
+    ):
+        board.classify(IMAGES[:1])
 
 
 @pytest.mark.parametrize("code", [Error.NOT_READY, Error.UNKNOWN_COMMAND, Error.BAD_LENGTH, 99])
 def test_refusal_for_good_is_told(code):
     words = "number 99" if code == 99 else client.called(Error, code)
     answer = lambda frame: Frame(0xFF, frame.tag, bytes([code, frame.kind])).encode()  # noqa: E731
-    with PtyBoard({1: answer}) as fake, Board(fake.port) as board:
-        with pytest.raises(Refusal, match=f"refused bench: {words}"):
-            board.bench(1)
+    with (
+        PtyBoard({1: answer}) as fake,
+        Board(fake.port) as board,
+        pytest.raises(Refusal, match=f"refused bench: {words}"),
+    ):
+        board.bench(1)
 
 
 def test_other_bitstream_is_noticed():
@@ -147,15 +157,21 @@ def test_measure_refuses_a_core_that_is_wrong_at_full_rate():
 
 def test_board_without_benches():
     identity = IDENTITY.__class__(**{**IDENTITY.__dict__, "bench": False})
-    with PtyBoard(identity=identity) as fake, Board(fake.port) as board:
-        with pytest.raises(ValueError, match="fake-board was built without"):
-            board.bench(1)
+    with (
+        PtyBoard(identity=identity) as fake,
+        Board(fake.port) as board,
+        pytest.raises(ValueError, match="fake-board was built without"),
+    ):
+        board.bench(1)
 
 
 def test_image_of_another_shape_is_refused():
-    with PtyBoard() as fake, Board(fake.port) as board:
-        with pytest.raises(ValueError, match="takes an image of 2x3x1"):
-            board.classify(IMAGES[0].reshape(3, 2, 1))
+    with (
+        PtyBoard() as fake,
+        Board(fake.port) as board,
+        pytest.raises(ValueError, match="takes an image of 2x3x1"),
+    ):
+        board.classify(IMAGES[0].reshape(3, 2, 1))
 
 
 # -- the command
@@ -182,7 +198,13 @@ def test_pictures(picture, tmp_path, capsys):
     assert f"{logits[cls] / 16:.3f}" in out and "█" in out
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["answers"] == 2 * [
-        {"picture": str(picture), "class": cls, "logits": list(logits), "cycles": LATENCY, "microseconds": 0.8}
+        {
+            "picture": str(picture),
+            "class": cls,
+            "logits": list(logits),
+            "cycles": LATENCY,
+            "microseconds": 0.8,
+        }
     ]
 
 
@@ -275,7 +297,9 @@ def test_port_that_cannot_be_found(ports, what, monkeypatch):
 
 
 def test_the_only_port_is_found(monkeypatch):
-    monkeypatch.setattr(client.list_ports, "comports", lambda: [Port("/dev/ttyS0", None), Port("/dev/ttyUSB3")])
+    monkeypatch.setattr(
+        client.list_ports, "comports", lambda: [Port("/dev/ttyS0", None), Port("/dev/ttyUSB3")]
+    )
     assert client.find_port() == "/dev/ttyUSB3"
 
 
