@@ -256,7 +256,7 @@ def test_watch(picture, tmp_path):
     ("words", "what"),
     [
         (["--bench", "--dataset"], "choose one of"),
-        (["a.png", "--bench"], "choose one of"),
+        (["a.png", "--bench"], "a.png is no serial port that is there"),
         (["--load", "lenet"], "--load and --plan belong together"),
         (["--frames", "3"], "belong to --dataset"),
         (["--dataset", "--frames", "0"], "at least 1"),
