@@ -9,11 +9,12 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+from amaranth.build import DiffPairs
 
-from boards.pll import Pll
+from boards.board import Pin, Target
+from boards.pll.base import Pll
 from boards.protocol import Identity
 from boards.shell import Link, Shell
-from boards.targets import Target
 from boards.top import Top
 from boards.uart import Baud
 from hdl.loading import layout, sized, weight_set
@@ -61,8 +62,8 @@ class Design:
         timeout: float = Link.timeout,
         bench: bool | None = None,
     ) -> Design:
-        """A design with the target's clock and baud rate where no others are given; with benches on a chip of
-        `BENCH_LUTS` or more, if nothing is said of them.
+        """A design with the plan's clock, or the target's, and its baud rate where no others are given; with
+        benches on a chip of `BENCH_LUTS` or more, if nothing is said of them.
 
         Raises
         ------
@@ -71,7 +72,12 @@ class Design:
         """
         plan.check(net)
         net = sized(net, plan)
-        pll = Pll.solve(target.oscillator_mhz, target.clock_mhz if clock_mhz is None else clock_mhz)
+        pll = target.tools.solve(
+            target.base,
+            target.oscillator_mhz,
+            next(mhz for mhz in (clock_mhz, plan.clock_mhz, target.clock_mhz) if mhz is not None),
+            target.pll_pin,
+        )
         rate = target.baud if baud is None else baud
         bench = target.budget.lut >= BENCH_LUTS if bench is None else bench
         return cls(target, net, plan, pll, Link(Baud(pll.output_hz, rate), timeout), bench)
@@ -145,12 +151,14 @@ class Design:
         return self.prepare(debug_verilog=True).files["top.debug.v"]
 
     def pin(self, resource: str, part: str | None = None, number: int = 0) -> str:
-        """Name of the top's port for a resource of the platform."""
-        return "__".join([f"{resource}_{number}", *([part] if part else []), "io"])
+        """Name of the top's port for a resource of the platform; of a pair the one that is not inverted."""
+        pin = Pin(resource, number, part)
+        end = "p" if isinstance(self.target.ends(pin), DiffPairs) else "io"
+        return "__".join([f"{resource}_{number}", *([part] if part else []), end])
 
-    def active_low(self, resource: str) -> bool:
+    def active_low(self, resource: str, part: str | None = None, number: int = 0) -> bool:
         """Whether a resource's pin is inverted."""
-        return self.target.platform().lookup(resource).ios[0].invert
+        return self.target.ends(Pin(resource, number, part)).invert
 
 
 def plain(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from amaranth.hdl import Module, Signal
@@ -14,21 +15,26 @@ from boards.images import ImageBuffer
 from boards.protocol import BENCH_BYTES, QUEUE, Command, Error, Identity
 from boards.repeat import Repeater
 from boards.uart import Baud, Receiver, Transmitter
+from hdl.buffer import Buffer
 from hdl.device import PORTABLE, Device
 from hdl.estimate import Budget
+from hdl.netplan import Plan
 from model.qnetwork import QNetwork
 
+DOOR = 4
+"""Beats that may wait between the image buffer and the core."""
 
-def estimate(net: QNetwork, device: Device) -> Budget:
+
+def estimate(net: QNetwork, plan: Plan, device: Device) -> Budget:
     """What the shell takes beside the accelerator, the image buffer included.
 
     The shell's logic hardly depends on the net: its constants were counted after synthesis.
     """
-    height, width, channels = net.in_shape
-    word, logits = channels * net.input_format.width, net.classes * net.output_format.width
+    lanes = plan.lanes_before(net)
+    word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
     fixed = Budget(lut=1100, ff=620, bram=device.brams(8, 128))
-    lanes = Budget(lut=2 * logits, ff=2 * logits + 3 * word)
-    return fixed + lanes + Budget(bram=device.brams(word, QUEUE * height * width))
+    by_width = Budget(lut=2 * logits, ff=2 * logits + 3 * word)
+    return fixed + by_width + Budget(bram=device.brams(word, QUEUE * math.prod(net.in_shape) // lanes))
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,10 @@ class Shell(wiring.Component):
         m.submodules.answerer = answerer = Answerer(self.identity, self.result, self.device)
         m.submodules.transmitter = transmitter = Transmitter(self.link.baud)
         wiring.connect(m, receiver.o, parser.i)
-        wiring.connect(m, images.o, core.i)
+        # neither the image buffer's ready chain nor the core's reaches beyond it
+        m.submodules.door = door = Buffer(core.i.payload.shape(), DOOR, self.device)
+        wiring.connect(m, images.o, door.i)
+        wiring.connect(m, door.o, core.i)
         wiring.connect(m, answerer.o, transmitter.i)
         m.d.comb += [receiver.line.eq(self.rx), self.tx.eq(transmitter.line)]
 
@@ -168,7 +177,7 @@ class Shell(wiring.Component):
         # one image at a time through the core, or one bench, timed from its first beat to its last result
         running, cycles, final = Signal(), Signal(32), Signal()
         m.d.comb += [images.play.eq(~busy), final.eq(core.o.valid & last)]
-        with m.If(~running & images.o.valid & images.o.ready & images.o.payload.first):
+        with m.If(~running & core.i.valid & core.i.ready & core.i.payload.first):
             m.d.sync += [running.eq(1), cycles.eq(1)]
         with m.Elif(final):
             m.d.sync += running.eq(0)
