@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -81,10 +81,15 @@ class Answerer(wiring.Component):
         m.d.comb += rom.addr.eq(index)
         m.d.sync += settled.eq(~sent)
         logit = Signal(Shape(8 * size, signed=Signal(elements.elem_shape).shape().signed))
-        with m.Switch(index):
-            for place in range(classes):
-                with m.Case(place):
-                    m.d.comb += logit.eq(self.result.payload.logits[place])
+        # a power of two of places: a tree of multiplexers, where the tools see one
+        places = Cat(
+            self.result.payload.logits, Const(0, width * ((1 << (classes - 1).bit_length()) - classes))
+        )
+        chosen = Signal(elements.elem_shape)
+        m.d.comb += [
+            chosen.eq(places.word_select(index[: (classes - 1).bit_length()], width)),
+            logit.eq(chosen),
+        ]
 
         with m.FSM():
             with m.State("IDLE"):

@@ -32,8 +32,8 @@ def estimate(net: QNetwork, plan: Plan, device: Device) -> Budget:
     """
     lanes = plan.lanes_before(net)
     word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
-    fixed = Budget(lut=1100, ff=620, bram=device.brams(8, 128))
-    by_width = Budget(lut=2 * logits, ff=2 * logits + 3 * word)
+    fixed = Budget(lut=1300, ff=610, bram=device.brams(8, 128))
+    by_width = Budget(lut=logits, ff=3 * word)
     return fixed + by_width + Budget(bram=device.brams(word, QUEUE * math.prod(net.in_shape) // lanes))
 
 

@@ -65,9 +65,7 @@ def seeded(src: QFormat, dst: QFormat) -> Bench:
 
 
 def pooled(mode: str, kernel, src: QFormat, dst: QFormat) -> Bench:
-    spec = PoolSpec(
-        name="p", in_shape=(*kernel, 2), src=src, dst=dst, mode=mode, kernel=kernel, stride=kernel
-    )
+    spec = PoolSpec(name="p", in_shape=(*kernel, 2), src=src, dst=dst, mode=mode, kernel=kernel, stride=kernel)
     dut = hdl.pool.ReducePipe(spec, 2)
 
     def relation(beat, out, lane):
@@ -155,9 +153,7 @@ def argmax(fmt: QFormat, count: int) -> Bench:
 
     def relation(beats, _, out):
         values = [
-            beats[0][n * fmt.width :][: fmt.width].as_signed()
-            if fmt.signed
-            else beats[0][n * fmt.width :][: fmt.width]
+            beats[0][n * fmt.width :][: fmt.width].as_signed() if fmt.signed else beats[0][n * fmt.width :][: fmt.width]
             for n in range(count)
         ]
         wins = [

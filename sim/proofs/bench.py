@@ -211,10 +211,7 @@ class Bench(Elaboratable):
             m.d.sync += noting.eq(0)
         beats = []
         for place in range(count_in):
-            noted, here = (
-                Signal.like(Value.cast(i.payload), name=f"noted{place}"),
-                Signal(name=f"here{place}"),
-            )
+            noted, here = Signal.like(Value.cast(i.payload), name=f"noted{place}"), Signal(name=f"here{place}")
             m.d.comb += here.eq(takes & (place_in == place) & (now | noting))
             with m.If(here):
                 m.d.sync += noted.eq(Value.cast(i.payload))

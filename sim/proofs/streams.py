@@ -180,6 +180,7 @@ def gate(beats: int, *, holds: bool) -> Bench:
     return bench
 
 
+
 BUFFER = (
     (CONTRACT, Fault("buffer", "read_en.eq(reads)", "read_en.eq(level != 0)", "a stalled beat is overwritten")),
     (COUNTERS, Fault("buffer", "pointer == self.depth - 1", "pointer == self.depth", "wraps a word late")),
