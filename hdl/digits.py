@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
 from hdl.folding import Folding
@@ -64,7 +64,8 @@ class Digits(Front):
         width, source = self.folding.digit.width, self.folding.spec.src.width
         bits = Value.cast(self.i.payload)
         values = [bits.word_select(index, source) for index in range(len(bits) // source)]
-        whole = [Cat(value, Signal(width * self.steps)[source:]) for value in values]
+        above = Const(0, width * self.steps - source)
+        whole = [Cat(value, above) for value in values]
         return Cat(value.word_select(digit, width) for digit in range(self.steps) for value in whole)
 
 

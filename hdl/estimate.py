@@ -26,6 +26,7 @@ from hdl.dots import Dots
 from hdl.ecp5 import ECP5
 from hdl.folding import SHIFT_WIDTH
 from hdl.gather import Gather
+from hdl.graph import Graph
 from hdl.grey import ExtremesPipe
 from hdl.loading import Loads
 from hdl.loadrom import COLUMN, GROUP, Share
@@ -33,7 +34,7 @@ from hdl.mac import AlignPipe, MacPipe, ScalePipe, Sequencer
 from hdl.memory import Rom
 from hdl.netplan import Plan
 from hdl.network import Accelerator
-from hdl.pipe import Door, Elastic, shape_of, tree_latency
+from hdl.pipe import Door, Elastic, shape_of
 from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
@@ -44,7 +45,7 @@ from hdl.sweep import Sweep
 from hdl.table import TablePipe
 from hdl.weigh import WeighPipe
 from hdl.window import Lines, Slide, Window, between
-from hdl.wired import Wired, WiredPipe
+from hdl.wired import WiredPipe
 from model.qnetwork import QNetwork
 
 UNITS = {"lut": "LUT", "ff": "flip-flops", "dsp": "multipliers", "bram": "block RAMs"}
@@ -145,6 +146,11 @@ def counter(limit: int) -> Budget:
 def adder(width: int) -> Budget:
     """An adder and the register behind it."""
     return Budget(lut=width + CARRY, ff=width)
+
+
+def wired(graph: Graph) -> Budget:
+    """A `Wired`."""
+    return Budget(lut=sum(width + CARRY for width in graph.widths), ff=graph.registers)
 
 
 def rom(width: int, depth: int, device: Device) -> Budget:
@@ -352,17 +358,11 @@ def _(part: MacPipe, device: Device) -> Budget:
 
 
 @resources.register
-def _(part: Wired, device: Device) -> Budget:
-    luts = sum(width + CARRY for width in part.graph.widths if width)
-    return Budget(lut=luts, ff=part.graph.registers)
-
-
-@resources.register
 def _(part: WiredPipe, device: Device) -> Budget:
     folding = part.folding
     total = Budget(ff=part.latency)
     for dots in part.dots:
-        total += resources(dots, device)
+        total += wired(dots.graph)
     if part.held:
         # Windows overlap: a pixel's register serves all that see it.
         kernel, stride = folding.spec.geometry.kernel, folding.spec.geometry.stride
@@ -387,7 +387,7 @@ def _(part: DigitPipe, device: Device) -> Budget:
     done = folding.digit.width * (folding.plan.digits - 1)
     total = (adder(width) + Budget(ff=done)).times(folding.plan.lanes) + Budget(ff=3 * part.latency)
     for dots in part.dots:
-        total += resources(dots, device)
+        total += wired(dots.graph)
     return total
 
 
@@ -454,14 +454,7 @@ def _(part: AveragePipe, device: Device) -> Budget:
 
 @resources.register
 def _(part: WeighPipe, device: Device) -> Budget:
-    width = part.spec.sum_format.width
-    lane = Budget()
-    for terms in (part.added, part.subtracted):
-        levels = part.deepest - tree_latency(max(len(terms), 1))
-        lane += tree(part.spec.src.width, len(terms)) + Budget(ff=levels * width)
-    if part.subtracted:
-        lane += adder(width)
-    return lane.times(part.lanes) + Budget(ff=part.latency)
+    return wired(part.graph).times(part.lanes) + Budget(ff=part.latency)
 
 
 @resources.register

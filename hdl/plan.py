@@ -124,15 +124,13 @@ def refusal(planner: Search, plan: Plan, need: Budget, name: str, budget: Budget
         f"about {getattr(need, key):,} {UNITS[key]} of {getattr(budget, key):,}"
         for key in lacking(need, budget)
     )
-    said = (
-        f"net {planner.net.name!r} with {plan.multipliers} multipliers does not fit {name}: it takes {excess}"
-    )
+    said = f"net {planner.net.name!r} with {multipliers(plan)} does not fit {name}: it takes {excess}"
     near = fastest(planner.net, budget, device)
     needs = estimate(planner.net, near, device)
     if not lacking(needs, budget):
         sheet = Sheet(planner.net, near, device)
         return (
-            f"{said}; the nearest plan that fits has {near.multipliers} multipliers"
+            f"{said}; the nearest plan that fits has {multipliers(near)}"
             f" and takes {sheet.cycles:,} cycles a frame"
         )
     roomy = next((chip for chip in chips.CHIPS.values() if not lacking(needs, chip.budget)), None)
@@ -141,10 +139,16 @@ def refusal(planner: Search, plan: Plan, need: Budget, name: str, budget: Budget
     )
 
 
+def multipliers(plan: Plan) -> str:
+    """How many there are, and what is no multiplier but counts as some."""
+    wired = sum(stage.multipliers for stage in plan.stages.values() if stage.wired)
+    return f"{plan.multipliers} multipliers" + (f" ({wired} of them hard-wired)" if wired else "")
+
+
 def summary(sheet: Sheet, clock: float) -> str:
     """The whole in a line."""
     return (
-        f"{sheet.plan.multipliers} multipliers, {sheet.cycles:,} cycles a frame"
+        f"{multipliers(sheet.plan)}, {sheet.cycles:,} cycles a frame"
         f" ({sheet.efficiency:.1%} of what they could do): {clock * 1e6 / sheet.cycles:,.0f} frames/s"
         f" at {clock:g} MHz; latency {sheet.latency:,} cycles"
     )

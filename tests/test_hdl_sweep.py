@@ -26,6 +26,7 @@ from model.qformat import QFormat
 from model.qnetwork import QNetwork
 from mutants import Deaf, Fickle, Rotated
 from random_nets import NetDrawer
+from sim.accelerator import Unloaded
 from test_hdl_window import windows_of as by_loops
 
 COMMON = settings(derandomize=True, deadline=None, max_examples=120)
@@ -219,6 +220,22 @@ def test_many_random_nets_equal_golden_model(seed):
     images = drawer.images(net, 3)
     logits, _ = answers(net, plan, images, (0.0, 0.3)[seed % 2], seed)
     np.testing.assert_array_equal(logits, net.logits(images))
+
+
+@pytest.mark.parametrize("by_pixel", [False, True])
+def test_loadable_weights(by_pixel):
+    """Pixel lanes share what memories hold; biases by pixel come side by side."""
+    net = small_net()
+    first = net.specs[0]
+    if by_pixel:
+        bias = np.random.default_rng(4).integers(-9, 9, first.out_shape)
+        net = replace(net, specs=(replace(first, bias=bias), *net.specs[1:]))
+    stages = {"conv1": StagePlan(3, 2, pixel_lanes=6), "conv2": StagePlan(6, 2), "dense1": StagePlan(4, 3)}
+    images = np.random.default_rng(1).integers(0, 256, (3, *net.in_shape))
+    core = Unloaded(Accelerator(net, Plan(stages).made_loadable(net)))
+    beats = stream_sim.frames(net, images, core.accelerator.lanes)
+    got, _ = stream_sim.run(core, beats, len(images), limit=100_000)
+    np.testing.assert_array_equal([list(answer.logits) for answer in got], net.logits(images))
 
 
 def test_latency_and_resources_of_fewer_cycles():
