@@ -1,6 +1,7 @@
 """The host's side against a board in Python on a pseudo-terminal, whose line and temper are bad."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -119,6 +120,24 @@ def test_refusal_for_good_is_told(code):
         pytest.raises(Refusal, match=f"refused bench: {words}"),
     ):
         board.bench(1)
+
+
+def test_port_that_vanishes_is_a_failure():
+    with PtyBoard() as fake, Board(fake.port) as board:
+        os.close(board.line.fd)
+        os.open(os.devnull, os.O_RDONLY)  # in its place, so that nothing is closed twice
+        with pytest.raises(Failure, match="has gone"):
+            board.classify(IMAGES)
+
+
+def test_port_that_takes_no_more_is_a_failure(monkeypatch):
+    monkeypatch.setattr(client, "STUCK", 0.1)
+    with PtyBoard() as fake, Board(fake.port) as board:
+        fake.ended.set()
+        fake.thread.join()
+        with pytest.raises(Failure, match="takes no more bytes"):
+            for _ in range(50):
+                board.send(Command.LOAD, bytes(1000))
 
 
 def test_other_bitstream_is_noticed():
