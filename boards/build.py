@@ -221,6 +221,9 @@ def run(design: Design, flow: Flow, folder: Path, out: Path, steps: Steps) -> No
         for tool, arguments in flow.commands:
             with steps.step(tool.step):
                 flow.execute(folder, tool, arguments)
+        for name in (toolchain.bitstream, *toolchain.extras):
+            if not (folder / name).is_file():
+                raise Failure(f"{tool.step} failed: {tool.name} left no {name}")
         with steps.step("simulate"), flow.timed("simulate"):
             figures = measured(design)
         placed = routed(folder)["utilization"]
