@@ -42,8 +42,8 @@ def cells(verilog: str) -> dict[str, str]:
 
 
 def named(verilog: str) -> set[str]:
-    """Words of a Verilog text, in capitals."""
-    return set(re.findall(r"\w+", verilog.upper()))
+    """Words of a Verilog text without its comments, in capitals."""
+    return set(re.findall(r"\w+", re.sub(r"//.*", "", verilog).upper()))
 
 
 @functools.cache
