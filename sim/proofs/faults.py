@@ -44,7 +44,9 @@ class Fault:
         """
         count = text.count(self.old)
         if count != 1:
-            raise ValueError(f"hdl/{self.module}.py holds {self.old!r} {count} times, not once: {self.meaning}")
+            raise ValueError(
+                f"hdl/{self.module}.py holds {self.old!r} {count} times, not once: {self.meaning}"
+            )
         return text.replace(self.old, self.new)
 
 

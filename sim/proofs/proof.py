@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sim.proofs.bench import Bench
 from sim.proofs.faults import Fault
@@ -22,8 +22,8 @@ class Proof:
         given mutants.
     faults : tuple of (str, Fault)
         For each property a fault by which it fails.
-    bound : int or None
-        Cycles that are searched, or None for a proof for ever.
+    bounds : dict of int
+        By property: cycles that are searched, where a proof for ever takes too long.
     fast : bool
         Whether it is one of those that CI runs.
     """
@@ -31,5 +31,5 @@ class Proof:
     stage: str
     make: Callable[[], Bench]
     faults: tuple[tuple[str, Fault], ...] = ()
-    bound: int | None = None
+    bounds: dict[str, int] = field(default_factory=dict)
     fast: bool = False
