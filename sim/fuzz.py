@@ -49,7 +49,7 @@ TEXTS = {
     "conv": 'layers = [{conv = 2, kernel = 3}, "relu", {pool = 2}, {dense = "classes"}]\n',
     "residual": """layers = [
     {conv = 4, kernel = 3, stride = 2, padding = "same", bias = "none"}, {batchnorm = 0.9}, "sigmoid",
-    {residual = [{conv = 4, kernel = [3, 1], padding = [[1, 1], [0, 0]]}], shortcut = [{conv = 4, kernel = 1}]},
+    {residual = [{conv = 4, kernel = [3, 1], padding = [[1, 1], [0, 0]]}], shortcut = [{conv = 4}]},
     {dropout = 0.5}, {pool = "avg", kernel = 2}, {dense = 10}, "softmax",
 ]
 [recipe]
@@ -155,8 +155,8 @@ def zipped(random: Random, content: bytes) -> bytes:
 def training(folder: Path) -> list[str]:
     """Arguments of the training of a moment."""
     return [
-        str(folder / "small.toml"), "--data", str(folder), "--epochs", "1", "--out", str(folder / "small.npz"),
-        "--threads", "1", "--no-pictures",
+        str(folder / "small.toml"), "--data", str(folder), "--out", str(folder / "small.npz"),
+        "--epochs", "1", "--threads", "1", "--no-pictures",
     ]  # fmt: skip
 
 

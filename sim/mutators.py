@@ -1,5 +1,5 @@
-"""Damage for files: bytes flipped, cut and pasted; JSON and TOML with other values; archives and pictures that
-are whole but hold nonsense.
+"""Damage for files: bytes flipped, cut and pasted; JSON and TOML with other values; archives and pictures
+that are whole but hold nonsense.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ VALUES = (
     {"width": 8, "frac": 0, "signed": True},
     *NUMBERS,
 )
-"""What a value of a text may become: ends of ranges, other types, and names that want to be more than names."""
+"""What a value of a text may become: ends of ranges, other types, names that want to be more than names."""
 WORDS = (
     b"[",
     b"]",

@@ -18,7 +18,7 @@ from hdl.device import PORTABLE
 from model.layers import GreySpec, PoolSpec, ReduceSpec, RequantSpec, ResidualSpec
 from model.layers.table import TableSpec
 from model.qformat import QFormat
-from sim.proofs.bench import CONTRACT, COUNTERS, INDEPENDENT, OUTPUTS, VALUES, Bench
+from sim.proofs.bench import Bench
 from sim.proofs.proof import Proof
 from sim.proofs.streams import stage
 

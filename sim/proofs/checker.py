@@ -39,8 +39,8 @@ aigmap
 opt_clean
 write_aiger -zinit -symbols {name}.aig
 """
-"""From RTLIL to AIGER, which knows no flip-flops with enables or resets. What is unknown may be anything. Passes
-that look for constant flip-flops are left out: the checker finds those itself.
+"""From RTLIL to AIGER, which knows no flip-flops with enables or resets. What is unknown may be anything.
+Passes that look for constant flip-flops are left out: the checker finds those itself.
 """
 CARRIER = """read_verilog <<EOT
 module carrier(input a, b, output y); assign y = a & b; endmodule

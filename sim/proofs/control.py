@@ -1,4 +1,4 @@
-"""Proofs of what schedules: credits, sequencers with their sums, shared multipliers, weights that are loaded."""
+"""Proofs of what schedules: credits, sequencers and their sums, shared multipliers, loaded weights."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ import hdl.pool
 import hdl.residual
 import hdl.share
 from hdl.device import PORTABLE
-from hdl.folding import Folding, StagePlan
+from hdl.folding import SERIAL, WIRED, Folding, StagePlan
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec, ResidualSpec
 from model.qformat import QFormat
 from sim.proofs.arithmetic import both, requantised
-from sim.proofs.bench import CONTRACT, COUNTERS, FIFOS, INDEPENDENT, OUTPUTS, VALUES, Bench
+from sim.proofs.bench import OUTPUTS, VALUES, Bench
 from sim.proofs.proof import Proof
 from sim.proofs.streams import stage
 
@@ -57,7 +57,7 @@ class Inverter(wiring.Component):
 
 
 def shallow(chain, depth: int):
-    """A chain whose elastic parts have so many beats of room: less than full rate takes, so more often full."""
+    """A chain whose elastic parts have room for few beats, fewer than full rate takes, so it is often full."""
     for _, part in chain.stages:
         if isinstance(part, hdl.pipe.Elastic):
             part.depth = max(depth, part.front.burst)
@@ -80,14 +80,21 @@ def elastic(count: int, depth: int) -> Bench:
     return bench
 
 
-def layer(inputs: int, outputs: int, shifts=None, seed: int = 0) -> DenseSpec:
-    """A dense layer of one-bit inputs and small weights, whose sums come out as they are."""
+def layer(inputs: int, outputs: int, shifts=None, seed: int = 0, src: QFormat = BIT) -> DenseSpec:
+    """A dense layer of small inputs and weights, whose sums come out as they are."""
     rng = np.random.default_rng(seed)
     spec = DenseSpec(
-        name="d", in_shape=(1, 1, inputs), src=BIT, dst=BIT, weights=rng.integers(-2, 2, (inputs, outputs)),
+        name="d", in_shape=(1, 1, inputs), src=src, dst=src, weights=rng.integers(-2, 2, (inputs, outputs)),
         weight_format=QFormat(2, 0), bias=rng.integers(-2, 2, outputs), shifts=shifts,
     )  # fmt: skip
     return replace(spec, dst=spec.accumulator)
+
+
+def values_of(spec, beats: list[Value]) -> list[Value]:
+    """The numbers in some beats."""
+    bits, width = Cat(beats), spec.src.width
+    parts = [bits[start : start + width] for start in range(0, len(bits), width)]
+    return [part.as_signed() if spec.src.signed else part for part in parts]
 
 
 def sums(spec, values: list[Value]) -> list[Value]:
@@ -116,7 +123,7 @@ def weighed(bench: Bench, i, o, spec: DenseSpec, plan: StagePlan, *, settle: int
     lanes, inputs = plan.output_lanes, len(spec.weights)
 
     def relation(beats, number, out):
-        expected = sums(spec, list(Cat(beats)))[number * lanes :][:lanes]
+        expected = sums(spec, values_of(spec, beats))[number * lanes :][:lanes]
         return both(value == right for value, right in zip(out, expected))
 
     bench.frames(i, o, inputs // plan.input_lanes, len(spec.bias) // lanes, relation, flight=7, settle=settle)
@@ -306,22 +313,32 @@ def checksum(m: Module, bits: list[Value], crc) -> Value:
     return state ^ crc.xor_output
 
 
-
 PROOFS = [
     Proof("Elastic around 1 pipe, FIFO of 3", partial(elastic, 1, 3)),
     Proof("Elastic around 3 pipes, FIFO of 2", partial(elastic, 3, 2), "elastic", fast=True),
     Proof("dense 2 to 2, 1 x 1 lanes", partial(dense, layer(2, 2), StagePlan(1, 1)), "dense"),
     Proof("dense 2 to 2, 2 x 1 lanes", partial(dense, layer(2, 2), StagePlan(2, 1))),
+    Proof(
+        "dense 2 to 2, hard-wired",
+        partial(dense, layer(2, 2, src=QFormat(2, 0)), StagePlan(2, 2, weights=WIRED)),
+        "wired",
+    ),
+    Proof(
+        "dense 2 to 1, hard-wired, 2 digits",
+        partial(dense, layer(2, 1, src=QFormat(2, 0, False)), StagePlan(2, 1, weights=WIRED, digits=2)),
+        "digits",
+    ),
+    Proof("dense 2 to 2, bit by bit", partial(dense, layer(2, 2), StagePlan(2, 1, weights=SERIAL)), "serial"),
     Proof("dense 2 to 1, 2 x 1 lanes", partial(dense, layer(2, 1), StagePlan(2, 1))),
     Proof(
         "dense 1 to 2, scales by channel",
         partial(dense, layer(1, 2, np.array([0, 1])), StagePlan(1, 1)),
-        ALIGN,
+        "align",
     ),
     Proof(
         "two layers, one multiplier",
         partial(shared, (layer(2, 1), layer(1, 2, seed=3)), (StagePlan(), StagePlan())),
-        SHARE,
+        "share",
         {VALUES: 20},
     ),
     Proof("convolution 1x2 on 1x3", conv, "conv", {VALUES: 20}),

@@ -16,7 +16,7 @@ import hdl.window
 from hdl.device import PORTABLE
 from model.geometry import Geometry
 from model.qformat import QFormat
-from sim.proofs.bench import CONTRACT, COUNTERS, FIFOS, INDEPENDENT, OUTPUTS, VALUES, Bench
+from sim.proofs.bench import OUTPUTS, VALUES, Bench
 from sim.proofs.proof import Proof
 
 BIT = QFormat(1, 0, False)
