@@ -1,4 +1,6 @@
-"""Faults as data: a text of a module of hdl, and what a mutant has in its place."""
+"""Faults as data: a text of a module of hdl, and what a mutant has in its place; those of the proofs stand in
+``faults.toml``.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hdl
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(hdl.__file__).parent
 
@@ -44,8 +51,18 @@ class Fault:
         """
         count = text.count(self.old)
         if count != 1:
-            raise ValueError(f"hdl/{self.module}.py holds {self.old!r} {count} times, not once: {self.meaning}")
+            raise ValueError(
+                f"hdl/{self.module}.py holds {self.old!r} {count} times, not once: {self.meaning}"
+            )
         return text.replace(self.old, self.new)
+
+
+def faults(group: str) -> tuple[tuple[str, Fault], ...]:
+    """Properties, and faults by which they fail: one of the groups of ``faults.toml``; none for no group."""
+    if not group:
+        return ()
+    groups = tomllib.loads((Path(__file__).parent / "faults.toml").read_text(encoding="utf-8"))
+    return tuple((row.pop("property"), Fault(**row)) for row in groups[group])
 
 
 class Mutating(importlib.machinery.SourceFileLoader):
