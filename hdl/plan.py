@@ -12,7 +12,7 @@ from hdl.ecp5 import ECP5
 from hdl.estimate import UNITS, Budget, estimate, lacking
 from hdl.fit import PLENTY, fastest
 from hdl.latency import quickened
-from hdl.netplan import Plan
+from hdl.netplan import Plan, beside
 from hdl.search import Search
 from hdl.sheet import Sheet
 from model import artifact, cli
@@ -46,7 +46,9 @@ def main(argv: list[str]) -> None:
     elif options.multipliers is not None:
         plan = planner.within(options.multipliers)
     else:
-        plan = fastest(net, budget, device)
+        plan = beside(artifact.find(options.net), net)
+        if plan is None or lacking(estimate(net, plan, device), budget):
+            plan = fastest(net, budget, device)
     sheet = Sheet(net, plan, device)
     if options.latency is not None and sheet.latency > options.latency:
         sheet = quicker(sheet, options.latency, min(options.multipliers or PLENTY, budget.dsp))

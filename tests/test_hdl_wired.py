@@ -217,7 +217,7 @@ def test_plans_in_files(tmp_path):
     loadable.check(net)
     assert not loadable.stages["d"].wired
     path.write_text(path.read_text().replace('"wired"', '"hard"'))
-    with pytest.raises(ValueError, match=r"plan\.json: a layer's own weights are 'wired' .* not 'hard'"):
+    with pytest.raises(ValueError, match=r"plan\.json: a layer's own weights are 'wired'.* not 'hard'"):
         Plan.load(path, net)
 
 
