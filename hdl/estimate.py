@@ -150,7 +150,9 @@ def adder(width: int) -> Budget:
 
 def wired(graph: Graph) -> Budget:
     """A `Wired`."""
-    return Budget(lut=sum(width + CARRY for width in graph.widths), ff=graph.registers)
+    # A cell holds two bits; nextpnr puts another before each chain, and one behind it.
+    luts = sum(2 * -(-width // 2) + 4 for width in graph.widths)
+    return Budget(lut=luts, ff=graph.registers)
 
 
 def rom(width: int, depth: int, device: Device) -> Budget:

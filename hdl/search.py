@@ -107,7 +107,7 @@ class Search:
     ----------
     net : QNetwork
     shares : bool
-        Whether layers may share multipliers.
+        Whether layers may share multipliers, or have none; with loadable weights they may not.
     device : Device
         For which weights are hard-wired where a layer has all lanes and that is cheaper.
     wired : set of str
@@ -290,7 +290,7 @@ class Search:
                 else:
                     stages[index] = self.stage(index, option.input_lanes, option.output_lanes, array)
         plan = Plan({spec.name: stages[index] for index, spec in enumerate(self.layers)})
-        return hardened(self.net, plan, self.device)
+        return hardened(self.net, plan, self.device) if self.shares else plan
 
 
 def multipliers_of(arrays: list[Arrayed]) -> int:

@@ -197,6 +197,9 @@ def test_what_cannot_be_hard_wired():
             Folding(spec, plan)
     with pytest.raises(ValueError, match="layer 'd': hard-wired weights have no multipliers to share in 'a'"):
         Folding(spec, replace(all_lanes(spec), array="a"))
+    large = pointwise(2000, 9, SRC, WEIGHT)
+    with pytest.raises(ValueError, match="layer 'd': 18,000 weights are too many to hard-wire; 16,384"):
+        Folding(large, all_lanes(large))
     net, plan = QNetwork("net", SRC, (spec,)), Plan({"d": all_lanes(spec)})
     with pytest.raises(ValueError, match="layer 'd': hard-wired weights cannot be written at run time"):
         replace(plan, weights="loadable").check(net)
