@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Shape, Signal
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -34,7 +34,7 @@ class Answerer(wiring.Component):
     note : in, stream of `NOTE`
         Lost while `NOTES` of them wait.
     result : in, stream of `answer`
-        With it come `tag`, the image's, and `cycles`, what it took.
+        With it come `tag`, the request's, `cycles`, what it took, and `bench`, whether that asked for one.
     o : out, stream of bytes
     """
 
@@ -46,6 +46,7 @@ class Answerer(wiring.Component):
                 "note": In(stream.Signature(NOTE)),
                 "result": In(stream.Signature(answer)),
                 "tag": In(8),
+                "bench": In(1),
                 "cycles": In(32),
                 "o": Out(stream.Signature(8)),
             }
@@ -67,13 +68,14 @@ class Answerer(wiring.Component):
         elements = self.answer["logits"].shape
         width, classes = Signal(elements.elem_shape).shape().width, elements.length
         size = logit_bytes(width)
-        waiting, tag, numbers = Signal(), Signal(8), Signal(48)
+        waiting, tag, bench, numbers = Signal(), Signal(8), Signal(), Signal(48)
         logits = Signal(width * classes)
         m.d.comb += self.result.ready.eq(~waiting)
         with m.If(self.result.valid & ~waiting):
             m.d.sync += [
                 waiting.eq(1),
                 tag.eq(self.tag),
+                bench.eq(self.bench),
                 numbers.eq(self.result.payload.cls | (self.cycles << 16)),
                 logits.eq(self.result.payload.logits),
             ]
@@ -100,7 +102,7 @@ class Answerer(wiring.Component):
                 with m.If(waiting):
                     m.d.comb += [
                         begin.tag.eq(tag),
-                        begin.kind.eq(REPLY | Command.CLASSIFY),
+                        begin.kind.eq(REPLY | Mux(bench, Command.BENCH, Command.CLASSIFY)),
                         begin.length.eq(result_bytes(classes, width)),
                     ]
                     m.d.sync += [short.eq(numbers), left.eq(5)]

@@ -99,7 +99,7 @@ class FrameParser(wiring.Component):
                 m.d.sync += left.eq(HEADER_BYTES - len(SYNC) - 1)
                 with m.If(valid & ~error & (byte == SYNC[1])):
                     m.next = "HEADER"
-                with m.Elif(expired | (valid & (byte != SYNC[0]))):
+                with m.Elif(expired | (valid & (error | (byte != SYNC[0])))):
                     m.next = "HUNT"
             with m.State("HEADER"):
                 with m.If(valid):

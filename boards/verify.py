@@ -9,7 +9,6 @@ import numpy as np
 from boards import targets
 from boards.build import default_plan
 from boards.design import Design
-from boards.flow import PURGED
 from boards.protocol import REPLY, Command, Decoder, Frame, Result, image_payload
 from boards.simulate import SimulatedBoard
 from hdl.netplan import Plan
@@ -33,8 +32,8 @@ class Core:
     design: Design
 
     @classmethod
-    def of(cls, board: str, net: QNetwork, plan: Plan | None) -> Core:
-        """The design that ``boards.build`` makes of a board's name, a net and a plan, if there is one.
+    def of(cls, board: str, net: QNetwork, plan: Plan | None = None, shipped: Plan | None = None) -> Core:
+        """The design that ``boards.build`` makes of a board's name, a net, and a plan or the one it ships with.
 
         Raises
         ------
@@ -42,7 +41,7 @@ class Core:
             For an unknown board or a plan that does not fit the net.
         """
         target = targets.find(board)
-        return cls(Design.of(target, net, plan or default_plan(net, target)))
+        return cls(Design.of(target, net, plan or default_plan(net, target, shipped)))
 
     @property
     def plan(self) -> Plan:
@@ -57,9 +56,9 @@ class Core:
     @property
     def files(self) -> dict[str, str]:
         """What the build gives to yosys."""
-        files = self.design.prepare(
-            synth_opts=PURGED, script_after_synth=f"write_verilog -noattr {NETLIST}"
-        ).files
+        design = self.design
+        options = design.target.tools.options(float(design.pll.output_mhz), seed=1)
+        files = design.prepare(script_after_synth=f"write_verilog -noattr {NETLIST}", **options).files
         return {name: files[name] for name in (SOURCE, SCRIPT)}
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Shape, Signal, Value
 from amaranth.lib import memory
 
 
@@ -23,7 +23,9 @@ class Device:
         Depth of the smallest LUT RAM; 0 where LUTs cannot be written.
     lut_inputs : int
     multiplier_width : int
-        Widest factor of a hard multiplier, bits, as a signed number.
+        Widest factor of a hard multiplier, bits, as a signed number; 0 where products are made of LUTs.
+    infers : bool
+        Whether synthesis may make a hard multiplier of a product that is written as one.
     """
 
     name: str = "portable"
@@ -31,6 +33,30 @@ class Device:
     lutram_words: int = 16
     lut_inputs: int = 4
     multiplier_width: int = 18
+    infers: bool = True
+
+    def products(self, m: Module, pairs: list[tuple[Value, Value]], name: str) -> list[Value]:
+        """The products of pairs of values, two cycles later.
+
+        Parameters
+        ----------
+        m : Module
+        pairs : list of (Value, Value)
+            First factors of one shape, and second factors of one shape.
+        name : str
+            Unique in the module.
+        """
+        return [self.multiply(m, a, b, f"{name}_{index}") for index, (a, b) in enumerate(pairs)]
+
+    def per_multiplier(self, a: Shape, b: Shape) -> int:
+        """Products of `products` that one hard multiplier makes; 0 where they are made of LUTs."""
+        widest = max(shape.width + (not shape.signed) for shape in (a, b))
+        return int(widest <= self.multiplier_width)
+
+    def multipliers(self, count: int, a: Shape, b: Shape) -> int:
+        """Hard multipliers of `count` `products`."""
+        each = self.per_multiplier(a, b)
+        return -(-count // each) if each else 0
 
     def multiply(self, m: Module, a: Value, b: Value, name: str) -> Value:
         """The product of two values, two cycles later: registers before and behind the multiplier.
@@ -73,6 +99,40 @@ class Device:
         m.d.sync += word.eq(port.data)
         return word
 
+    def block_ram(
+        self,
+        m: Module,
+        depth: int,
+        write: tuple[Value, Value, Value],
+        read: tuple[Value, Value],
+        out_en: Value,
+    ) -> Value:
+        """A block RAM that is read in two cycles: the word that `out_en` lets out of the memory's register.
+
+        Parameters
+        ----------
+        m : Module
+        depth : int
+            Words.
+        write : (Value, Value, Value)
+            Address, word and enable.
+        read : (Value, Value)
+            Address and enable; must not meet a write to its address.
+        out_en : Value
+        """
+        m.submodules.memory = storage = memory.Memory(
+            shape=len(write[1]), depth=depth, init=[], attrs={"ram_style": "block", "no_rw_check": 1}
+        )
+        port, asynchronous = storage.write_port(), storage.read_port(domain="comb")
+        held, out = Signal(len(write[1]), reset_less=True), Signal(len(write[1]), reset_less=True)
+        m.d.comb += [port.addr.eq(write[0]), port.data.eq(write[1]), port.en.eq(write[2])]
+        m.d.comb += asynchronous.addr.eq(read[0])
+        with m.If(read[1]):
+            m.d.sync += held.eq(asynchronous.data)
+        with m.If(out_en):
+            m.d.sync += out.eq(held)
+        return out
+
     def rom_brams(self, width: int, depth: int) -> int:
         """Block RAMs of a `block_rom`."""
         return self.brams(width, depth)
@@ -95,8 +155,14 @@ class Device:
         return "block" if worth else "logic"
 
     def ram_style(self, width: int, depth: int) -> str:
-        """``distributed`` up to 128 words, where LUTs can be written, else ``block``."""
-        return "distributed" if self.lutram_words and depth <= 128 else "block"
+        """``distributed`` up to 128 words, where LUTs can be written; else ``block``.
+
+        Where they cannot, what is too small for a block RAM goes into ``registers``.
+        """
+        if self.lutram_words and depth <= 128:
+            return "distributed"
+        small = not self.lutram_words and width * depth < 64 * self.brams(width, depth)
+        return "registers" if small else "block"
 
 
 PORTABLE = Device()

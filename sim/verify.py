@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hdl.device import PORTABLE
-from hdl.netplan import Plan
+from hdl.netplan import Plan, beside
 from hdl.search import default, search
 from model import artifact, cli, dataset
 from model.files import check_writable
@@ -116,10 +116,10 @@ def main(argv: list[str]) -> None:
     if (options.frames or 0) > len(images):
         raise ValueError(f"--frames {options.frames}: the test set has only {len(images)} images")
     images = images[: options.frames or FRAMES]
-    core = None
+    wanted, shipped, core = chosen(options, net), beside(artifact.find(options.net), net), None
     if options.board is not None:
-        core = importlib.import_module(BOARDS).Core.of(options.board, net, chosen(options, net))
-    plan = core.plan if core else chosen(options, net) or default(net)
+        core = importlib.import_module(BOARDS).Core.of(options.board, net, wanted, shipped)
+    plan = core.plan if core else wanted or shipped or default(net)
     netlist = options.level == "netlist"
     with cli.progress() as progress:
         task = progress.add_task("compile", total=None, note="synthesis, C++" if netlist else "Verilog, C++")
