@@ -145,7 +145,7 @@ def main(argv: list[str]) -> None:
     cycles = sum(run.cycles for run in (*plain, stalled))
     result = {
         "net": net.name,
-        "plan": options.plan or "default",
+        "plan": options.plan or (f"{options.multipliers} multipliers" if options.multipliers else "default"),
         "simulator": NAMED[options.simulator](),
         "level": options.level,
         "frames": len(images),

@@ -30,12 +30,14 @@ def check(data) -> Cover:
     for spec in walk(net.specs):
         event(spec.kind)
     event(f"weights {plan.weights}")
+    for stage in plan.stages.values():
+        event(f"weights {stage.weights}, pixel lanes {stage.pixel_lanes}, digits {stage.digits}")
     images = drawer.images(net, IMAGES)
     accelerator = Accelerator(net, plan)
     stalls = drawer.integer(0, 4) / 10, drawer.integer(0, 4) / 10
     got, _ = stream_sim.run(
         Unloaded(accelerator) if plan.loadable else accelerator,
-        stream_sim.frames(net, images),
+        stream_sim.frames(net, images, accelerator.lanes),
         IMAGES,
         stalls,
         seed=drawer.integer(0, 1000),
