@@ -13,7 +13,7 @@ from model.qformat import QFormat
 class Argmax(wiring.Component):
     """Index of the largest of `count` values, the first of equals.
 
-    Latency: ``count + 1`` cycles, one comparison a cycle; initiation interval: ``count + 2``.
+    Latency: ``count + 2`` cycles, one to see the values and one a comparison; initiation interval: ``count + 3``.
 
     Parameters
     ----------
@@ -41,16 +41,18 @@ class Argmax(wiring.Component):
         best = Signal(values[0].shape(), reset_less=True)
         winner = Signal(range(self.count), reset_less=True)
         index = Signal(range(self.count))
-        busy, done = Signal(), Signal()
+        # The many registers that take the values hang on one flip-flop.
+        takes, busy, done = Signal(), Signal(), Signal()
         bits = Value.cast(values)
         value = values[0]
         m.d.comb += [
-            self.i.ready.eq(~busy & ~done),
+            self.i.ready.eq(takes),
             self.o.valid.eq(done),
             self.o.payload.cls.eq(winner),
             self.o.payload.logits.eq(values),
         ]
-        with m.If(self.i.valid & self.i.ready):
+        m.d.sync += takes.eq(self.i.valid & ~busy & ~done & ~takes)
+        with m.If(takes):
             m.d.sync += [values.eq(self.i.payload), index.eq(0), busy.eq(1)]
         with m.If(busy):
             # A full turn: the values stand where they stood when the answer is given.

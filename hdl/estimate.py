@@ -307,9 +307,10 @@ def _(part: Dots, device: Device) -> Budget:
         exact = adder(product + 1).times(part.output_lanes * pixels)
         total += Budget(lut=product, ff=product + 1).times(lanes) + exact
     elif hard := device.multipliers(lanes, shape_of(source), shape_of(factor)):
-        total += Budget(dsp=hard)
+        total += Budget(dsp=hard, ff=(device.product_latency - 2) * product * lanes)
     else:
-        total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
+        registers = device.product_latency * product
+        total += Budget(lut=product * product // 2, ff=registers).times(lanes)
     return total + tree(product, part.input_lanes).times(part.output_lanes * pixels)
 
 

@@ -74,16 +74,18 @@ class Gate(wiring.Component):
         broken = Signal()
         frame = self.i.payload
         overtaken = ~at_start & frame.first
-        may_begin = verdicts.i.ready
+        # A verdict is noted the cycle after its frame's last beat.
+        due, whole = Signal(), Signal()
+        may_begin = verdicts.i.ready & ~due
         if self.holds:
             # What was offered cannot be taken back: such a frame has begun.
             offered, waiting = Signal(), Signal(range(VERDICTS + 2))
-            may_begin = verdicts.i.ready & (~self.hold | offered)
+            may_begin &= ~self.hold | offered
             m.d.sync += [
                 offered.eq(self.o.valid & ~self.o.ready),
                 waiting.eq(waiting + verdicts.i.valid - (self.verdict.valid & self.verdict.ready)),
             ]
-            m.d.comb += self.busy.eq(~at_start | filling | offered | (waiting != 0))
+            m.d.comb += self.busy.eq(~at_start | filling | offered | due | (waiting != 0))
         m.d.comb += [
             # A beat is swallowed where no frame is open and none begins.
             swallows.eq(self.i.valid & ~filling & at_start & ~frame.first),
@@ -91,7 +93,10 @@ class Gate(wiring.Component):
             fills.eq(filling),
             self.o.valid.eq(passes | fills),
             self.i.ready.eq(swallows | (passes & self.o.ready)),
+            verdicts.i.valid.eq(due),
+            verdicts.i.payload.eq(whole),
         ]
+        m.d.sync += due.eq(0)
         with m.If(passes):
             m.d.comb += Value.cast(self.o.payload).eq(Value.cast(frame.data))
 
@@ -117,11 +122,7 @@ class Gate(wiring.Component):
                     m.d.comb += broken.eq(1)
                     m.d.sync += skipping.eq(1)
             with m.If(at_end):
-                m.d.comb += [
-                    verdicts.i.valid.eq(1),
-                    verdicts.i.payload.eq(passes & frame.last),
-                ]
-                m.d.sync += filling.eq(0)
+                m.d.sync += [due.eq(1), whole.eq(passes & frame.last), filling.eq(0)]
         with m.If(broken & (self.dropped != 0xFFFF)):
             m.d.sync += self.dropped.eq(self.dropped + 1)
         return m

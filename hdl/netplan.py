@@ -60,8 +60,9 @@ class Plan:
                 f"the plan names {min(surplus)!r}, which is no layer with weights of {net.name!r}"
             )
         for spec in weighted(net):
-            if self.loadable and self.stages[spec.name].wired:
-                spec.fail("hard-wired weights cannot be written at run time; plan multipliers for it")
+            if self.loadable and (own := self.stages[spec.name].weights):
+                name = "hard-wired" if own == WIRED else own
+                spec.fail(f"{name} weights cannot be written at run time; plan multipliers for it")
             self.folding(spec)
             if self.stages[spec.name].pixel_lanes > 1 and spec not in net.specs:
                 spec.fail("it has pixel lanes, which are not built within a residual addition")
