@@ -79,7 +79,7 @@ def rounded(spec: WeightedSpec, bits: int | None) -> WeightedSpec:
 def row(spec: WeightedSpec) -> dict:
     """One layer."""
     pipe = WiredPipe(Folding(spec, all_lanes(spec)), ECP5)
-    graph, expected = pipe.dots.graph, resources(pipe, ECP5)
+    graph, expected = pipe.dots[0].graph, resources(pipe, ECP5)
     cells = synthesised(emit(pipe))
     return {
         "layer": spec.name,
