@@ -21,8 +21,8 @@ BLACK_BOX = re.compile(
 def cells(verilog: str) -> dict[str, str]:
     """Models of the chip's own cells that a Verilog text names, by file name.
 
-    Cell ``ABC`` or ``aBC`` is in ``sim/abc.v``, and may stand on other models. For a netlist yosys' models of the family come too, and before ours:
-    ours may know less of a cell than synthesis makes use of.
+    Cell ``ABC`` or ``aBC`` is in ``sim/abc.v``, and may stand on other models. For a netlist yosys' models of
+    the family come too, and before ours: ours may know less of a cell than synthesis makes use of.
 
     Parameters
     ----------
