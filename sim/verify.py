@@ -123,6 +123,9 @@ def main(argv: list[str]) -> None:
     netlist = options.level == "netlist"
     with cli.progress() as progress:
         task = progress.add_task("compile", total=None, note="synthesis, C++" if netlist else "Verilog, C++")
+        if netlist and options.pins:
+            # what cannot be simulated is told before the long runs
+            core.board()
         bench = AcceleratorBench(
             net,
             plan,

@@ -52,7 +52,7 @@ def check(data) -> Cover:
     return cover
 
 
-@settings(max_examples=40, **DRAWN)
+@settings(max_examples=32, **DRAWN)
 @given(st.data())
 def test_drawn_nets_equal_the_golden_model(data):
     check(data)

@@ -28,9 +28,9 @@ def test_every_logit_of_the_test_set(net, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("net", "board", "frames"), [("lenet", "ulx3s", 200), ("tiny", "icebreaker", 50)])
-def test_netlist_of_a_build(net, board, frames, tmp_path):
+def test_netlist_of_a_build(net, board, frames, pins, tmp_path):
     """The accelerator's netlist, and the whole board's through its serial pins."""
-    options = ["--net", net, "--level", "netlist", "--board", board, "--frames", str(frames), "--pins", "2"]
-    result = run(tmp_path, *options)
-    assert (result["frames"], result["mismatches"], result["pins"]) == (frames, 0, 2)
+    options = ["--level", "netlist", "--frames", str(frames), "--pins", str(pins)]
+    result = run(tmp_path, "--net", net, "--board", board, *options)
+    assert (result["frames"], result["mismatches"], result["pins"]) == (frames, 0, pins)
     assert result["level"] == "netlist"
