@@ -1,4 +1,4 @@
-"""``python -m benchmarks.mutations``: seeded bugs in hdl, each in a copy of the tree, against the fast tests."""
+"""``python -m benchmarks.mutations``: bugs put into copies of hdl, against the fast tests."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ def swallow(argv):
 
 
 @pytest.mark.parametrize(("command", "said"), [
-    (crash, "KeyError"), (fail, "exit status 1: error: no"), (two_lines, "not one line"), (half, "and yet wrote"),
-    (left, "not whole"), (hang, "still busy"), (swallow, "still busy"),
+    (crash, "KeyError"), (fail, "exit status 1: error: no"), (two_lines, "not one line"),
+    (half, "and yet wrote"), (left, "not whole"), (hang, "still busy"), (swallow, "still busy"),
 ])  # fmt: skip
 def test_mutants_fail(command, said, tmp_path, monkeypatch):
     tally = ends(command, tmp_path, monkeypatch)

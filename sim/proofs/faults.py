@@ -59,11 +59,9 @@ class Fault:
 
 
 def read(path: Path) -> dict[str, list[tuple[str, Fault]]]:
-    """The groups of a file of faults: of each fault the property that it breaks, if the file says so, and itself."""
+    """The groups of a file of faults: the property that each breaks, if the file says so, and the fault."""
     groups = tomllib.loads(path.read_text(encoding="utf-8"))
-    return {
-        name: [(row.pop("property", ""), Fault(**row)) for row in rows] for name, rows in groups.items()
-    }
+    return {name: [(row.pop("property", ""), Fault(**row)) for row in rows] for name, rows in groups.items()}
 
 
 def faults(group: str) -> list[tuple[str, Fault]]:
