@@ -209,11 +209,11 @@ def as_archive(random: Random, content: bytes) -> bytes:
                 name
             ]
         elif name.endswith(".json.npy"):
-            text = json.loads(bytes(np.load(io.BytesIO(members[name]))))
+            text = json.loads(bytes(np.load(io.BytesIO(members[name]), allow_pickle=False)))
             told = json.dumps(retold(random, text)).encode()
             members[name] = npy(np.frombuffer(told, np.uint8))
         else:
-            array = np.load(io.BytesIO(members[name]))
+            array = np.load(io.BytesIO(members[name]), allow_pickle=False)
             members[name] = npy(changed(random, array))
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:

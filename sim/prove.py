@@ -22,6 +22,8 @@ from sim.proofs.proof import Proof
 
 LIMIT = 300
 """Seconds for one property."""
+REFUTED = 60
+"""Cycles within which a mutant must fail; a bounded search gives the fewest."""
 JOBS = 2
 EXAMPLES = """examples:
   python -m sim.prove                       all stages, every property and every mutant
@@ -188,7 +190,7 @@ def answers(
 
     for number, prop in enumerate(bench.always):
         if only in ("", prop):
-            bound = proof.bounds.get(prop)
+            bound = REFUTED if fault else proof.bounds.get(prop)
             add(prop, checker.check(graph, f"bad_{number}", folder, f"{name}_{number}", bound, LIMIT), bound)
     if bench.apart and only in ("", INDEPENDENT):
         started = time.monotonic()

@@ -2,8 +2,8 @@
 
 A bench becomes an and-inverter graph in the AIGER format (A. Biere, "The AIGER and-inverter graph format",
 2007), and each of its properties a file of its own. Property directed reachability (A. Bradley, "SAT-based
-model checking without unrolling", VMCAI 2011) proves it for ever, or finds the shortest way in which it
-fails. No solver beside Yosys is needed.
+model checking without unrolling", VMCAI 2011) proves it for ever, or finds a way in which it fails. No solver
+beside Yosys is needed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Verdict:
     holds : bool or None
         None if the time was over first.
     depth : int
-        Cycles: of the shortest failure, or up to which a bounded search found none.
+        How far the search went, cycles; of a bounded one that of the first failure, counted from 0.
     seconds : float
     """
 

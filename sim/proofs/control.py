@@ -57,7 +57,7 @@ class Inverter(wiring.Component):
 
 
 def shallow(chain, depth: int):
-    """A chain whose elastic parts have room for few beats, fewer than full rate takes, so it is often full."""
+    """A chain whose elastic parts have room for few beats: fewer than full rate takes, so often full."""
     for _, part in chain.stages:
         if isinstance(part, hdl.pipe.Elastic):
             part.depth = max(depth, part.front.burst)

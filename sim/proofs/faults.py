@@ -20,6 +20,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(hdl.__file__).parent
+TABLES = Path(__file__).with_suffix(".toml")
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,15 @@ class Fault:
         return text.replace(self.old, self.new)
 
 
-def faults(group: str) -> tuple[tuple[str, Fault], ...]:
-    """Properties, and faults by which they fail: one of the groups of ``faults.toml``; none for no group."""
-    if not group:
-        return ()
-    groups = tomllib.loads((Path(__file__).parent / "faults.toml").read_text(encoding="utf-8"))
-    return tuple((row.pop("property"), Fault(**row)) for row in groups[group])
+def read(path: Path) -> dict[str, list[tuple[str, Fault]]]:
+    """The groups of a file of faults: the property that each breaks, if the file says so, and the fault."""
+    groups = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {name: [(row.pop("property", ""), Fault(**row)) for row in rows] for name, rows in groups.items()}
+
+
+def faults(group: str) -> list[tuple[str, Fault]]:
+    """Properties, and faults by which they fail: one of the groups of `TABLES`; none for no group."""
+    return read(TABLES)[group] if group else []
 
 
 class Mutating(importlib.machinery.SourceFileLoader):

@@ -35,6 +35,6 @@ class Proof:
     fast: bool = False
 
     @property
-    def faults(self) -> tuple[tuple[str, Fault], ...]:
+    def faults(self) -> list[tuple[str, Fault]]:
         """Properties, and for each a fault by which it fails."""
         return faults(self.group)

@@ -97,6 +97,38 @@ def window(shape, geometry: Geometry, *, lanes: int = 0, parts: int = 1, ahead: 
     return bench
 
 
+def sweep(shape, geometry: Geometry, pixels: int) -> Bench:
+    """Several pixels in a beat, and the windows that belong to them side by side."""
+    height, width, _ = shape
+    dut = hdl.window.Window(shape, geometry, BIT, pixels, 0, PORTABLE)
+    bench = stage(dut)
+    (down, right), (tall, wide) = geometry.positions(shape), geometry.kernel
+    (top, _), (left, _) = geometry.padding
+    windows, row = dut.slide.windows, width // pixels
+
+    def expected(beats, number, out):
+        taps = []
+        for position in range(number * windows, (number + 1) * windows):
+            for at in range(tall * wide):
+                y = position // right * geometry.stride[0] - top + at // wide
+                x = position % right * geometry.stride[1] - left + at % wide
+                inside = 0 <= y < height and 0 <= x < width
+                taps.append(beats[y * row + x // pixels][x % pixels] if inside else Const(0, 1))
+        return Value.cast(out) == Cat(taps)
+
+    needed = []
+    for number in range(down * right // windows):
+        line, beat = divmod(number, right // windows)
+        y = line * geometry.stride[0] - top + tall - 1
+        # a row's last windows wait for no beat behind it
+        needed.append(height * row if y >= height else y * row + min(beat + dut.slide.ahead, row - 1) + 1)
+    owed = [sum(need <= count for need in needed) for count in range(1, height * row)]
+    bench.frames(
+        dut.i, dut.o, height * row, len(needed), expected, owed=owed, settle=(row + 2) * (2 + top) + 4
+    )
+    return bench
+
+
 def fork() -> Bench:
     dut = hdl.residual.Fork(2)
     bench = Bench(dut)
@@ -193,6 +225,10 @@ PROOFS = [
     Proof("Window 2x2, dilated 2, on 3x3", partial(window, (3, 3, 1), G((2, 2), dilation=(2, 2)))),
     Proof("Window 3x3 on 2x2, padded", partial(window, (2, 2, 1), G((3, 3), padding=SAME))),
     Proof("Window 2x2 on 2x2, FIFO of 2", partial(window, (2, 2, 1), G((2, 2)), ahead=2)),
+    Proof(
+        "Sweep, 3x3 padded on 2x4, 2 pixels", partial(sweep, (2, 4, 1), G((3, 3), padding=SAME), 2), "sweep"
+    ),
+    Proof("Sweep, 2x2 / 2 on 2x4, 4 pixels", partial(sweep, (2, 4, 1), G((2, 2), (2, 2)), 4)),
     Proof("Fork", fork, "fork", fast=True),
     Proof("Join", join, "join", fast=True),
     Proof("Verdict", verdict, "verdict", fast=True),
