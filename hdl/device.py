@@ -62,7 +62,8 @@ class Device:
         return -(-count // each) if each else 0
 
     def multiply(self, m: Module, a: Value, b: Value, name: str) -> Value:
-        """The product of two values, `product_latency` cycles later: registers before and behind the multiplier.
+        """The product of two values, `product_latency` cycles later; registers stand before and behind the
+        multiplier.
 
         Parameters
         ----------

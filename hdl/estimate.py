@@ -39,7 +39,7 @@ from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
 from hdl.residual import AddPipe, Branches
-from hdl.serial import TAPS, SerialDots, signed_range
+from hdl.serial import TAPS, SerialDots, entries, signed_range, table_luts
 from hdl.share import Array
 from hdl.sweep import Sweep
 from hdl.table import TablePipe
@@ -321,11 +321,10 @@ def _(part: SerialDots, device: Device) -> Budget:
     # A bit of each input, and its copies for the channels of later steps.
     total = Budget(lut=pairs + -(-pairs // 4), ff=pairs + part.steps).times(inputs)
     for column in part.weights.T:
-        ranges = [
-            (int(taps.clip(max=0).sum()), int(taps.clip(min=0).sum()))
-            for taps in np.split(column, range(TAPS, inputs, TAPS))
-        ]
-        total += sum((Budget(*[signed_range(*ends).width] * 2) for ends in ranges), Budget())
+        sums = [entries(taps) for taps in np.split(column, range(TAPS, inputs, TAPS))]
+        ranges = [(min(table), max(table)) for table in sums]
+        total += Budget(lut=sum(map(table_luts, sums)))
+        total += Budget(ff=sum(signed_range(*ends).width for ends in ranges))
         while len(ranges) > 1:
             pairs = [ranges[index : index + 2] for index in range(0, len(ranges), 2)]
             ranges = [tuple(map(sum, zip(*pair))) for pair in pairs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hdl.cost import planned_cycles
 from hdl.device import Device
 from hdl.estimate import Budget, estimate, lacking
-from hdl.harden import wirable
+from hdl.harden import MOST, constant_luts, serialised, wirable
 from hdl.netplan import Plan
 from hdl.search import Search
 from model.qnetwork import QNetwork
@@ -18,7 +18,8 @@ def fastest(net: QNetwork, budget: Budget, device: Device) -> Plan:
     """The fastest plan found that fits; that of one multiplier if none does.
 
     Where it has too few multipliers to keep up with the pixels, layers are hard-wired, one after another,
-    as long as that makes it faster.
+    as long as that makes it faster; and where they still are too few, a layer that has the time takes its
+    inputs bit by bit.
     """
     planner = Search(net, device=device)
     best = within(planner, budget)
@@ -30,6 +31,11 @@ def fastest(net: QNetwork, budget: Budget, device: Device) -> Plan:
             net, best
         ):
             best = tried
+    if planned_cycles(net, best) > planner.floor:
+        tried = serialised(net, planner.plan(planner.floor), planner.floor, budget.dsp)
+        fits = not lacking(estimate(net, tried, device), budget)
+        if fits and constant_luts(net, tried, device) <= MOST:
+            return tried
     return best
 
 
