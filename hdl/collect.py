@@ -21,15 +21,15 @@ def collects(spec: PoolSpec, lanes: int) -> bool:
         and not any(map(any, spec.padding))
         and spec.in_shape[2] % lanes == 0
         and spec.in_shape[2] // lanes > 1
-        and 1 < spec.kernel[0] * spec.kernel[1]
+        and spec.kernel[0] * spec.kernel[1] > 1
     )
 
 
 class Collect(wiring.Component):
-    """Maximum or sum of each window: what came of it so far stands in a memory with a word a window of a row.
+    """Maximum or sum of each window: what came of it so far stands in a memory, a word for each of a row.
 
-    One comparison or sum a lane, and no line buffer of pixels. Pixels come in several beats, so that a word is
-    written back before the next beat of its window reads it.
+    One comparison or sum a lane, and no line buffer of pixels. A pixel comes in several beats, so that a word
+    is written back before the next beat of its window reads it.
 
     Latency: two cycles from a window's last value. Throughput: one beat a cycle.
 

@@ -111,6 +111,10 @@ class Device:
         """Block RAMs of a memory, in the best of the shapes."""
         return min(-(-depth // words) * -(-width // bits) for words, bits in self.bram_shapes)
 
+    def places(self, lut: int, ff: int) -> int:
+        """LUT places that LUTs and flip-flops take together; where a flip-flop needs no LUT, those of LUTs."""
+        return lut
+
     def rom_luts(self, width: int, depth: int) -> int:
         """LUTs of a ROM: a tree of LUTs and multiplexers for each bit."""
         return width * -(-depth // (1 << self.lut_inputs))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import singledispatch
 
 from amaranth.hdl import UnusedElaboratable, Value
@@ -95,7 +95,12 @@ def estimate(net: QNetwork, plan: Plan, device: Device = ECP5) -> Budget:
         warnings.simplefilter("ignore", UnusedElaboratable)
         total = counted(Accelerator(net, plan, device))
         gc.collect()
-    return total
+    return placed(total, device)
+
+
+def placed(need: Budget, device: Device) -> Budget:
+    """The same with the LUTs' places counted, some of which flip-flops take."""
+    return replace(need, lut=device.places(need.lut, need.ff))
 
 
 def counted(accelerator: Accelerator) -> Budget:

@@ -27,7 +27,7 @@ class Gather(Front):
     What a window needs that is not there yet, and the rows that nothing needs after it, are counted in words:
     a window begins when the words between the first row that is kept and its own last pixel have come.
 
-    Latency: three cycles from a window's last pixel to its first step. Throughput: one step a cycle.
+    Latency: four cycles from a window's last pixel to its first step. Throughput: one step a cycle.
 
     Parameters
     ----------
@@ -37,8 +37,6 @@ class Gather(Front):
     client : Client, optional
         If the multipliers are shared: then steps wait for their turns.
     """
-
-    latency = 3
 
     def __init__(self, folding: Folding, device: Device, client: Client | None = None):
         self.folding, self.device, self.client = folding, device, client

@@ -9,7 +9,8 @@ from dataclasses import asdict, fields, replace
 from hdl import chips
 from hdl.device import Device
 from hdl.ecp5 import ECP5
-from hdl.estimate import UNITS, Budget, estimate, lacking
+from hdl.estimate import UNITS, Budget, lacking
+from hdl.fit import NOTHING, PLENTY, Fitter, excess, surroundings
 from hdl.latency import quickened
 from hdl.netplan import Plan
 from hdl.search import Search
@@ -27,10 +28,8 @@ examples:
 
 exit status: 0 done, 2 bad input, among it a net that does not fit
 """
-FILL = 0.9
-"""Share of a chip's LUTs and flip-flops that a plan may take: the serial port and routing need some too."""
-PLENTY = 1 << 30
-"""Of what the user does not limit."""
+FILL = 0.95
+"""Share of a chip's LUTs and flip-flops that a design may take: more is hard to route."""
 
 
 def main(argv: list[str]) -> None:
@@ -39,7 +38,8 @@ def main(argv: list[str]) -> None:
     name, budget, device = room(options)
     net = artifact.load(options.net)
     check_writable(options.out, options.json)
-    planner = Search(net)
+    around = NOTHING if options.board is None else surroundings(net, device)
+    fitter, planner = Fitter(net, device, around), Search(net)
     if options.plan is not None:
         plan = Plan.load(options.plan, net)
     elif options.fps is not None:
@@ -47,13 +47,13 @@ def main(argv: list[str]) -> None:
     elif options.multipliers is not None:
         plan = planner.within(options.multipliers)
     else:
-        plan = fastest(planner, budget, device)
+        plan = (fitter.fastest(budget) or fitter.smallest()).plan
     sheet = Sheet(net, plan, device)
     if options.latency is not None and sheet.latency > options.latency:
         sheet = quicker(sheet, options.latency, min(options.multipliers or PLENTY, budget.dsp))
         plan = sheet.plan
-    if lacking(sheet.total, budget):
-        raise ValueError(refusal(planner, plan, sheet.total, name, budget, device))
+    if lacking(sheet.total + around, budget):
+        raise ValueError(refusal(fitter, plan, sheet.total + around, name, budget))
     console = cli.console()
     console.print(sheet.table())
     console.print(summary(sheet, options.clock))
@@ -101,26 +101,14 @@ def room(options: Namespace) -> tuple[str, Budget, Device]:
     name, budget, device = "the limits given", Budget(*[PLENTY] * len(fields(Budget))), ECP5
     if options.board is not None:
         chip = chips.find(options.board)
-        name, budget, device = chip.name, chip.budget, chip.device
-        budget = replace(budget, lut=int(budget.lut * FILL), ff=int(budget.ff * FILL))
+        name, budget, device = chip.name, available(chip), chip.device
     own = {key: getattr(options, key) for key in UNITS if getattr(options, key) is not None}
     return name, replace(budget, **own), device
 
 
-def fastest(planner: Search, budget: Budget, device: Device) -> Plan:
-    """The fastest plan found that fits; that of one multiplier if none does."""
-    plan, low = planner.within(1), 1
-    high = min(budget.dsp, planner.within(PLENTY).multipliers)
-    if high > 1 and not lacking(estimate(planner.net, (best := planner.within(high)), device), budget):
-        return best
-    while high - low > 1:
-        count = (low + high) // 2
-        tried = planner.within(count)
-        if lacking(estimate(planner.net, tried, device), budget):
-            high = tried.multipliers
-        else:
-            plan, low = tried, count
-    return plan
+def available(chip: chips.Chip) -> Budget:
+    """What a design may take of a chip."""
+    return replace(chip.budget, lut=int(chip.budget.lut * FILL), ff=int(chip.budget.ff * FILL))
 
 
 def quicker(sheet: Sheet, cycles: int, multipliers: int) -> Sheet:
@@ -133,27 +121,30 @@ def quicker(sheet: Sheet, cycles: int, multipliers: int) -> Sheet:
     return sheet
 
 
-def refusal(planner: Search, plan: Plan, need: Budget, name: str, budget: Budget, device: Device) -> str:
+def refusal(fitter: Fitter, plan: Plan, need: Budget, name: str, budget: Budget) -> str:
     """Why a plan is not built: what exceeds what, and what would fit."""
-    excess = ", ".join(
-        f"about {getattr(need, key):,} {UNITS[key]} of {getattr(budget, key):,}"
-        for key in lacking(need, budget)
-    )
     said = (
-        f"net {planner.net.name!r} with {plan.multipliers} multipliers does not fit {name}: it takes {excess}"
+        f"net {fitter.net.name!r} with {plan.multipliers} multipliers does not fit {name}: it takes"
+        f" {excess(need, budget)}"
     )
-    near = fastest(planner, budget, device)
-    needs = estimate(planner.net, near, device)
-    if not lacking(needs, budget):
-        sheet = Sheet(planner.net, near, device)
+    near = fitter.fastest(budget)
+    if near is not None:
         return (
-            f"{said}; the nearest plan that fits has {near.multipliers} multipliers"
-            f" and takes {sheet.cycles:,} cycles a frame"
+            f"{said}; the nearest plan that fits has {near.plan.multipliers} multipliers"
+            f" and takes {near.cycles:,} cycles a frame"
         )
-    roomy = next((chip for chip in chips.CHIPS.values() if not lacking(needs, chip.budget)), None)
-    return f"{said}; no plan fits, the smallest needs " + (
-        f"a {roomy.name}" if roomy else ", ".join(f"{getattr(needs, key):,} {UNITS[key]}" for key in UNITS)
-    )
+    return f"{said}; no plan fits, the smallest needs {roomy(fitter)}"
+
+
+def roomy(fitter: Fitter) -> str:
+    """The smallest chip that has room for a net, or what the smallest plan takes where none has."""
+    for chip in sorted(chips.CHIPS.values(), key=lambda chip: chip.budget.lut):
+        around = surroundings(fitter.net, chip.device) if fitter.around != NOTHING else NOTHING
+        other = Fitter(fitter.net, chip.device, around, shares=fitter.shares)
+        if not lacking(other.smallest().need, available(chip)):
+            return f"a chip like {chip.name}"
+    needs = fitter.smallest().need
+    return ", ".join(f"{getattr(needs, key):,} {UNITS[key]}" for key in UNITS)
 
 
 def summary(sheet: Sheet, clock: float) -> str:

@@ -113,13 +113,17 @@ class Search:
 
     def __init__(self, net: QNetwork, *, shares: bool = True):
         self.net, self.layers, self.shares = net, weighted(net), shares
-        self.lanes = [lanes_of(spec) for spec in self.layers]
+        self.lanes = [self.worthwhile(spec) for spec in self.layers]
         # No plan is faster than the layers take their pixels, so no multiplier is spent on more.
         beats = [beats_of(spec, spec.in_shape[2]) for spec in walk(net.specs)]
         self.floor = max(answer_cycles(net), *beats)
         self.options = {members: list(self.options_of(members)) for members in self.sharings()}
         cycles = {option.cycles for options in self.options.values() for option in options}
         self.rates = sorted({self.floor, *cycles})
+
+    def worthwhile(self, spec: WeightedSpec) -> tuple[list[int], list[int]]:
+        """Input and output lanes that a layer may have, ascending."""
+        return lanes_of(spec)
 
     def sharings(self) -> Iterator[tuple[int, ...]]:
         """Layers that may share an array, by their numbers."""
