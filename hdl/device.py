@@ -112,7 +112,7 @@ class Device:
         return min(-(-depth // words) * -(-width // bits) for words, bits in self.bram_shapes)
 
     def places(self, lut: int, ff: int) -> int:
-        """LUT places that LUTs and flip-flops take together; where a flip-flop needs no LUT, those of LUTs."""
+        """LUT places that LUTs and flip-flops take; flip-flops none where they have places of their own."""
         return lut
 
     def rom_luts(self, width: int, depth: int) -> int:
