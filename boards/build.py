@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from amaranth.hdl import signed
 from rich.progress import Progress
 
 from boards import cache, listing, own, program, targets
@@ -30,6 +31,8 @@ from model.files import check_writable, replacing
 from model.qnetwork import QNetwork
 from sim.accelerator import Figures, measure
 
+BYTE = 8
+"""Bits of the factors that the number of multipliers is counted for."""
 MEASURED = "measured.json"
 """What a build keeps of its simulation, its netlist and its time."""
 EXAMPLES = """\
@@ -137,14 +140,16 @@ def default_plan(net: QNetwork, target: Target, *, loadable: bool = False) -> Pl
     """The fastest of a few plans that the board's chip has room for; the smallest if it has for none."""
     # Layers with loadable weights do not share.
     least = max(len(weighted(net)), 1) if loadable else 1
-    count = max(min(DEFAULT_MULTIPLIERS, target.budget.dsp), least)
+    # Where there are no hard multipliers the LUTs set the limit alone.
+    each = target.family.per_multiplier(signed(BYTE), signed(BYTE))
+    count = max(min(DEFAULT_MULTIPLIERS, each * target.budget.dsp) if each else DEFAULT_MULTIPLIERS, least)
     search = Search(net, shares=not loadable)
     while True:
         plan = search.within(count)
         plan = plan.made_loadable(net) if loadable else plan
         if count == least or not lacking(taken(net, plan, target), target.budget):
             return plan
-        count = max(count // 2, least)
+        count = max(count * 7 // 8, least)
 
 
 def checked_fit(design: Design) -> Budget:
