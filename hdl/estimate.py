@@ -17,6 +17,7 @@ from amaranth.lib import wiring
 from hdl.buffer import Buffer
 from hdl.chain import Chain
 from hdl.classify import Argmax
+from hdl.collect import Collect
 from hdl.device import Device
 from hdl.dots import Dots
 from hdl.ecp5 import ECP5
@@ -292,7 +293,7 @@ def _(part: MacPipe, device: Device) -> Budget:
     total = Budget(ff=4 * part.latency) + (resources(part.dots, device) if part.dots else Budget())
     total += memory(f"{folding.spec.name}.bias", width * plan.output_lanes, folding.seeds, device, part.loads)
     total += adder(width).times(plan.output_lanes)
-    total += Budget(ff=width).times((folding.output_folds - 1) * plan.output_lanes)
+    total += Budget(ff=width).times((folding.sums - 1) * plan.output_lanes)
     if folding.input_folds > 1:
         total += Budget(lut=width).times(plan.output_lanes)
     return total
@@ -355,6 +356,18 @@ def _(part: ReducePipe, device: Device) -> Budget:
     else:
         lane = tree(width, part.taps)
     return lane.times(part.lanes) + Budget(ff=part.latency)
+
+
+@resources.register
+def _(part: Collect, device: Device) -> Budget:
+    word, value = bits(part.o.payload), bits(part.i.payload)
+    places = (part.depth - 1).bit_length()
+    total = (
+        ram(word, part.depth, device) + Budget(lut=14, ff=5 + value + word + places) + adder(places).times(2)
+    )
+    for limit in (part.groups, *part.spec.in_shape[:2], *part.spec.kernel):
+        total += counter(limit)
+    return total + Budget(lut=3 * word if part.spec.mode == "max" else 2 * word)
 
 
 @resources.register

@@ -5,6 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 
+from hdl.collect import Collect, collects
 from hdl.device import Device
 from hdl.pipe import Pipe, delayed, lanes_of, tree, tree_latency
 from hdl.requant import RequantPipe, saturated
@@ -79,10 +80,13 @@ class AveragePipe(Pipe):
 
 def pool_parts(spec: PoolSpec, lanes: int, device: Device) -> list[wiring.Component]:
     """Stage of a `PoolSpec`; its output has as many lanes as its input."""
-    parts = [
-        Window(spec.in_shape, spec.geometry, spec.src, lanes, spec.fill, device),
-        ReducePipe(spec, lanes),
-    ]
+    if collects(spec, lanes):
+        parts = [Collect(spec, lanes, device)]
+    else:
+        parts = [
+            Window(spec.in_shape, spec.geometry, spec.src, lanes, spec.fill, device),
+            ReducePipe(spec, lanes),
+        ]
     if spec.mode == "avg":
         parts.append(AveragePipe(spec, lanes))
     elif spec.mode == "sum" and spec.sum_format != spec.dst:
