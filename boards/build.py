@@ -8,7 +8,7 @@ import shutil
 import sys
 from argparse import Namespace
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from amaranth.hdl import signed
@@ -138,6 +138,7 @@ def show(options: Namespace) -> None:
 
 def default_plan(net: QNetwork, target: Target, *, loadable: bool = False) -> Plan:
     """The fastest of a few plans that the board's chip has room for; the smallest if it has for none."""
+    room = replace(target.budget, lut=int(target.budget.lut * target.tools.fill))
     # Layers with loadable weights do not share.
     least = max(len(weighted(net)), 1) if loadable else 1
     # Where there are no hard multipliers the LUTs set the limit alone.
@@ -147,7 +148,7 @@ def default_plan(net: QNetwork, target: Target, *, loadable: bool = False) -> Pl
     while True:
         plan = search.within(count)
         plan = plan.made_loadable(net) if loadable else plan
-        if count == least or not lacking(taken(net, plan, target), target.budget):
+        if count == least or not lacking(taken(net, plan, target), room):
             return plan
         count = max(count * 7 // 8, least)
 
