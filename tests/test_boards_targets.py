@@ -63,8 +63,8 @@ def design_of(target) -> Design:
 
 
 def port(target, pin) -> str:
-    """Name of a pin's port, as `Design.pin` has it."""
-    return design_of(target).pin(pin.resource, pin.part, pin.number)
+    """Name of a pin's port."""
+    return design_of(target).port(pin)
 
 
 def test_there_are_the_boards_of_the_documentation():
@@ -102,12 +102,8 @@ def test_outputs_have_their_polarity(name):
     target = TARGETS[name]
     design = design_of(target)
     low = {"ulx3s-12f": False, "icebreaker": True, "upduino3": True, "tang-nano-9k": True}[name]
-    assert all(design.active_low(*pin_of(light)) == low for light in target.lights)
-    assert not any(design.active_low(*pin_of(pin)) for pin in target.high)
-
-
-def pin_of(pin) -> tuple:
-    return pin.resource, pin.part, pin.number
+    assert all(design.active_low(light) == low for light in target.lights)
+    assert not any(design.active_low(pin) for pin in target.high)
 
 
 def test_names_and_their_short_forms():
