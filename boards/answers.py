@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Shape, Signal
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -34,7 +34,8 @@ class Answerer(wiring.Component):
     note : in, stream of `NOTE`
         Lost while `NOTES` of them wait.
     result : in, stream of `answer`
-        With it come `tag`, the image's, and `cycles`, what it took.
+        With it come `tag`, the request's, `cycles`, what it took, and `bench`, whether that asked for one. All
+        of it stays until it is sent, and taken then: no copy is made.
     o : out, stream of bytes
     """
 
@@ -46,6 +47,7 @@ class Answerer(wiring.Component):
                 "note": In(stream.Signature(NOTE)),
                 "result": In(stream.Signature(answer)),
                 "tag": In(8),
+                "bench": In(1),
                 "cycles": In(32),
                 "o": Out(stream.Signature(8)),
             }
@@ -63,20 +65,9 @@ class Answerer(wiring.Component):
         ]
         note = data.View(NOTE, notes.r_data)
 
-        # the result in wait
         elements = self.answer["logits"].shape
         width, classes = Signal(elements.elem_shape).shape().width, elements.length
         size = logit_bytes(width)
-        waiting, tag, numbers = Signal(), Signal(8), Signal(48)
-        logits = Signal(width * classes)
-        m.d.comb += self.result.ready.eq(~waiting)
-        with m.If(self.result.valid & ~waiting):
-            m.d.sync += [
-                waiting.eq(1),
-                tag.eq(self.tag),
-                numbers.eq(self.result.payload.cls | (self.cycles << 16)),
-                logits.eq(self.result.payload.logits),
-            ]
 
         # the answer in work
         begin, byte = writer.header.payload, writer.i.payload
@@ -90,20 +81,22 @@ class Answerer(wiring.Component):
         m.d.comb += rom.addr.eq(index)
         m.d.sync += settled.eq(~sent)
         logit = Signal(Shape(8 * size, signed=Signal(elements.elem_shape).shape().signed))
-        first = Signal(elements.elem_shape)
-        m.d.comb += [first.eq(logits), logit.eq(first)]
+        with m.Switch(index):
+            for place in range(classes):
+                with m.Case(place):
+                    m.d.comb += logit.eq(self.result.payload.logits[place])
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += writer.header.valid.eq(waiting | notes.r_rdy)
+                m.d.comb += writer.header.valid.eq(self.result.valid | notes.r_rdy)
                 m.d.sync += index.eq(0)
-                with m.If(waiting):
+                with m.If(self.result.valid):
                     m.d.comb += [
-                        begin.tag.eq(tag),
-                        begin.kind.eq(REPLY | Command.CLASSIFY),
+                        begin.tag.eq(self.tag),
+                        begin.kind.eq(REPLY | Mux(self.bench, Command.BENCH, Command.CLASSIFY)),
                         begin.length.eq(result_bytes(classes, width)),
                     ]
-                    m.d.sync += [short.eq(numbers), left.eq(5)]
+                    m.d.sync += [short.eq(self.result.payload.cls | (self.cycles << 16)), left.eq(5)]
                     with m.If(writer.header.ready):
                         m.next = "RESULT"
                 with m.Elif(note.code != 0):
@@ -141,9 +134,9 @@ class Answerer(wiring.Component):
                 with m.If(sent):
                     m.d.sync += left.eq(left - 1)
                     with m.If(left == 0):
-                        m.d.sync += [left.eq(size - 1), logits.eq(logits >> width), index.eq(index + 1)]
+                        m.d.sync += [left.eq(size - 1), index.eq(index + 1)]
                         with m.If(index == classes - 1):
-                            m.d.sync += waiting.eq(0)
+                            m.d.comb += self.result.ready.eq(1)
                             m.next = "IDLE"
             with m.State("IDENTITY"):
                 m.d.comb += [writer.i.valid.eq(settled), byte.eq(rom.data)]
