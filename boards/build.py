@@ -11,7 +11,6 @@ from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from amaranth.hdl import signed
 from rich.progress import Progress
 
 from boards import cache, listing, own, program, targets
@@ -21,18 +20,18 @@ from boards.design import Design
 from boards.flow import LOGS, Flow, check_tools, routed
 from boards.listing import taken
 from boards.publish import publish, publish_logs
+from boards.shell import estimate as shell_estimate
 from boards.toolchains import REPORT
 from hdl.estimate import UNITS, Budget, lacking
-from hdl.netplan import Plan, weighted
-from hdl.search import DEFAULT_MULTIPLIERS, Search
+from hdl.fit import Fitter, excess
+from hdl.netplan import Plan
+from hdl.search import DEFAULT_MULTIPLIERS
 from model import artifact, cli
 from model.cli import Failure
 from model.files import check_writable, replacing
 from model.qnetwork import QNetwork
 from sim.accelerator import Figures, measure
 
-BYTE = 8
-"""Bits of the factors that the number of multipliers is counted for."""
 MEASURED = "measured.json"
 """What a build keeps of its simulation, its netlist and its time."""
 EXAMPLES = """\
@@ -137,20 +136,10 @@ def show(options: Namespace) -> None:
 
 
 def default_plan(net: QNetwork, target: Target, *, loadable: bool = False) -> Plan:
-    """The fastest of a few plans that the board's chip has room for; the smallest if it has for none."""
+    """The fastest plan found that the board's chip has room for; the smallest if it has for none."""
     room = replace(target.budget, lut=int(target.budget.lut * target.tools.fill))
-    # Layers with loadable weights do not share.
-    least = max(len(weighted(net)), 1) if loadable else 1
-    # Where there are no hard multipliers the LUTs set the limit alone.
-    each = target.family.per_multiplier(signed(BYTE), signed(BYTE))
-    count = max(min(DEFAULT_MULTIPLIERS, each * target.budget.dsp) if each else DEFAULT_MULTIPLIERS, least)
-    search = Search(net, shares=not loadable)
-    while True:
-        plan = search.within(count)
-        plan = plan.made_loadable(net) if loadable else plan
-        if count == least or not lacking(taken(net, plan, target), room):
-            return plan
-        count = max(count * 7 // 8, least)
+    fitter = Fitter(net, target.family, shell_estimate(net, target.family), loadable=loadable)
+    return (fitter.fastest(room, max(DEFAULT_MULTIPLIERS, fitter.least)) or fitter.smallest()).plan
 
 
 def checked_fit(design: Design) -> Budget:
@@ -163,15 +152,11 @@ def checked_fit(design: Design) -> Budget:
     """
     target = design.target
     need = taken(design.net, design.plan, target)
-    names = lacking(need, target.budget)
-    if names:
-        parts = [
-            f"about {getattr(need, name):,} {UNITS[name]} of {getattr(target.budget, name):,}"
-            for name in names
-        ]
+    if lacking(need, target.budget):
+        fitter = Fitter(design.net, target.family, shell_estimate(design.net, target.family))
         raise ValueError(
-            f"net {design.net.name!r} is too large for {target.name}: it needs {' and '.join(parts)};"
-            " take a plan with fewer multipliers, a smaller net or a larger board"
+            f"net {design.net.name!r} is too large for {target.name}: it needs {excess(need, target.budget)};"
+            f" {fitter.nearest(target.budget) or 'no plan fits: take a smaller net or a larger board'}"
         )
     return need
 

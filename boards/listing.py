@@ -10,6 +10,7 @@ from boards.board import Target, request
 from boards.shell import estimate as shell_estimate
 from boards.targets import ALIASES, TARGETS
 from hdl.estimate import Budget, estimate, lacking
+from hdl.fit import Fitter
 from hdl.netplan import Plan
 from model import artifact
 from model.qnetwork import QNetwork
@@ -22,7 +23,8 @@ def taken(net: QNetwork, plan: Plan, target: Target) -> Budget:
 
 def fits(net: QNetwork, target: Target) -> bool:
     """Whether the smallest plan of a net fits, by the estimate."""
-    return not lacking(taken(net, Plan.serial(net), target), target.budget)
+    fitter = Fitter(net, target.family, shell_estimate(net, target.family))
+    return not lacking(fitter.smallest().need, target.budget)
 
 
 def places(target: Target) -> str:

@@ -8,14 +8,14 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from boards.answers import Answerer
+from boards.answers import NOTE, NOTES, Answerer
 from boards.frames import FrameParser
 from boards.images import ImageBuffer
 from boards.protocol import BENCH_BYTES, QUEUE, Command, Error, Identity
 from boards.repeat import Repeater
 from boards.uart import Baud, Receiver, Transmitter
 from hdl.device import PORTABLE, Device
-from hdl.estimate import Budget
+from hdl.estimate import Budget, placed
 from model.qnetwork import QNetwork
 
 
@@ -26,9 +26,11 @@ def estimate(net: QNetwork, device: Device) -> Budget:
     """
     height, width, channels = net.in_shape
     word, logits = channels * net.input_format.width, net.classes * net.output_format.width
-    fixed = Budget(lut=1100, ff=620, bram=device.brams(8, 128))
+    # answers that wait are in block RAM where LUTs cannot be written
+    waiting = 0 if device.lutram_words else device.brams(NOTE.size, NOTES)
+    fixed = Budget(lut=1100, ff=620, bram=waiting)
     lanes = Budget(lut=2 * logits, ff=2 * logits + 3 * word)
-    return fixed + lanes + Budget(bram=device.brams(word, QUEUE * height * width))
+    return placed(fixed + lanes + Budget(bram=device.brams(word, QUEUE * height * width)), device)
 
 
 @dataclass(frozen=True)

@@ -154,8 +154,7 @@ ICESTORM = Toolchain(
     },
     solve=lambda platform, source, wanted, pad: Ice40Pll.solve(source, wanted, pad=pad),
     clock_mhz=24,
-    # a cell holds a LUT and its flip-flop: those that have no partner take another, and chains of carries some
-    fill=0.75,
+    fill=0.95,
     settle=SETTLE_SECONDS,
 )
 

@@ -17,6 +17,8 @@ from model.spec import WeightedSpec
 
 PLENTY = 1 << 30
 """More multipliers than any plan has."""
+SPEED = 3
+"""Percents of the LUTs that a plan has to save to be preferred although it is one percent slower."""
 NOTHING = Budget()
 SHELL = 1100, 640
 """LUTs and flip-flops of what stands between the serial port and the accelerator."""
@@ -65,18 +67,19 @@ class Fitter:
     device : Device
     around : Budget
         What else has to find room beside the accelerator.
-    shares : bool
-        Whether layers may share multipliers.
+    loadable : bool
+        Whether weights are written at run time; then layers do not share multipliers.
     """
 
-    def __init__(self, net: QNetwork, device: Device, around: Budget = NOTHING, *, shares: bool = True):
-        self.net, self.device, self.around, self.shares = net, device, around, shares
-        self.searches = [kind(net, shares=shares) for kind in (Search, Frugal)]
-        self.least = 1 if shares else max(len(weighted(net)), 1)
+    def __init__(self, net: QNetwork, device: Device, around: Budget = NOTHING, *, loadable: bool = False):
+        self.net, self.device, self.around, self.loadable = net, device, around, loadable
+        self.searches = [kind(net, shares=not loadable) for kind in (Search, Frugal)]
+        self.least = max(len(weighted(net)), 1) if loadable else 1
         self.known: dict[tuple, Fit] = {}
 
     def fit(self, plan: Plan) -> Fit:
         """What a plan takes."""
+        plan = plan.made_loadable(self.net) if self.loadable else plan
         key = tuple((name, tuple(stage.described().items())) for name, stage in plan.stages.items())
         if key not in self.known:
             need = estimate(self.net, plan, self.device) + self.around
@@ -84,7 +87,7 @@ class Fitter:
         return self.known[key]
 
     def fastest(self, budget: Budget, limit: int = PLENTY) -> Fit | None:
-        """The fastest plan found that fits, of those as fast the one with the fewest LUTs; None if none does.
+        """The fastest plan found that fits, or a much smaller one that is nearly as fast; None if none fits.
 
         Parameters
         ----------
@@ -93,7 +96,7 @@ class Fitter:
             Multipliers, at most.
         """
         found = [fit for search in self.searches for fit in self.steps(search, budget, limit)]
-        return min(found, key=lambda fit: (fit.cycles, fit.need.lut), default=None)
+        return min(found, key=lambda fit: (fit.cycles**SPEED * fit.need.lut, fit.cycles), default=None)
 
     def steps(self, search: Search, budget: Budget, limit: int) -> Iterator[Fit]:
         """Plans of a search that fit, faster and faster."""
@@ -124,6 +127,16 @@ class Fitter:
         ]
         return PLENTY if 0 in each else dsp * max(each, default=1)
 
+    def nearest(self, budget: Budget) -> str | None:
+        """What to say of the plan that does fit, or None."""
+        near = self.fastest(budget)
+        if near is None:
+            return None
+        return (
+            f"the nearest plan that fits has {near.plan.multipliers} multipliers"
+            f" and takes {near.cycles:,} cycles a frame"
+        )
+
     def smallest(self) -> Fit:
         """The plan with the fewest LUTs found."""
         return min(
@@ -149,5 +162,5 @@ def surroundings(net: QNetwork, device: Device) -> Budget:
     images = device.brams(channels * net.input_format.width, 2 * height * width)
     logits = net.classes * net.output_format.width
     lut, ff = SHELL[0] + 2 * logits, SHELL[1] + 2 * logits
-    waiting = device.brams(*WAITING)
+    waiting = 0 if device.lutram_words else device.brams(*WAITING)
     return Budget(lut=device.places(lut, ff), ff=ff, bram=images + waiting)

@@ -127,12 +127,8 @@ def refusal(fitter: Fitter, plan: Plan, need: Budget, name: str, budget: Budget)
         f"net {fitter.net.name!r} with {plan.multipliers} multipliers does not fit {name}: it takes"
         f" {excess(need, budget)}"
     )
-    near = fitter.fastest(budget)
-    if near is not None:
-        return (
-            f"{said}; the nearest plan that fits has {near.plan.multipliers} multipliers"
-            f" and takes {near.cycles:,} cycles a frame"
-        )
+    if near := fitter.nearest(budget):
+        return f"{said}; {near}"
     return f"{said}; no plan fits, the smallest needs {roomy(fitter)}"
 
 
@@ -140,7 +136,7 @@ def roomy(fitter: Fitter) -> str:
     """The smallest chip that has room for a net, or what the smallest plan takes where none has."""
     for chip in sorted(chips.CHIPS.values(), key=lambda chip: chip.budget.lut):
         around = surroundings(fitter.net, chip.device) if fitter.around != NOTHING else NOTHING
-        other = Fitter(fitter.net, chip.device, around, shares=fitter.shares)
+        other = Fitter(fitter.net, chip.device, around, loadable=fitter.loadable)
         if not lacking(other.smallest().need, available(chip)):
             return f"a chip like {chip.name}"
     needs = fitter.smallest().need
