@@ -19,6 +19,8 @@ PLENTY = 1 << 30
 """More multipliers than any plan has."""
 SPEED = 3
 """Percents of the LUTs that a plan has to save to be preferred although it is one percent slower."""
+STEPS = 16
+"""A plan is looked for until a 16th more multipliers are known to be too many."""
 NOTHING = Budget()
 SHELL = 1100, 640
 """LUTs and flip-flops of what stands between the serial port and the accelerator."""
@@ -110,7 +112,7 @@ class Fitter:
         if all(good) or not good[0]:
             return
         high = fits[1].plan.multipliers
-        while high - low > 1:
+        while high - low > low // STEPS + 1:
             count = (low + high) // 2
             fit = self.fit(search.within(count))
             if lacking(fit.need, budget):
