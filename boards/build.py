@@ -20,11 +20,10 @@ from boards.design import Design
 from boards.flow import LOGS, Flow, check_tools, routed
 from boards.listing import taken
 from boards.publish import publish, publish_logs
-from boards.shell import estimate as shell_estimate
 from boards.toolchains import REPORT
 from hdl.estimate import UNITS, Budget, lacking
 from hdl.fit import Fitter, excess
-from hdl.netplan import Plan
+from hdl.netplan import Plan, beside
 from hdl.search import DEFAULT_MULTIPLIERS
 from model import artifact, cli
 from model.cli import Failure
@@ -58,13 +57,19 @@ def main(argv: list[str]) -> None:
         return
     target = own.find(options.board) if own.is_own(options.board) else targets.find(options.board)
     loader = program.command(target, keep=options.flash) if options.program or options.flash else None
-    net = artifact.load(options.net or target.net)
+    wanted = options.net or target.net
+    net = artifact.load(wanted)
     if options.plan is None:
-        plan = default_plan(net, target, loadable=options.weights == "loadable")
+        loadable = options.weights == "loadable"
+        plan = default_plan(net, target, beside(artifact.find(wanted), net), loadable=loadable)
     else:
         plan = Plan.load(options.plan, net)
         if options.weights is not None:
-            plan = plan.made_loadable(net) if options.weights == "loadable" else Plan(plan.stages)
+            plan = (
+                plan.made_loadable(net)
+                if options.weights == "loadable"
+                else Plan(plan.stages, clock_mhz=plan.clock_mhz)
+            )
     if options.baud is not None and options.baud > target.max_baud:
         raise ValueError(
             f"--baud {options.baud}: the serial port of {target.name} does {target.max_baud:,} at most"
@@ -94,11 +99,13 @@ def parse(argv: list[str]) -> Namespace:
     """The options."""
     parser = cli.Parser(prog="python -m boards.build", description=__doc__, epilog=EXAMPLES)
     parser.add_argument(
-        "board", metavar="BOARD", nargs="?", help=f"FILE.py:CLASS, or one of {', '.join(targets.names())}"
+        "board", metavar="BOARD", nargs="?", help=f"FILE.py:CLASS, or {', '.join(targets.names())}"
     )
     parser.add_argument("--list", action="store_true", help="show the boards and which nets fit")
     parser.add_argument("--net", help="a shipped net's name or an artifact; else the board's own")
-    parser.add_argument("--plan", metavar="FILE", help="how parallel each layer is; else searched")
+    parser.add_argument(
+        "--plan", metavar="FILE", help="how parallel each layer is; else the net's own, or searched"
+    )
     parser.add_argument(
         "--weights",
         choices=("fixed", "loadable"),
@@ -135,11 +142,15 @@ def show(options: Namespace) -> None:
     cli.write_json(options.json, {"boards": rows})
 
 
-def default_plan(net: QNetwork, target: Target, *, loadable: bool = False) -> Plan:
-    """The fastest plan found that the board's chip has room for; the smallest if it has for none."""
+def default_plan(
+    net: QNetwork, target: Target, shipped: Plan | None = None, *, loadable: bool = False
+) -> Plan:
+    """The net's own plan, or the fastest found that the board's chip has room for; else the smallest."""
+    if shipped is not None and not loadable and not lacking(taken(net, shipped, target), target.budget):
+        return shipped
     room = replace(target.budget, lut=int(target.budget.lut * target.tools.fill))
-    fitter = Fitter(net, target.family, shell_estimate(net, target.family), loadable=loadable)
-    return (fitter.fastest(room, max(DEFAULT_MULTIPLIERS, fitter.least)) or fitter.smallest()).plan
+    fitter = Fitter(net, target.family, loadable=loadable)
+    return (fitter.fastest(room, DEFAULT_MULTIPLIERS, wires=False) or fitter.smallest()).plan
 
 
 def checked_fit(design: Design) -> Budget:
@@ -153,7 +164,7 @@ def checked_fit(design: Design) -> Budget:
     target = design.target
     need = taken(design.net, design.plan, target)
     if lacking(need, target.budget):
-        fitter = Fitter(design.net, target.family, shell_estimate(design.net, target.family))
+        fitter = Fitter(design.net, target.family)
         raise ValueError(
             f"net {design.net.name!r} is too large for {target.name}: it needs {excess(need, target.budget)};"
             f" {fitter.nearest(target.budget) or 'no plan fits: take a smaller net or a larger board'}"

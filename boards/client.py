@@ -1,9 +1,9 @@
 """A board at a serial port: images out, answers in, several of them on the way.
 
-    from boards.client import Board
+from boards.client import Board
 
-    with Board("/dev/ttyUSB0") as board:
-        print(board.identity.net, board.classify(image).cls)
+with Board("/dev/ttyUSB0") as board:
+    print(board.identity.net, board.classify(image).cls)
 """
 
 from __future__ import annotations

@@ -280,7 +280,11 @@ class Traffic:
         self.pause(LONG)
 
     def do_unknown_command(self):
-        kind = (set(range(256)) - set(self.referee.lengths)).pop() if self.rng.random() < 0.1 else self.draw(5, 255)
+        kind = (
+            (set(range(256)) - set(self.referee.lengths)).pop()
+            if self.rng.random() < 0.1
+            else self.draw(5, 255)
+        )
         payload = self.image().encode() if self.rng.random() < 0.3 else self.rng.bytes(self.draw(0, 30))
         self.send(self.frame(kind, payload).encode())
 

@@ -63,8 +63,8 @@ class Design:
         timeout: float = Link.timeout,
         bench: bool | None = None,
     ) -> Design:
-        """A design with the target's clock and baud rate where no others are given; with benches on a chip of
-        `BENCH_LUTS` or more, if nothing is said of them.
+        """A design with the plan's clock, or the target's, and its baud rate where no others are given; with
+        benches on a chip of `BENCH_LUTS` or more, if nothing is said of them.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class Design:
         pll = target.tools.solve(
             target.base,
             target.oscillator_mhz,
-            target.clock_mhz if clock_mhz is None else clock_mhz,
+            next(mhz for mhz in (clock_mhz, plan.clock_mhz, target.clock_mhz) if mhz is not None),
             target.pll_pin,
         )
         rate = target.baud if baud is None else baud

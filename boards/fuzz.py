@@ -154,7 +154,9 @@ class Fuzzer:
                 due = [repr(answer) for answer in part.expected]
                 detail = {**where, "why": str(wrong), "sent": [repr(item) for item in part.items]}
                 detail |= {"expected": due, "answered": said, "bytes": found.data.hex(" ")}
-                raise Wrong(f"{wrong} (--seed {seed} --batch {batch}, part {index}: {', '.join(part.names)})", detail) from None
+                raise Wrong(
+                    f"{wrong} (--seed {seed} --batch {batch}, part {index}: {', '.join(part.names)})", detail
+                ) from None
         return tally
 
     def results(self, answers: list[Expected]) -> dict[Expected, tuple]:
@@ -174,7 +176,9 @@ class Fuzzer:
         frames = decoder.feed(found.data)
         if not part.cut and (found.framing_errors or decoder.skipped or decoder.buffer):
             raise Wrong("the board sent bytes that are no answer")
-        busy = [frame for frame in frames if frame.kind == FAILED and frame.payload[:1] == bytes([Error.BUSY])]
+        busy = [
+            frame for frame in frames if frame.kind == FAILED and frame.payload[:1] == bytes([Error.BUSY])
+        ]
         if busy and not part.rush:
             raise Wrong("the board was busy though nothing was under way")
         # results keep their order, and so do the others, but those overtake
@@ -208,7 +212,9 @@ class Fuzzer:
     def compare(self, frame: Frame, answer: Expected, results: dict[Expected, tuple]) -> None:
         """One answer."""
         if (frame.kind, frame.tag) != (answer.kind, answer.tag):
-            raise Wrong(f"{named(frame)} with tag {frame.tag} is no answer to a request with tag {answer.tag}")
+            raise Wrong(
+                f"{named(frame)} with tag {frame.tag} is no answer to a request with tag {answer.tag}"
+            )
         if answer.net is None:
             if frame.payload != answer.payload:
                 raise Wrong(f"{named(frame)} where {named(Frame(answer.kind, 0, answer.payload))} is due")
@@ -222,7 +228,11 @@ def named(frame: Frame) -> str:
     """What kind of answer a frame is."""
     if frame.kind == FAILED:
         code = frame.payload[0] if frame.payload else 0
-        return f"error {code}, {Error(code).name.lower().replace('_', ' ')}" if code in list(Error) else "no error"
+        return (
+            f"error {code}, {Error(code).name.lower().replace('_', ' ')}"
+            if code in list(Error)
+            else "no error"
+        )
     command = frame.kind & ~REPLY
     return Command(command).name.lower() if command in list(Command) else f"kind {frame.kind}"
 
@@ -230,11 +240,17 @@ def named(frame: Frame) -> str:
 def main(argv: list[str]) -> None:
     """The command; see `EXAMPLES`."""
     parser = cli.Parser(prog="python -m boards.fuzz", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("board", metavar="BOARD", nargs="?", default="ulx3s", help="which board's top (ulx3s)")
-    parser.add_argument("--frames", type=int, default=FRAMES, metavar="N", help=f"at least so many ({FRAMES:,})")
+    parser.add_argument(
+        "board", metavar="BOARD", nargs="?", default="ulx3s", help="which board's top (ulx3s)"
+    )
+    parser.add_argument(
+        "--frames", type=int, default=FRAMES, metavar="N", help=f"at least so many ({FRAMES:,})"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random (0)")
     parser.add_argument("--batch", type=int, metavar="N", help="only this run of the simulator")
-    parser.add_argument("--out", default="build/fuzz", metavar="DIR", help="where a failure is kept (build/fuzz)")
+    parser.add_argument(
+        "--out", default="build/fuzz", metavar="DIR", help="where a failure is kept (build/fuzz)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the counts as JSON")
     options = parser.parse_args(argv)
     for name, least in ("frames", 1), ("seed", 0), ("batch", 0):
@@ -284,11 +300,19 @@ def batches(fuzzer: Fuzzer, options):
 def table(tally: Tally) -> Table:
     """What was done, and what was answered."""
     result = Table(show_header=True)
-    for name, justify in ("what was sent", "left"), ("times", "right"), ("what came back", "left"), ("times", "right"):
+    for name, justify in (
+        ("what was sent", "left"),
+        ("times", "right"),
+        ("what came back", "left"),
+        ("times", "right"),
+    ):
         result.add_column(name, justify=justify)
     sent, came = sorted(tally.kinds.items()), sorted(tally.answers.items())
     for index in range(max(len(sent), len(came))):
-        cells = [*(sent[index] if index < len(sent) else ("", "")), *(came[index] if index < len(came) else ("", ""))]
+        cells = [
+            *(sent[index] if index < len(sent) else ("", "")),
+            *(came[index] if index < len(came) else ("", "")),
+        ]
         result.add_row(*(f"{cell:,}" if isinstance(cell, int) else cell for cell in cells))
     return result
 

@@ -86,7 +86,9 @@ def main(argv: list[str]) -> None:
 def parse(argv: list[str]) -> Namespace:
     """The options; `port` and `pictures` told apart."""
     parser = cli.Parser(prog="python -m boards.host", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("words", metavar="[PORT] [PICTURE ...]", nargs="*", help="a serial port, PNG or JPEG files")
+    parser.add_argument(
+        "words", metavar="[PORT] [PICTURE ...]", nargs="*", help="a serial port, PNG or JPEG files"
+    )
     parser.add_argument("--dataset", action="store_true", help="the test set: accuracy, confusion, images/s")
     parser.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
     parser.add_argument("--frames", type=int, metavar="N", help="so many images of it (all)")
@@ -245,7 +247,9 @@ class Session:
             self.console.print(f"{self.board.repeats:,} times an image had to be sent again")
         self.compare(images, results, [f"test image {index}" for index in range(len(images))])
         if self.net is not None:
-            self.console.print(f"{len(images) - self.wrong:,} answers are those of {self.net.name}, every logit equal")
+            self.console.print(
+                f"{len(images) - self.wrong:,} answers are those of {self.net.name}, every logit equal"
+            )
         return {
             "images": len(images),
             "right": right,
@@ -332,7 +336,10 @@ def confused(confusion: np.ndarray) -> Group:
             table.add_column(name, justify="right")
         for index, row in enumerate(confusion):
             cells = [
-                Text(str(count) if count else "·", "bold green" if index == column else "red" if count else "dim")
+                Text(
+                    str(count) if count else "·",
+                    "bold green" if index == column else "red" if count else "dim",
+                )
                 for column, count in enumerate(row)
             ]
             table.add_row(str(index), *cells)

@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out
 
 from boards.protocol import QUEUE, value_bytes
 from hdl.device import PORTABLE, Device
-from hdl.memory import Ram
 
 
 class ImageBuffer(wiring.Component):
@@ -81,7 +80,6 @@ class ImageBuffer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.ram = ram = Ram(self.lanes * self.width, QUEUE * self.beats, self.device)
         writing, reading = Signal(), Signal()  # which half
         kept = Signal(range(QUEUE + 1))
         tags = [Signal(8, name=f"tag{half}") for half in range(QUEUE)]
@@ -95,11 +93,7 @@ class ImageBuffer(wiring.Component):
         place = Signal(range(self.bytes_per_beat))
         complete = Signal()
         address = Signal(range(self.beats))
-        m.d.comb += [
-            ram.write_addr.eq(Mux(writing, self.beats, 0) + address),
-            ram.write_data.eq(Cat(gathered[lane * value :][: self.width] for lane in range(self.lanes))),
-            ram.write_en.eq(complete),
-        ]
+        beat = Cat(gathered[lane * value :][: self.width] for lane in range(self.lanes))
         m.d.sync += complete.eq(0)
         with m.If(complete):
             m.d.sync += address.eq(address + 1)
@@ -115,15 +109,26 @@ class ImageBuffer(wiring.Component):
                 with m.If(writing == half):
                     m.d.sync += tag.eq(self.tag)
 
-        # the RAM's output is one stage of the stream, a register in front of the accelerator the next
+        # the RAM's first register is one stage of the stream, its output register the next
         active, index = Signal(), Signal(range(self.beats))
         fetched, fetched_first, fetched_last = Signal(), Signal(), Signal()
-        advance, taken = Signal(), Signal()
+        advance, taken, reads = Signal(), Signal(), Signal()
+        place_written, place_read = (Signal(range(QUEUE * self.beats)) for _ in range(2))
         m.d.comb += [
             taken.eq(~self.o.valid | self.o.ready),
             advance.eq(~fetched | taken),
-            ram.read_addr.eq(Mux(reading, self.beats, 0) + index),
-            ram.read_en.eq(active & advance),
+            reads.eq(active & advance),
+            place_written.eq(Mux(writing, self.beats, 0) + address),
+            place_read.eq(Mux(reading, self.beats, 0) + index),
+            self.o.payload.data.as_value().eq(
+                self.device.block_ram(
+                    m,
+                    QUEUE * self.beats,
+                    (place_written, beat, complete),
+                    (place_read, reads),
+                    taken,
+                )
+            ),
         ]
         with m.If(advance):
             m.d.sync += [
@@ -134,13 +139,12 @@ class ImageBuffer(wiring.Component):
         with m.If(taken):
             m.d.sync += [
                 self.o.valid.eq(fetched),
-                self.o.payload.data.as_value().eq(ram.read_data),
                 self.o.payload.first.eq(fetched_first),
                 self.o.payload.last.eq(fetched_last),
             ]
         replaying = Signal()
         m.d.comb += freed.eq(self.ended & ~replaying)
-        with m.If(ram.read_en):
+        with m.If(reads):
             m.d.sync += index.eq(index + 1)
             with m.If(index == self.beats - 1):
                 m.d.comb += self.ended.eq(1)

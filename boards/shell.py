@@ -8,29 +8,17 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from boards.answers import NOTE, NOTES, Answerer
+from boards.answers import Answerer
 from boards.frames import FrameParser
 from boards.images import ImageBuffer
-from boards.protocol import BENCH_BYTES, QUEUE, Command, Error, Identity
+from boards.protocol import BENCH_BYTES, Command, Error, Identity
 from boards.repeat import Repeater
 from boards.uart import Baud, Receiver, Transmitter
+from hdl.buffer import Buffer
 from hdl.device import PORTABLE, Device
-from hdl.estimate import Budget, placed
-from model.qnetwork import QNetwork
 
-
-def estimate(net: QNetwork, device: Device) -> Budget:
-    """What the shell takes beside the accelerator, the image buffer included.
-
-    The shell's logic hardly depends on the net: its constants were counted after synthesis.
-    """
-    height, width, channels = net.in_shape
-    word, logits = channels * net.input_format.width, net.classes * net.output_format.width
-    # answers that wait are in block RAM where LUTs cannot be written
-    waiting = 0 if device.lutram_words else device.brams(NOTE.size, NOTES)
-    fixed = Budget(lut=1100, ff=620, bram=waiting)
-    lanes = Budget(lut=2 * logits, ff=2 * logits + 3 * word)
-    return placed(fixed + lanes + Budget(bram=device.brams(word, QUEUE * height * width)), device)
+DOOR = 4
+"""Beats that may wait between the image buffer and the core."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +82,10 @@ class Shell(wiring.Component):
         m.submodules.answerer = answerer = Answerer(self.identity, self.result, self.device)
         m.submodules.transmitter = transmitter = Transmitter(self.link.baud)
         wiring.connect(m, receiver.o, parser.i)
-        wiring.connect(m, images.o, core.i)
+        # neither the image buffer's ready chain nor the core's reaches beyond it
+        m.submodules.door = door = Buffer(core.i.payload.shape(), DOOR, self.device)
+        wiring.connect(m, images.o, door.i)
+        wiring.connect(m, door.o, core.i)
         wiring.connect(m, answerer.o, transmitter.i)
         m.d.comb += [receiver.line.eq(self.rx), self.tx.eq(transmitter.line)]
 
@@ -170,7 +161,7 @@ class Shell(wiring.Component):
         # one image at a time through the core, or one bench, timed from its first beat to its last result
         running, cycles, final = Signal(), Signal(32), Signal()
         m.d.comb += [images.play.eq(~busy), final.eq(core.o.valid & last)]
-        with m.If(~running & images.o.valid & images.o.ready & images.o.payload.first):
+        with m.If(~running & core.i.valid & core.i.ready & core.i.payload.first):
             m.d.sync += [running.eq(1), cycles.eq(1)]
         with m.Elif(final):
             m.d.sync += running.eq(0)

@@ -83,7 +83,9 @@ def parse(argv: list[str]):
     parser = cli.Parser(prog="python -m sim.board", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("board", metavar="BOARD", help=f"one of {', '.join(targets.names())}")
     parser.add_argument("--net", default="lenet", help="a shipped net's name or an artifact (lenet)")
-    parser.add_argument("--plan", metavar="FILE", help="how parallel each layer is; else as boards.build has it")
+    parser.add_argument(
+        "--plan", metavar="FILE", help="how parallel each layer is; else as boards.build has it"
+    )
     parser.add_argument(
         "--weights", choices=("fixed", "loadable"), default="fixed", help="as boards.build has it (fixed)"
     )
@@ -194,7 +196,9 @@ def summary(design: Design, state: State) -> dict:
         "burst": {
             "bytes": state.burst_bytes,
             "seconds": seconds,
-            "line_used": round(10 * state.burst_bytes / design.link.baud.rate / seconds, 4) if seconds else 0.0,
+            "line_used": round(10 * state.burst_bytes / design.link.baud.rate / seconds, 4)
+            if seconds
+            else 0.0,
         },
     }
 

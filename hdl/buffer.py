@@ -13,7 +13,9 @@ from hdl.memory import Ram
 class Buffer(wiring.Component):
     """First in, first out, up to ``depth + 1`` beats: one of them waits in the output register.
 
-    Amaranth's own FIFO would do, could it be told which kind of memory to use.
+    Amaranth's own FIFO would do, could it be told which kind of memory to use. Whether there is room, and
+    whether there is a word, are registers of their own, so that no chain of ready or valid signals goes through
+    a FIFO, and none goes through its counter.
 
     Latency: two cycles. Throughput: one beat a cycle.
 
@@ -42,11 +44,12 @@ class Buffer(wiring.Component):
         m.submodules.storage = storage = Ram(len(word), self.depth, self.device)
         produce, consume = Signal(range(self.depth)), Signal(range(self.depth))
         level = Signal(range(self.depth + 1))
+        room, filled = Signal(init=1), Signal()
         writes, reads = Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(level != self.depth),
-            writes.eq(self.i.valid & self.i.ready),
-            reads.eq((level != 0) & (~self.o.valid | self.o.ready)),
+            self.i.ready.eq(room),
+            writes.eq(self.i.valid & room),
+            reads.eq(filled & (~self.o.valid | self.o.ready)),
             storage.write_addr.eq(produce),
             storage.write_data.eq(word),
             storage.write_en.eq(writes),
@@ -54,7 +57,14 @@ class Buffer(wiring.Component):
             storage.read_en.eq(reads),
             Value.cast(self.o.payload).eq(storage.read_data),
         ]
-        m.d.sync += level.eq(level + writes - reads)
+        m.d.sync += [
+            room.eq(reads | (room & ~(writes & (level == self.depth - 1)))),
+            filled.eq(writes | (level > 1) | (filled & ~reads)),
+        ]
+        with m.If(writes & ~reads):
+            m.d.sync += level.eq(level + 1)
+        with m.If(reads & ~writes):
+            m.d.sync += level.eq(level - 1)
         for pointer, moves in ((produce, writes), (consume, reads)):
             with m.If(moves):
                 m.d.sync += pointer.eq(Mux(pointer == self.depth - 1, 0, pointer + 1))

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdl.folding import Folding, StagePlan
+from hdl.folding import Folding, StagePlan, pixels_in
 from hdl.netplan import Plan, weighted
+from hdl.sweep import pooled
 from hdl.window import coupled, pace
 from model.layers import ConvSpec, PoolSpec, ReduceSpec
 from model.qnetwork import QNetwork
@@ -38,16 +39,22 @@ class StageCost:
     bound_cycles: int
 
 
-def beats_of(spec: Spec, lanes: int) -> int:
-    """Cycles a frame in which a layer takes its input, fed with beats of `lanes` values."""
+def beats_of(spec: Spec, lanes: int, pixels: int = 1) -> int:
+    """Cycles a frame in which a layer takes its input, fed with beats of `lanes` values.
+
+    The window of a convolution takes so many `pixels` at a time.
+    """
     height, width, channels = spec.in_shape
     beats = height * width * channels // lanes
     if isinstance(spec, ConvSpec):
         # The window slides by whole pixels.
-        lines, slide = pace(spec.in_shape, spec.geometry)
-        return max(beats + lines - height * width, slide)
+        lines, slide = pace(spec.in_shape, spec.geometry, pixels)
+        return max(beats + lines - height * width // pixels, lines, slide)
     if isinstance(spec, (PoolSpec, ReduceSpec)):
-        return coupled(spec.in_shape, spec.geometry) * channels // lanes
+        taken, _ = pooled(spec, lanes)
+        if taken > channels:
+            return max(beats, *pace(spec.in_shape, spec.geometry, taken // channels))
+        return max(beats, coupled(spec.in_shape, spec.geometry) * channels // taken)
     return beats
 
 
@@ -55,14 +62,15 @@ def cycles_of(spec: Spec, stage: StagePlan | None, lanes: int) -> int:
     """Initiation interval of one layer alone, fed with beats of `lanes` values, cycles a frame."""
     if stage is None:
         return beats_of(spec, lanes)
-    return max(beats_of(spec, lanes), Folding(spec, stage).cycles)
+    pixels = pixels_in(spec, stage) if isinstance(spec, ConvSpec) else 1
+    return max(beats_of(spec, lanes, pixels), Folding(spec, stage).cycles)
 
 
 def cost(net: QNetwork, plan: Plan) -> list[StageCost]:
     """Cycles of every layer under a plan."""
     plan.check(net)
     costs = []
-    for spec, lanes in plan.placed(net.specs, net.in_shape[2]):
+    for spec, lanes in plan.placed(net.specs, plan.lanes_before(net)):
         stage = plan.stages.get(spec.name)
         macs = 0 if spec.branches else spec.macs
         cycles = cycles_of(spec, stage, lanes)
@@ -76,7 +84,7 @@ def cost(net: QNetwork, plan: Plan) -> list[StageCost]:
 
 def bound_cycles(net: QNetwork, plan: Plan) -> int:
     """Fewest cycles a frame that the input's width and the plan's multipliers allow."""
-    beats = net.in_shape[0] * net.in_shape[1]
+    beats = int(np.prod(net.in_shape)) // plan.lanes_before(net)
     return max(beats, -(-net.macs // max(plan.multipliers, 1)))
 
 
@@ -86,15 +94,17 @@ def load_of(net: QNetwork, plan: Plan, names: list[str]) -> int:
     A window that takes one cycle is done as soon as it has slid in, and nothing else fills the gaps.
     """
     return sum(
-        max(Folding(spec, plan.stages[spec.name]).cycles, slide_of(spec))
+        max(Folding(spec, plan.stages[spec.name]).cycles, slide_of(spec, plan.stages[spec.name]))
         for spec in weighted(net)
         if spec.name in names
     )
 
 
-def slide_of(spec: WeightedSpec) -> int:
+def slide_of(spec: WeightedSpec, stage: StagePlan) -> int:
     """Cycles a frame that a layer's windows take to slide in; none of a layer without."""
-    return pace(spec.in_shape, spec.geometry)[1] if isinstance(spec, ConvSpec) else 0
+    if not isinstance(spec, ConvSpec):
+        return 0
+    return pace(spec.in_shape, spec.geometry, pixels_in(spec, stage))[1]
 
 
 def planned_cycles(net: QNetwork, plan: Plan) -> int:

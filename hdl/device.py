@@ -99,6 +99,40 @@ class Device:
         m.d.sync += word.eq(port.data)
         return word
 
+    def block_ram(
+        self,
+        m: Module,
+        depth: int,
+        write: tuple[Value, Value, Value],
+        read: tuple[Value, Value],
+        out_en: Value,
+    ) -> Value:
+        """A block RAM that is read in two cycles: the word that `out_en` lets out of the memory's register.
+
+        Parameters
+        ----------
+        m : Module
+        depth : int
+            Words.
+        write : (Value, Value, Value)
+            Address, word and enable.
+        read : (Value, Value)
+            Address and enable; must not meet a write to its address.
+        out_en : Value
+        """
+        m.submodules.memory = storage = memory.Memory(
+            shape=len(write[1]), depth=depth, init=[], attrs={"ram_style": "block", "no_rw_check": 1}
+        )
+        port, asynchronous = storage.write_port(), storage.read_port(domain="comb")
+        held, out = Signal(len(write[1]), reset_less=True), Signal(len(write[1]), reset_less=True)
+        m.d.comb += [port.addr.eq(write[0]), port.data.eq(write[1]), port.en.eq(write[2])]
+        m.d.comb += asynchronous.addr.eq(read[0])
+        with m.If(read[1]):
+            m.d.sync += held.eq(asynchronous.data)
+        with m.If(out_en):
+            m.d.sync += out.eq(held)
+        return out
+
     def rom_brams(self, width: int, depth: int) -> int:
         """Block RAMs of a `block_rom`."""
         return self.brams(width, depth)

@@ -28,7 +28,7 @@ def needs_no_multiplier(weight_format: QFormat) -> bool:
 
 
 class Dots(wiring.Component):
-    """``input_lanes * output_lanes`` multipliers, and an adder tree for each output lane.
+    """``input_lanes * output_lanes * pixel_lanes`` multipliers, and an adder tree for each sum.
 
     Latency: 4 + ceil(log2(input_lanes)) cycles: weights 2, products 2 (1 without multipliers), tree.
     Throughput: one step a cycle.
@@ -46,12 +46,14 @@ class Dots(wiring.Component):
         Of the weights' memory.
     loads : Loads, optional
         Memories that are written at run time, that of the weights among them.
+    pixel_lanes : int
+        Inputs side by side that meet the same weights.
 
     Members
     -------
-    x : in, `input_lanes` values
+    x : in, `input_lanes` values for each pixel lane
     index : in, number of the step
-    dots : out, `output_lanes` sums
+    dots : out, `output_lanes` sums for each pixel lane
     """
 
     def __init__(
@@ -64,15 +66,16 @@ class Dots(wiring.Component):
         device: Device,
         name: str = "weights",
         loads: Loads | None = None,
+        pixel_lanes: int = 1,
     ):
         self.src, self.weight_format, self.device = src, weight_format, device
         self.input_lanes, self.output_lanes, self.words = input_lanes, output_lanes, words
-        self.name, self.loads = name, loads
+        self.name, self.loads, self.pixel_lanes = name, loads, pixel_lanes
         super().__init__(
             {
-                "x": In(lanes_of(src, input_lanes)),
+                "x": In(lanes_of(src, input_lanes * pixel_lanes)),
                 "index": In(range(len(words))),
-                "dots": Out(data.ArrayLayout(signed(self.width), output_lanes)),
+                "dots": Out(data.ArrayLayout(signed(self.width), output_lanes * pixel_lanes)),
             }
         )
 
@@ -109,7 +112,12 @@ class Dots(wiring.Component):
         factors = [weights.word_select(number, width) for number in range(lanes)]
         if self.weight_format.signed:
             factors = [factor.as_signed() for factor in factors]
-        pairs = [(inputs[number % self.input_lanes], factor) for number, factor in enumerate(factors)]
+        # Pixel by pixel, each with the same weights.
+        pairs = [
+            (inputs[pixel * self.input_lanes + number % self.input_lanes], factor)
+            for pixel in range(self.pixel_lanes)
+            for number, factor in enumerate(factors)
+        ]
         if self.selects:
             products = [
                 self.selected(m, x, factor, f"product{number}", exact=not number % self.input_lanes)
@@ -117,7 +125,7 @@ class Dots(wiring.Component):
             ]
         else:
             products = self.device.products(m, pairs, "product")
-        for lane in range(self.output_lanes):
+        for lane in range(self.output_lanes * self.pixel_lanes):
             own = products[lane * self.input_lanes :][: self.input_lanes]
             dot, _ = tree(m, own, carried if self.selects else operator.add, f"tree{lane}")
             m.d.comb += self.dots[lane].eq(dot >> self.selects)

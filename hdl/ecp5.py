@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, Value, signed
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value, signed
 
 from hdl.device import Device
 
@@ -13,6 +14,8 @@ WIDTH = 18
 REGISTERS = ("INPUTA", "INPUTB", "OUTPUT")
 WORDS = 1024
 """Words of `WIDTH` bits in a block RAM."""
+ADDRESS = 14
+"""Address bits of a port."""
 SLICE, PITCH = 16, 20
 """Words in one ``INITVAL`` parameter, and the bits from one to the next."""
 
@@ -20,7 +23,8 @@ SLICE, PITCH = 16, 20
 @dataclass(frozen=True)
 class Ecp5(Device):
     """``MULT18X18D`` with its input and output registers (Lattice FPGA-TN-02205, sysDSP usage guide), and
-    ``DP16KD`` with its output registers (FPGA-TN-02204, memory usage guide) for tables.
+    ``DP16KD`` with its output registers (FPGA-TN-02204, memory usage guide) for tables, and for memories that
+    are read in two cycles.
 
     Without them the clock ends near 140 MHz, every product costs fabric registers on three sides, and
     every bit of a table one.
@@ -65,6 +69,19 @@ class Ecp5(Device):
             m.submodules[f"block{index}"] = block(contents, lines, outputs)
         return data[:width]
 
+    def block_ram(self, m: Module, depth: int, write, read, out_en: Value) -> Value:
+        width, bits = len(write[1]), WIDTH if depth <= WORDS else WIDTH // 2
+        if depth > 2 * WORDS or self.brams(width, depth) < -(-width // bits):
+            return super().block_ram(m, depth, write, read, out_en)
+        word, data = Signal(-(-width // bits) * bits), Signal(-(-width // bits) * bits)
+        m.d.comb += word.eq(write[1])
+        for index in range(len(data) // bits):
+            start = index * bits
+            writes = port("A", bits, write[0], write_en=write[2], data=word[start:][:bits])
+            reads = port("B", bits, read[0], enable=read[1], out_en=out_en, output=data[start:][:bits])
+            m.submodules[f"block{index}"] = Instance("DP16KD", *COMMON, *writes, *reads)
+        return data[:width]
+
     def rom_brams(self, width: int, depth: int) -> int:
         if depth > WORDS:
             return super().rom_brams(width, depth)
@@ -72,6 +89,10 @@ class Ecp5(Device):
 
     def rom_registers(self, width: int, depth: int) -> int:
         return super().rom_registers(width, depth) if depth > WORDS else 0
+
+
+COMMON = (("p", "RESETMODE", "SYNC"), ("p", "ASYNC_RESET_RELEASE", "SYNC"), ("p", "GSR", "AUTO"))
+"""Parameters of a block RAM that are no port's."""
 
 
 def block(contents: list[int], lines: list[Value], outputs: list[Value]) -> Instance:
@@ -84,29 +105,52 @@ def block(contents: list[int], lines: list[Value], outputs: list[Value]) -> Inst
     lines, outputs : list of Value
         Address and word of port A and, if it is used, of port B.
     """
-    parameters = {"p_RESETMODE": "SYNC", "p_ASYNC_RESET_RELEASE": "SYNC", "p_GSR": "AUTO"}
+    values = []
     for number in range(WORDS // SLICE):
         words = contents[number * SLICE : (number + 1) * SLICE]
         value = sum(word << (PITCH * n) for n, word in enumerate(words))
-        parameters[f"p_INITVAL_{number:02X}"] = Const(value, SLICE * PITCH)
-    ports = {}
-    for side, line, output in zip("AB", lines, outputs):
-        parameters |= {
-            f"p_DATA_WIDTH_{side}": WIDTH,
-            f"p_REGMODE_{side}": "OUTREG",
-            f"p_CSDECODE_{side}": "0b000",
-            f"p_WRITEMODE_{side}": "NORMAL",
-            f"p_CLK{side}MUX": f"CLK{side}",
-        }
-        ports |= {f"i_CLK{side}": ClockSignal(), f"i_CE{side}": Const(1), f"i_OCE{side}": Const(1)}
-        ports |= {f"i_{name}{side}": Const(0) for name in ("WE", "RST")}
-        ports |= {f"i_CS{side}{bit}": Const(0) for bit in range(3)}
-        ports |= {f"i_DI{side}{bit}": Const(0) for bit in range(WIDTH)}
-        # The lowest four address bits choose bits and bytes of a word.
-        ports |= {f"i_AD{side}{bit}": Const(0) for bit in range(4)}
-        ports |= {f"i_AD{side}{bit + 4}": line[bit] for bit in range(len(line))}
-        ports |= {f"o_DO{side}{bit}": output[bit] for bit in range(WIDTH)}
-    return Instance("DP16KD", **parameters, **ports)
+        values.append(("p", f"INITVAL_{number:02X}", Const(value, SLICE * PITCH)))
+    ports = [port(side, WIDTH, line, output=output) for side, line, output in zip("AB", lines, outputs)]
+    return Instance("DP16KD", *COMMON, *values, *chain(*ports))
+
+
+def port(side: str, bits: int, address: Value, *, enable=1, out_en=1, output=None, write_en=0, data=None):
+    """Parameters and connections of one port of a block RAM, as an `Instance` takes them.
+
+    Parameters
+    ----------
+    side : str
+        ``A`` or ``B``.
+    bits : int
+        Of a word: `WIDTH` or half of it.
+    address : Value
+    enable, out_en : Value
+        Of reading, and of the output register.
+    output : Value, optional
+        The word that is read.
+    write_en, data : Value, optional
+    """
+    parameters = {
+        "DATA_WIDTH_": bits,
+        "REGMODE_": "NOREG" if output is None else "OUTREG",
+        "CSDECODE_": "0b000",
+        "WRITEMODE_": "NORMAL",
+    }
+    # The lowest address bits choose bits of a word; where it has two bytes, the lowest two enable their writing.
+    low = {WIDTH: 4, WIDTH // 2: 3}[bits]
+    lines = Cat(Const(3 if bits == WIDTH and data is not None else 0, low), address)
+    inputs = {"CLK": ClockSignal(), "CE": enable, "OCE": out_en, "WE": write_en, "RST": 0}
+    inputs |= {f"CS{bit}": 0 for bit in range(3)}
+    yield from (("p", f"{name}{side}", value) for name, value in parameters.items())
+    yield "p", f"CLK{side}MUX", f"CLK{side}"
+    for name, value in inputs.items():
+        yield "i", f"{name[:2]}{side}{name[2:]}" if name[:2] == "CS" else f"{name}{side}", Value.cast(value)
+    for bit in range(ADDRESS):
+        yield "i", f"AD{side}{bit}", lines[bit] if bit < len(lines) else Const(0)
+    for bit in range(WIDTH):
+        yield "i", f"DI{side}{bit}", data[bit] if data is not None and bit < bits else Const(0)
+        if output is not None and bit < bits:
+            yield "o", f"DO{side}{bit}", output[bit]
 
 
 ECP5 = Ecp5()

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import gc
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import singledispatch
 
+import numpy as np
 from amaranth.hdl import UnusedElaboratable, Value
 from amaranth.lib import wiring
 
@@ -19,10 +22,12 @@ from hdl.chain import Chain
 from hdl.classify import Argmax
 from hdl.collect import Collect
 from hdl.device import Device
+from hdl.digits import DigitPipe, Digits
 from hdl.dots import Dots
 from hdl.ecp5 import ECP5
 from hdl.folding import SHIFT_WIDTH
 from hdl.gather import Gather
+from hdl.graph import Graph
 from hdl.grey import ExtremesPipe
 from hdl.loading import Loads
 from hdl.loadrom import COLUMN, GROUP, Share
@@ -30,12 +35,14 @@ from hdl.mac import AlignPipe, MacPipe, ScalePipe, Sequencer
 from hdl.memory import Rom
 from hdl.netplan import Plan
 from hdl.network import Accelerator
-from hdl.pipe import Door, Elastic, shape_of, tree_latency
+from hdl.pipe import Door, Elastic, shape_of
 from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
 from hdl.residual import AddPipe, Branches
+from hdl.serial import TAPS, SerialDots, signed_range
 from hdl.share import Array
+from hdl.sweep import Sweep
 from hdl.table import TablePipe
 from hdl.weigh import WeighPipe
 from hdl.window import Lines, Slide, Window, between
@@ -90,12 +97,17 @@ def estimate(net: QNetwork, plan: Plan, device: Device = ECP5) -> Budget:
     ValueError
         If the plan does not fit the net.
     """
+    with counting():
+        return placed(counted(Accelerator(net, plan, device)), device)
+
+
+@contextmanager
+def counting() -> Iterator[None]:
+    """For parts that are counted, never elaborated: they are gone before Amaranth may complain of that."""
     with warnings.catch_warnings():
-        # The parts are counted, never elaborated: gone they must be before Amaranth may complain of that.
         warnings.simplefilter("ignore", UnusedElaboratable)
-        total = counted(Accelerator(net, plan, device))
+        yield
         gc.collect()
-    return placed(total, device)
 
 
 def placed(need: Budget, device: Device) -> Budget:
@@ -140,6 +152,11 @@ def counter(limit: int) -> Budget:
 def adder(width: int) -> Budget:
     """An adder and the register behind it."""
     return Budget(lut=width + CARRY, ff=width)
+
+
+def wired(graph: Graph) -> Budget:
+    """A `Wired`."""
+    return Budget(lut=sum(width + CARRY for width in graph.widths), ff=graph.registers)
 
 
 def rom(width: int, depth: int, device: Device) -> Budget:
@@ -214,8 +231,7 @@ def _(part: Window, device: Device) -> Budget:
 @resources.register
 def _(part: Lines, device: Device) -> Budget:
     rows, padding = part.geometry.extent[0], between(part.geometry)[0]
-    height, width, _ = part.shape
-    word, depth = part.fmt.width * part.lanes, width * part.groups
+    height, word, depth = part.shape[0], part.fmt.width * part.lanes, part.row
     total = Budget(lut=16 + word, ff=word + 4) + counter(height + padding) + counter(depth)
     total += Budget(lut=6, ff=depth.bit_length())
     if rows > 1:
@@ -229,6 +245,22 @@ def _(part: Slide, device: Device) -> Budget:
     column = bits(part.i.payload)
     total = Budget(lut=10 + (column if padding else 0), ff=2 + (part.groups * (columns - 1) + 1) * column)
     return total + counter(part.shape[1] + padding) + counter(part.groups)
+
+
+@resources.register
+def _(part: Sweep, device: Device) -> Budget:
+    # A tap beside the image costs a gate each bit, and no pixel before or behind all windows is kept.
+    (tall, wide), (left, _) = part.geometry.kernel, part.geometry.padding[1]
+    beside = sum(
+        not 0 <= window * part.geometry.stride[1] + tap * part.geometry.dilation[1] - left < part.pixels
+        for window in range(part.windows)
+        for tap in range(wide)
+    )
+    pixel = tall * part.shape[2] * part.fmt.width
+    held = part.pixels * (1 + part.ahead) + left
+    return Budget(lut=12 + beside * pixel, ff=6 + held * pixel) + counter(part.shape[1] // part.pixels).times(
+        2
+    )
 
 
 @resources.register
@@ -268,20 +300,45 @@ def _(part: Gather, device: Device) -> Budget:
 
 @resources.register
 def _(part: Dots, device: Device) -> Budget:
-    lanes = part.input_lanes * part.output_lanes
+    words, pixels = part.input_lanes * part.output_lanes, part.pixel_lanes
+    lanes = words * pixels
     source, factor = part.src, part.weight_format
     product = source.width + factor.width
-    total = Budget(ff=Rom.latency * part.input_lanes * source.width)
-    total += memory(part.name, factor.width * lanes, len(part.words), device, part.loads)
+    total = Budget(ff=Rom.latency * part.input_lanes * pixels * source.width)
+    total += memory(part.name, factor.width * words, len(part.words), device, part.loads)
     if part.selects:
         product = source.width + (not source.signed) + part.doubles
-        exact = adder(product + 1).times(part.output_lanes)
+        exact = adder(product + 1).times(part.output_lanes * pixels)
         total += Budget(lut=product, ff=product + 1).times(lanes) + exact
     elif hard := device.multipliers(lanes, shape_of(source), shape_of(factor)):
         total += Budget(dsp=hard)
     else:
         total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
-    return total + tree(product, part.input_lanes).times(part.output_lanes)
+    return total + tree(product, part.input_lanes).times(part.output_lanes * pixels)
+
+
+@resources.register
+def _(part: SerialDots, device: Device) -> Budget:
+    bits, inputs = part.src.width, len(part.weights)
+    pairs = -(-bits // 2)
+    # A bit of each input, and its copies for the channels of later steps.
+    total = Budget(lut=pairs + -(-pairs // 4), ff=pairs + part.steps).times(inputs)
+    for column in part.weights.T:
+        ranges = [
+            (int(taps.clip(max=0).sum()), int(taps.clip(min=0).sum()))
+            for taps in np.split(column, range(TAPS, inputs, TAPS))
+        ]
+        total += sum((Budget(*[signed_range(*ends).width] * 2) for ends in ranges), Budget())
+        while len(ranges) > 1:
+            pairs = [ranges[index : index + 2] for index in range(0, len(ranges), 2)]
+            ranges = [tuple(map(sum, zip(*pair))) for pair in pairs]
+            for pair, ends in zip(pairs, ranges):
+                width = signed_range(*ends).width
+                total += adder(width) if len(pair) == 2 else Budget(ff=width)
+        width = signed_range(*ranges[0]).width
+        total += adder(width + 1) + Budget(ff=width + 2 * bits)
+    shown = part.steps - 1
+    return total + Budget(lut=shown * part.width, ff=shown * part.width).times(part.output_lanes)
 
 
 @resources.register
@@ -296,23 +353,47 @@ def _(part: MacPipe, device: Device) -> Budget:
     folding, plan = part.folding, part.folding.plan
     width = folding.accumulator.width
     total = Budget(ff=4 * part.latency) + (resources(part.dots, device) if part.dots else Budget())
-    total += memory(f"{folding.spec.name}.bias", width * plan.output_lanes, folding.seeds, device, part.loads)
-    total += adder(width).times(plan.output_lanes)
-    total += Budget(ff=width).times((folding.sums - 1) * plan.output_lanes)
+    total += memory(
+        f"{folding.spec.name}.bias", width * folding.seed_lanes, folding.seeds, device, part.loads
+    )
+    total += adder(width).times(plan.lanes)
+    total += Budget(ff=width).times((folding.sums - 1) * plan.lanes)
     if folding.input_folds > 1:
-        total += Budget(lut=width).times(plan.output_lanes)
+        total += Budget(lut=width).times(plan.lanes)
     return total
 
 
 @resources.register
 def _(part: WiredPipe, device: Device) -> Budget:
-    graph, folding = part.dots.graph, part.folding
-    luts = sum(width + CARRY for width in graph.widths if width)
-    total = Budget(lut=luts, ff=graph.registers + part.latency)
+    folding = part.folding
+    total = Budget(ff=part.latency)
+    for dots in part.dots:
+        total += wired(dots.graph)
+    if part.held:
+        # Windows overlap: a pixel's register serves all that see it.
+        kernel, stride = folding.spec.geometry.kernel, folding.spec.geometry.stride
+        wide = kernel[1] + stride[1] * (folding.plan.pixel_lanes - 1)
+        total += Budget(ff=wide * kernel[0] * folding.spec.in_shape[2] * folding.spec.src.width)
     if part.by_pixel:
-        width = folding.accumulator.width
-        words = rom(width * folding.outputs, folding.seeds, device) + adder(width).times(folding.outputs)
-        total += words + counter(folding.seeds)
+        lanes = folding.plan.lanes
+        words = rom(folding.accumulator.width * folding.seed_lanes, folding.seeds, device)
+        total += words + adder(folding.accumulator.width).times(lanes) + counter(folding.seeds)
+    return total
+
+
+@resources.register
+def _(part: Digits, device: Device) -> Budget:
+    word = bits(part.i.payload)
+    return Budget(lut=word * (part.steps - 1) // part.steps + 4, ff=word + 1) + counter(part.steps + 1)
+
+
+@resources.register
+def _(part: DigitPipe, device: Device) -> Budget:
+    folding, width = part.folding, part.partial.width
+    done = folding.digit.width * (folding.plan.digits - 1)
+    total = (adder(width) + Budget(ff=done)).times(folding.plan.lanes) + Budget(ff=3 * part.latency)
+    for dots in part.dots:
+        total += wired(dots.graph)
     return total
 
 
@@ -320,16 +401,16 @@ def _(part: WiredPipe, device: Device) -> Budget:
 def _(part: AlignPipe, device: Device) -> Budget:
     if not part.selects:
         return Budget()
-    total = counter(len(part.folding.shifts)) + Budget(ff=1)
+    total, lanes = counter(len(part.folding.shifts)) + Budget(ff=1), Budget()
     for shifts in part.folding.shifts.T:
         width = part.folding.accumulator.width + int(shifts.max() - shifts.min())
-        total += Budget(lut=width * (len(set(shifts.tolist())) - 1), ff=width)
-    return total
+        lanes += Budget(lut=width * (len(set(shifts.tolist())) - 1), ff=width)
+    return total + lanes.times(part.folding.plan.pixel_lanes)
 
 
 @resources.register
 def _(part: ScalePipe, device: Device) -> Budget:
-    folding, lanes = part.folding, part.folding.plan.output_lanes
+    folding, lanes = part.folding, part.folding.plan.lanes
     total = loadrom(part.loads.shares[f"{folding.spec.name}.shifts"], device)
     total += counter(len(folding.shifts)) + Budget(ff=part.latency)
     width = folding.aligned.width
@@ -391,14 +472,7 @@ def _(part: AveragePipe, device: Device) -> Budget:
 
 @resources.register
 def _(part: WeighPipe, device: Device) -> Budget:
-    width = part.spec.sum_format.width
-    lane = Budget()
-    for terms in (part.added, part.subtracted):
-        levels = part.deepest - tree_latency(max(len(terms), 1))
-        lane += tree(part.spec.src.width, len(terms)) + Budget(ff=levels * width)
-    if part.subtracted:
-        lane += adder(width)
-    return lane.times(part.lanes) + Budget(ff=part.latency)
+    return wired(part.graph).times(part.lanes) + Budget(ff=part.latency)
 
 
 @resources.register

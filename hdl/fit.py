@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hdl.cost import planned_cycles
 from hdl.device import Device
-from hdl.estimate import UNITS, Budget, estimate, lacking
+from hdl.estimate import UNITS, Budget, estimate, lacking, placed
+from hdl.harden import wirable
 from hdl.netplan import Plan, weighted
 from hdl.pipe import shape_of
 from hdl.search import Search, divisors
@@ -22,7 +24,7 @@ SPEED = 3
 STEPS = 16
 """A plan is looked for until a 16th more multipliers are known to be too many."""
 NOTHING = Budget()
-SHELL = 1100, 640
+SHELL = 1100, 620
 """LUTs and flip-flops of what stands between the serial port and the accelerator."""
 WAITING = 24, 8
 """Bits and number of answers without a result that may wait."""
@@ -67,16 +69,15 @@ class Fitter:
     ----------
     net : QNetwork
     device : Device
-    around : Budget
-        What else has to find room beside the accelerator.
+    on_board : bool
+        Whether what a board has `around` the accelerator has to find room too.
     loadable : bool
         Whether weights are written at run time; then layers do not share multipliers.
     """
 
-    def __init__(self, net: QNetwork, device: Device, around: Budget = NOTHING, *, loadable: bool = False):
-        self.net, self.device, self.around, self.loadable = net, device, around, loadable
-        self.searches = [kind(net, shares=not loadable) for kind in (Search, Frugal)]
-        self.least = max(len(weighted(net)), 1) if loadable else 1
+    def __init__(self, net: QNetwork, device: Device, *, on_board: bool = True, loadable: bool = False):
+        self.net, self.device, self.on_board, self.loadable = net, device, on_board, loadable
+        self.searches = [kind(net, shares=not loadable, device=device) for kind in (Search, Frugal)]
         self.known: dict[tuple, Fit] = {}
 
     def fit(self, plan: Plan) -> Fit:
@@ -84,39 +85,54 @@ class Fitter:
         plan = plan.made_loadable(self.net) if self.loadable else plan
         key = tuple((name, tuple(stage.described().items())) for name, stage in plan.stages.items())
         if key not in self.known:
-            need = estimate(self.net, plan, self.device) + self.around
+            need = estimate(self.net, plan, self.device)
+            need += around(self.net, plan, self.device) if self.on_board else NOTHING
             self.known[key] = Fit(plan, planned_cycles(self.net, plan), need)
         return self.known[key]
 
-    def fastest(self, budget: Budget, limit: int = PLENTY) -> Fit | None:
+    def fastest(self, budget: Budget, limit: int = PLENTY, *, wires: bool = True) -> Fit | None:
         """The fastest plan found that fits, or a much smaller one that is nearly as fast; None if none fits.
+
+        Where a chip has too few multipliers to keep up with the pixels, layers are hard-wired, one after
+        another, as long as that makes it faster.
 
         Parameters
         ----------
         budget : Budget
         limit : int
             Multipliers, at most.
+        wires : bool
+            Whether layers may be hard-wired for want of multipliers.
         """
-        found = [fit for search in self.searches for fit in self.steps(search, budget, limit)]
+        best = self.best(self.searches, budget, limit)
+        for wired in wirable(self.net, self.device, budget.lut) if wires and not self.loadable else ():
+            if best is not None and best.cycles <= self.searches[0].floor:
+                break
+            search = Search(self.net, device=self.device, wired=wired)
+            tried = self.best([search], budget, limit)
+            if tried is not None and (best is None or tried.cycles < best.cycles):
+                best = tried
+        return best
+
+    def best(self, searches: list[Search], budget: Budget, limit: int) -> Fit | None:
+        """The best plan of some searches that fits."""
+        found = [fit for search in searches for fit in self.steps(search, budget, limit)]
         return min(found, key=lambda fit: (fit.cycles**SPEED * fit.need.lut, fit.cycles), default=None)
 
     def steps(self, search: Search, budget: Budget, limit: int) -> Iterator[Fit]:
         """Plans of a search that fit, faster and faster."""
-        high = min(limit, search.within(PLENTY).multipliers, self.products(budget.dsp))
-        low = self.least
-        if high < low:
-            return
-        fits = [self.fit(search.within(count)) for count in (low, high)]
-        good = [not lacking(fit.need, budget) for fit in fits]
-        yield from (fit for fit, fine in zip(fits, good) if fine)
+        low, high = search.least, min(search.most, self.products(budget.dsp))
+        high = max(min(high, limit), low)
+        ends = [self.fit(search.within(count)) for count in (low, high)]
+        good = [not lacking(fit.need, budget) for fit in ends]
+        yield from (fit for fit, fits in zip(ends, good) if fits)
         if all(good) or not good[0]:
             return
-        high = fits[1].plan.multipliers
         while high - low > low // STEPS + 1:
             count = (low + high) // 2
             fit = self.fit(search.within(count))
             if lacking(fit.need, budget):
-                high = min(count, fit.plan.multipliers)
+                high = count
             else:
                 low = count
                 yield fit
@@ -135,14 +151,15 @@ class Fitter:
         if near is None:
             return None
         return (
-            f"the nearest plan that fits has {near.plan.multipliers} multipliers"
+            f"the nearest plan that fits has {multipliers(near.plan)}"
             f" and takes {near.cycles:,} cycles a frame"
         )
 
     def smallest(self) -> Fit:
         """The plan with the fewest LUTs found."""
         return min(
-            (self.fit(search.within(self.least)) for search in self.searches), key=lambda fit: fit.need.lut
+            (self.fit(search.within(search.least)) for search in self.searches),
+            key=lambda fit: fit.need.lut,
         )
 
 
@@ -154,15 +171,21 @@ def excess(need: Budget, budget: Budget) -> str:
     )
 
 
-def surroundings(net: QNetwork, device: Device) -> Budget:
-    """What a board's serial port and image memory take beside the accelerator.
+def multipliers(plan: Plan) -> str:
+    """How many there are, and what is no multiplier but counts as some."""
+    wired = sum(stage.multipliers for stage in plan.stages.values() if stage.wired)
+    return f"{plan.multipliers} multipliers" + (f" ({wired} of them hard-wired)" if wired else "")
 
-    Two images in block RAM, answers that wait, and logic that hardly depends on the net (`boards.shell`
-    counts it more closely).
+
+def around(net: QNetwork, plan: Plan, device: Device) -> Budget:
+    """What a serial port and a memory of images take beside the accelerator.
+
+    Their logic hardly depends on the net: its constants were counted after synthesis.
     """
-    height, width, channels = net.in_shape
-    images = device.brams(channels * net.input_format.width, 2 * height * width)
-    logits = net.classes * net.output_format.width
-    lut, ff = SHELL[0] + 2 * logits, SHELL[1] + 2 * logits
+    lanes = plan.lanes_before(net)
+    word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
+    need = Budget(lut=SHELL[0] + 2 * logits, ff=SHELL[1] + 2 * logits + 3 * word)
+    # Answers that wait stand in block RAM where LUTs cannot be written.
     waiting = 0 if device.lutram_words else device.brams(*WAITING)
-    return Budget(lut=device.places(lut, ff), ff=ff, bram=images + waiting)
+    images = device.brams(word, 2 * math.prod(net.in_shape) // lanes)
+    return placed(need + Budget(bram=images + waiting), device)

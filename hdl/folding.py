@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from hdl.sweep import divides, windows_of
 from model.exact import FLOAT64_EXACT
 from model.layers.conv import ConvSpec
 from model.layers.dense import DenseSpec
@@ -22,6 +23,8 @@ WIRED = "wired"
 """What a `StagePlan` says of weights that are no numbers in a memory but shifts and additions."""
 GATHERED_STEPS = 3
 """Cycles of a window that hide the check whether the next one's pixels are there."""
+SERIAL = "serial"
+"""What it says of weights in tables of sums, which inputs address bit by bit."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,32 @@ class StagePlan:
         has input lanes, times as many as the widest has output lanes. Without a name a layer has its own.
     weights : str or None
         `WIRED` for hard-wired ones, which take all lanes: every product of a position in one cycle, of all
-        groups too, so `output_lanes` is C_out then. By default they are where the `Plan` has them.
+        groups too, so `output_lanes` is C_out then. `SERIAL` for those of `hdl.serial`, which take all input
+        lanes, and so few output lanes that a position takes a cycle or more for each bit of an input. By
+        default weights are where the `Plan` has them.
+    pixel_lanes : int
+        Neighbouring output pixels of a convolution that are worked on side by side, a divisor of W_out; then
+        a beat of the output stream holds as many whole pixels.
+    digits : int
+        Parts of an input's bits that take turns on hard-wired weights, one a cycle: fewer bits make smaller
+        sums.
     """
 
     input_lanes: int = 1
     output_lanes: int = 1
     array: str | None = None
     weights: str | None = None
+    pixel_lanes: int = 1
+    digits: int = 1
 
     def described(self) -> dict:
-        """What JSON says of it."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        """What JSON says of it: the lanes, and what is not as usual."""
+        usual = StagePlan()
+        return {
+            key: value
+            for key, value in asdict(self).items()
+            if key in ("input_lanes", "output_lanes") or value != getattr(usual, key)
+        }
 
     @property
     def wired(self) -> bool:
@@ -59,9 +77,19 @@ class StagePlan:
         return self.weights == WIRED
 
     @property
+    def serial(self) -> bool:
+        """Whether inputs come bit by bit."""
+        return self.weights == SERIAL
+
+    @property
     def multipliers(self) -> int:
-        """Multipliers that the layer keeps busy; of hard-wired weights, their products."""
-        return self.input_lanes * self.output_lanes
+        """Multipliers that the layer keeps busy; of weights without multipliers, products a cycle."""
+        return self.input_lanes * self.output_lanes * self.pixel_lanes
+
+    @property
+    def lanes(self) -> int:
+        """Values in a beat of the output stream."""
+        return self.output_lanes * self.pixel_lanes
 
 
 class Folding:
@@ -105,9 +133,13 @@ class Folding:
         ):
             if lanes < 1 or count % lanes:
                 spec.fail(f"{lanes} lanes do not divide {count} {what}; choose a divisor")
+        check_pixels(spec, plan)
+        check_digits(spec, plan)
         self.spec, self.plan = spec, plan
-        self.input_folds = 1 if plan.wired else -(-self.inputs // plan.input_lanes)
+        self.input_folds = plan.digits if plan.wired else -(-self.inputs // plan.input_lanes)
         self.output_folds = self.outputs // plan.output_lanes
+        if plan.serial:
+            self.check_serial()
         halves = spec.halves
         if max(halves) >= FLOAT64_EXACT:
             spec.fail(
@@ -133,6 +165,22 @@ class Folding:
             spec.fail(f"hard-wired weights have no multipliers to share in {plan.array!r}")
         self.inputs, self.outputs, self.groups = self.groups * self.inputs, lanes[1], 1
 
+    def check_serial(self) -> None:
+        """Refuse what bits of inputs cannot do."""
+        spec, plan, bits = self.spec, self.plan, self.spec.src.width
+        if self.groups > 1 or plan.input_lanes != self.inputs:
+            spec.fail(
+                f"serial weights take whole positions of one group, {self.inputs} input lanes, not"
+                f" {plan.input_lanes} of {self.groups} group{'s' * (self.groups > 1)}"
+            )
+        if self.output_folds < bits:
+            spec.fail(
+                f"serial weights take a cycle for each of an input's {bits} bits; {plan.output_lanes} output"
+                f" lanes are done in {self.output_folds}, choose {self.outputs // bits} at most"
+            )
+        if plan.array:
+            spec.fail(f"serial weights have no multipliers to share in {plan.array!r}")
+
     @property
     def aligns(self) -> bool:
         """Whether sums are shifted by channel."""
@@ -142,6 +190,12 @@ class Folding:
     def matrix(self) -> np.ndarray:
         """The weights of all groups as one matrix, zeros between them, (inputs, C_out)."""
         return block_diagonal(self.spec.matrices)
+
+    @property
+    def digit(self) -> QFormat:
+        """One of the digits of an input; the last may have no more than some zeros at its top."""
+        width = self.spec.src.width
+        return QFormat(-(-width // self.plan.digits), 0, self.spec.src.signed)
 
     @property
     def vector_steps(self) -> int:
@@ -157,7 +211,12 @@ class Folding:
     def cycles(self) -> int:
         """Cycles a frame in which the multipliers are busy with the layer."""
         height, width, _ = self.spec.out_shape
-        return height * width * self.steps
+        return height * width // self.plan.pixel_lanes * self.steps
+
+    @property
+    def seed_lanes(self) -> int:
+        """Biases of an output beat: pixels side by side have the same, unless each has its own."""
+        return self.plan.output_lanes if self.seeded_bias.ndim == 1 else self.plan.lanes
 
     @property
     def gathered(self) -> bool:
@@ -168,7 +227,8 @@ class Folding:
         spec, plan = self.spec, self.plan
         return (
             isinstance(spec, ConvSpec)
-            and not plan.wired
+            and not (plan.wired or plan.serial)
+            and plan.pixel_lanes == 1
             and self.groups == 1
             and spec.in_shape[2] % plan.input_lanes == 0
             and self.steps >= GATHERED_STEPS
@@ -182,7 +242,7 @@ class Folding:
     @property
     def seeds(self) -> int:
         """Output beats until the biases repeat."""
-        return self.seeded_bias.size // self.plan.output_lanes
+        return self.seeded_bias.size // self.seed_lanes
 
     def weight_words(self, width: int | None = None, lanes: tuple[int, int] | None = None) -> list[int]:
         """The weights of each step as one number, output lane by output lane, lowest bits first.
@@ -215,7 +275,7 @@ class Folding:
 
     def bias_words(self) -> list[int]:
         """The seeds of each output beat as one number."""
-        beats = self.seeded_bias.reshape(self.seeds, self.plan.output_lanes)
+        beats = self.seeded_bias.reshape(self.seeds, self.seed_lanes)
         return [packed(beat, self.accumulator.width) for beat in beats]
 
 
@@ -271,6 +331,52 @@ class LoadableFolding(Folding):
     def shift_words(self) -> list[int]:
         """The shifts of each output beat of a position as one number."""
         return [packed(beat, SHIFT_WIDTH) for beat in self.shifts]
+
+
+def pixels_in(spec: ConvSpec, plan: StagePlan) -> int:
+    """Pixels of a beat before a convolution's window: one, those of the windows side by side, or a row."""
+    if plan.pixel_lanes == 1:
+        return 1
+    whole = plan.pixel_lanes == spec.out_shape[1]
+    return spec.in_shape[1] if whole else plan.pixel_lanes * spec.geometry.stride[1]
+
+
+def check_pixels(spec: WeightedSpec, plan: StagePlan) -> None:
+    """Raise a ValueError, naming the layer, for pixel lanes that are not built.
+
+    Beats are parts of a row: those that come in and those that go out keep step within it, so each must
+    divide its row. Pixels leave whole, and their windows take their steps side by side.
+    """
+    pixels = plan.pixel_lanes
+    if pixels == 1:
+        return
+    if pixels < 1 or not isinstance(spec, ConvSpec):
+        spec.fail(f"{pixels} pixel lanes; only convolutions have any, from 1")
+    row, taken = (spec.in_shape, spec.geometry), pixels_in(spec, plan)
+    if not divides(*row, taken) or windows_of(*row, taken) != pixels:
+        spec.fail(
+            f"{pixels} pixel lanes do not divide its rows: {spec.in_shape[1]} pixels come in"
+            f" ({taken} a beat), {spec.out_shape[1]} go out"
+        )
+    channels = spec.out_shape[2]
+    if plan.output_lanes != channels:
+        spec.fail(f"with pixel lanes it has {channels} output lanes, one for each channel, or is hard-wired")
+    if plan.array is not None:
+        spec.fail("with pixel lanes a layer has multipliers of its own")
+    if plan.serial:
+        spec.fail("serial weights have no pixel lanes")
+
+
+def check_digits(spec: WeightedSpec, plan: StagePlan) -> None:
+    """Raise a ValueError, naming the layer, for digits that are not built."""
+    if plan.digits == 1:
+        return
+    if not plan.wired or spec.src.signed:
+        spec.fail(f"{plan.digits} digits; only hard-wired weights have any, for inputs without a sign")
+    if spec.bias.ndim > 1:
+        spec.fail(f"{plan.digits} digits; there are none with biases by pixel")
+    if not 1 <= plan.digits <= spec.src.width:
+        spec.fail(f"{plan.digits} digits for inputs of {spec.src.width} bits; choose 1 to {spec.src.width}")
 
 
 def block_diagonal(matrices: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -67,7 +67,8 @@ class Gate(wiring.Component):
         wiring.connect(m, verdicts.o, wiring.flipped(self.verdict))
 
         count = Signal(range(self.beats))
-        at_start, at_end = Signal(), Signal()
+        # Whether the next beat is the first or the last: registers, as these begin the longest paths here.
+        at_start, at_end = Signal(init=1), Signal(init=self.beats == 1)
         passes, fills, swallows = Signal(), Signal(), Signal()
         filling, skipping = Signal(), Signal()
         broken = Signal()
@@ -84,8 +85,6 @@ class Gate(wiring.Component):
             ]
             m.d.comb += self.busy.eq(~at_start | filling | offered | (waiting != 0))
         m.d.comb += [
-            at_start.eq(count == 0),
-            at_end.eq(count == self.beats - 1),
             # A beat is swallowed where no frame is open and none begins.
             swallows.eq(self.i.valid & ~filling & at_start & ~frame.first),
             passes.eq(self.i.valid & ~filling & ~swallows & ~overtaken & (~at_start | may_begin)),
@@ -104,7 +103,11 @@ class Gate(wiring.Component):
             m.d.comb += broken.eq(1)
             m.d.sync += filling.eq(1)
         with m.If(self.o.valid & self.o.ready):
-            m.d.sync += count.eq(count + 1)
+            m.d.sync += [
+                count.eq(Mux(at_end, 0, count + 1)),
+                at_start.eq(at_end),
+                at_end.eq(at_end if self.beats == 1 else count == self.beats - 2),
+            ]
             with m.If(passes):
                 m.d.sync += skipping.eq(0)
                 with m.If(frame.last & ~at_end):
@@ -118,7 +121,7 @@ class Gate(wiring.Component):
                     verdicts.i.valid.eq(1),
                     verdicts.i.payload.eq(passes & frame.last),
                 ]
-                m.d.sync += [count.eq(0), filling.eq(0)]
+                m.d.sync += filling.eq(0)
         with m.If(broken & (self.dropped != 0xFFFF)):
             m.d.sync += self.dropped.eq(self.dropped + 1)
         return m

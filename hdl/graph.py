@@ -10,9 +10,8 @@ which cycle it holds its value.
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -20,8 +19,8 @@ import numpy as np
 
 from model.qformat import QFormat
 
-SLACK = 0
-"""Levels that a sum may have more than the fewest, if that saves additions."""
+NODE_BITS = 20
+"""Of a node's number in the number of a pair."""
 
 
 @dataclass(frozen=True)
@@ -187,10 +186,6 @@ def made(weights: bytes, shape: tuple[int, int], low: int, high: int, constants:
     return builder.finish(outputs)
 
 
-Pair = tuple[int, int, int, bool]
-"""``a + (b << shift)``, or ``a - (b << shift)`` if the last is true: nodes a and b, shift, difference."""
-
-
 class Builder:
     """A graph under construction.
 
@@ -208,20 +203,25 @@ class Builder:
         self.ends = low, high
         self.nodes: list[Node] = []
         self.forms: list[np.ndarray] = []
+        self.widths: list[int] = []
         self.known: dict[tuple, int] = {}
         # Each node as factors of the inputs, and a constant.
         for row in np.eye(self.inputs, self.inputs + 1, dtype=np.int64):
             self.nodes.append(Node((), 0, low, high))
             self.forms.append(row)
+            self.widths.append(self.nodes[-1].format.width)
         self.where: dict[int, dict[tuple[int, int], bool]] = defaultdict(dict)
         self.columns: list[dict[tuple[int, int], bool]] = [{} for _ in range(count)]
         for column in range(count):
             for node, weight in enumerate(matrix[:, column].tolist()):
                 for shift, sign in digits(weight):
                     self.put(column, node, shift, sign < 0)
-        # Terms that take their time leave less room in a tree: as much as all they could be the sum of.
+        # Pairs by what they save, at most; the last are looked at first.
+        self.queued: list[deque[int]] = []
+        # A term that comes late takes the room of all that a tree could add until then. Sums do not get
+        # deeper than the deepest must be: more levels save hardly an addition, and cost registers.
         self.load = [len(terms) + bool(constant) for terms, constant in zip(self.columns, constants)]
-        self.most = 1 << max(max(self.load) - 1, 0).bit_length() + SLACK
+        self.most = 1 << max(max(self.load) - 1, 0).bit_length()
 
     def put(self, column: int, node: int, shift: int, negative: bool) -> None:
         """Add a term to a sum."""
@@ -252,73 +252,97 @@ class Builder:
             )
         )
         self.forms.append(form)
+        self.widths.append(self.nodes[-1].format.width)
         self.known[key] = len(self.nodes) - 1
         return self.known[key]
 
     def share(self) -> None:
         """Make nodes of pairs as long as one saves an addition."""
-        counts = Counter()
-        for terms in self.columns:
-            listed = sorted((node, shift, negative) for (node, shift), negative in terms.items())
-            for index, first in enumerate(listed):
-                counts.update(pair_of(first, other) for other in listed[index + 1 :])
-        queue = []
-        self.queue(queue, counts)
-        while queue:
-            price, pair = heapq.heappop(queue)
-            found = list(self.occurrences(pair))
-            now = self.price(pair, len(found))
+        self.queue(self.first_pairs())
+        while self.queued:
+            if not self.queued[-1]:
+                self.queued.pop()
+                continue
+            key = self.queued[-1].popleft()
+            found = self.occurrences(key)
             if len(found) < 2:
                 continue
-            if now > price:
-                # Other pairs have taken some of them; it may come up again.
-                heapq.heappush(queue, (now, pair))
-                continue
-            self.queue(queue, self.replaced(pair, found))
+            if self.saving(key, len(found)) < len(self.queued) - 1:
+                # Other pairs have taken some of them; it will come up again.
+                self.queue([(key, len(found))])
+            else:
+                self.queue(self.replaced(key, found).items())
 
-    def queue(self, queue: list, counts: Counter) -> None:
-        """Put those pairs into the queue that occur more than once."""
-        for pair, count in counts.items():
+    def first_pairs(self) -> Iterator[tuple[int, int]]:
+        """All pairs that there are at first, with how often each occurs."""
+        keys = []
+        for terms in self.columns:
+            listed = sorted((shift, node, negative) for (node, shift), negative in terms.items())
+            shift, node, negative = np.array(listed, np.int64).reshape(-1, 3).T
+            a, b = np.triu_indices(len(listed), 1)
+            keys.append(pair_key(node[a], node[b], shift[b] - shift[a], negative[a] ^ negative[b]))
+        found = np.unique(np.concatenate(keys), return_counts=True)
+        return zip(*(array.tolist() for array in found))
+
+    def queue(self, counts: Iterable[tuple[int, int]]) -> None:
+        """Queue those pairs that occur more than once, by what they save."""
+        for key, count in counts:
             if count > 1:
-                heapq.heappush(queue, (self.price(pair, count), pair))
+                saving = self.saving(key, count)
+                while len(self.queued) <= saving:
+                    self.queued.append(deque())
+                self.queued[saving].append(key)
 
-    def price(self, pair: Pair, count: int) -> int:
-        """Minus the adder bits that a pair saves which occurs so often."""
-        a, b, shift, _ = pair
-        return -(count - 1) * (1 + min(self.nodes[a].format.width - shift, self.nodes[b].format.width))
+    def saving(self, key: int, count: int) -> int:
+        """The adder bits that a pair saves which occurs so often."""
+        a, b, shift, _ = pair_of(key)
+        return (count - 1) * max(1 + min(self.widths[a] - shift, self.widths[b]), 0)
 
-    def occurrences(self, pair: Pair) -> Iterator[tuple[int, int]]:
-        """Columns in which a pair stands, and the shifts of its first term; none twice."""
-        a, b, shift, difference = pair
+    def occurrences(self, key: int) -> list[tuple[int, int]]:
+        """Columns in which a pair stands, and the shifts of its first term; no term twice."""
+        a, b, shift, difference = pair_of(key)
+        ours, theirs = self.where[a], self.where[b]
+        if len(theirs) < len(ours):
+            pairs = [
+                (column, at - shift)
+                for (column, at), negative in theirs.items()
+                if ours.get((column, at - shift)) == negative ^ difference
+            ]
+        else:
+            pairs = [
+                (column, at)
+                for (column, at), negative in ours.items()
+                if theirs.get((column, at + shift)) == negative ^ difference
+            ]
+        if len(pairs) < 2:
+            return pairs
         times = self.nodes[a].time, self.nodes[b].time
-        more = 2 * (1 << max(times)) - sum(1 << time for time in times)
-        load, used = {}, set()
-        others = self.where[b]
-        for (column, at), negative in self.where[a].items():
-            other = others.get((column, at + shift))
-            if other is None or other != (negative ^ difference):
+        more = (2 << max(times)) - sum(1 << time for time in times)
+        loads, used, found = {}, set(), []
+        for column, at in pairs:
+            load = loads.get(column, self.load[column]) + more
+            if load > self.most or (a == b and not used.isdisjoint(((column, at), (column, at + shift)))):
                 continue
-            if a == b and ((column, at) in used or (column, at + shift) in used):
-                continue
-            if load.get(column, self.load[column]) + more > self.most:
-                continue
-            load[column] = load.get(column, self.load[column]) + more
-            used.add((column, at + shift))
-            used.add((column, at))
-            yield column, at
+            loads[column] = load
+            used.update(((column, at), (column, at + shift)))
+            found.append((column, at))
+        return found
 
-    def replaced(self, pair: Pair, found: list[tuple[int, int]]) -> Counter:
-        """Put a node in the place of a pair; gives the pairs in which it stands now."""
-        a, b, shift, difference = pair
-        node = self.node((Term(a), Term(b, shift, difference)))
+    def replaced(self, key: int, found: list[tuple[int, int]]) -> Counter:
+        """Put a node in the place of a pair; gives the pairs in which it stands now, with their counts."""
+        a, b, shift, difference = pair_of(key)
+        node = self.node((Term(a), Term(b, shift, bool(difference))))
         time, counts = self.nodes[node].time, Counter()
         for column, at in found:
             negative = self.take(column, a, at)
             self.take(column, b, at + shift)
             self.load[column] += (1 << time) - (1 << self.nodes[a].time) - (1 << self.nodes[b].time)
-            own = (node, at, negative)
+            # The new node's number is the largest: among equal shifts it comes second.
             counts.update(
-                pair_of((other, place, sign), own) for (other, place), sign in self.columns[column].items()
+                pair_key(other, node, at - place, sign ^ negative)
+                if place <= at
+                else pair_key(node, other, place - at, sign ^ negative)
+                for (other, place), sign in self.columns[column].items()
             )
             self.put(column, node, at, negative)
         return counts
@@ -388,11 +412,15 @@ class Builder:
         )
 
 
-def pair_of(first: tuple[int, int, bool], second: tuple[int, int, bool]) -> Pair:
-    """The pair that two terms (node, shift, negative) make, its lower one first."""
-    if (first[1], first[0]) > (second[1], second[0]):
-        first, second = second, first
-    return first[0], second[0], second[1] - first[1], first[2] != second[2]
+def pair_key(a, b, shift, difference):
+    """A number for the pair of ``a`` and ``± b << shift``; of nodes' numbers, or of arrays of them."""
+    return a << 2 * NODE_BITS | b << NODE_BITS | shift << 1 | difference
+
+
+def pair_of(key: int) -> tuple[int, int, int, int]:
+    """What a `pair_key` was made of: nodes a and b, the shift, 1 for a difference."""
+    low = key & (1 << NODE_BITS) - 1
+    return key >> 2 * NODE_BITS, key >> NODE_BITS & (1 << NODE_BITS) - 1, low >> 1, low & 1
 
 
 def scheduled(nodes: list[Node], outputs: list[Term | None], latency: int) -> list[Node]:

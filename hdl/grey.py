@@ -42,7 +42,7 @@ def grey_parts(spec: GreySpec, lanes: int, device: Device) -> list[wiring.Compon
     """Stage of a `GreySpec`: beats of `lanes` values in, of one grey level out.
 
     Latency, from a whole pixel: average 2 (a sum) + 4 (a division), lightness 3 + 2 (a shift), luminosity
-    4 + 4 cycles, and the FIFO's of the `Elastic` around them.
+    3 + 4 cycles, and the FIFO's of the `Elastic` around them.
     """
     pixel = repack(spec.src, lanes, spec.in_shape[2])
     if spec.weights is None:

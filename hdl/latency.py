@@ -17,7 +17,7 @@ from model.spec import Spec, WeightedSpec
 
 
 class Timeline:
-    """A frame on its way through an idle accelerator, a pixel a cycle.
+    """A frame on its way through an idle accelerator, a beat of pixels a cycle.
 
     Layers that wait because the FIFO behind them is full, and turns on shared multipliers, are left out,
     but for this: a layer is not done before its array has done all of the layers up to it.
@@ -41,7 +41,8 @@ class Timeline:
         for foldings in plan.shared(net):
             self.busy |= dict(zip(foldings, accumulate(f.cycles for f in foldings.values())))
         height, width, channels = net.in_shape
-        self.after(net.specs, np.arange(height * width), channels)
+        lanes = plan.lanes_before(net)
+        self.after(net.specs, np.arange(height * width) // (lanes // channels), lanes)
 
     def after(self, chain: tuple[Spec, ...], times: np.ndarray, lanes: int) -> np.ndarray:
         """When the pixels behind a chain come out, from when those before it come in; raster order."""
@@ -63,8 +64,14 @@ class Timeline:
         else:
             needed = np.concatenate([[0], times])[reach(spec)]
             weighted = isinstance(spec, WeightedSpec)
-            steps = Folding(spec, self.plan.stages[spec.name]).steps if weighted else spec.in_shape[2] / lanes
-            times = paced(needed, steps)
+            if weighted:
+                stage = self.plan.stages[spec.name]
+                steps, beat = Folding(spec, stage).steps, stage.pixel_lanes
+            else:
+                made = self.plan.lanes_after(spec, lanes)
+                steps, beat = max(spec.in_shape[2] / made, 1), max(made // spec.out_shape[2], 1)
+            # Pixels side by side wait for the last of them.
+            times = np.repeat(paced(needed.reshape(-1, beat).max(axis=1), steps), beat)
         return times + max(self.busy.get(spec.name, 0) - times[-1], 0)
 
 

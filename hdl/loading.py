@@ -117,7 +117,7 @@ def shares_of(spec: Spec, foldings: dict[str, LoadableFolding]) -> list[Share]:
     lanes, outputs = folding.plan.input_lanes, folding.plan.output_lanes
     contents = [
         ("weights", spec.weight_format.width * lanes * outputs, folding.weight_words()),
-        ("bias", folding.accumulator.width * outputs, folding.bias_words()),
+        ("bias", folding.accumulator.width * folding.seed_lanes, folding.bias_words()),
     ]
     if folding.aligns:
         contents.append(("shifts", SHIFT_WIDTH * outputs, folding.shift_words()))
@@ -199,7 +199,10 @@ def layout(net: QNetwork, plan: Plan) -> bytes:
     """8 bytes that two nets share if and only if one core can run both."""
     net = comparable(net, plan)
     layers = [plain(spec) for spec in net.specs]
-    stages = {name: [stage.input_lanes, stage.output_lanes] for name, stage in plan.stages.items()}
+    stages = {
+        name: [stage.input_lanes, stage.output_lanes, *([stage.pixel_lanes] if stage.pixel_lanes > 1 else [])]
+        for name, stage in plan.stages.items()
+    }
     text = json.dumps([asdict(net.input_format), layers, plan.weights, plan.fracs, stages], sort_keys=True)
     return hashlib.sha256(text.encode()).digest()[:LAYOUT_BYTES]
 

@@ -11,10 +11,12 @@ is shifted once, when it is done.
 
 from __future__ import annotations
 
+import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 
 from hdl.device import Device
+from hdl.digits import DigitPipe, Digits
 from hdl.dots import Dots
 from hdl.folding import SHIFT_WIDTH, Folding, LoadableFolding, StagePlan
 from hdl.loading import Loads, memory
@@ -22,6 +24,7 @@ from hdl.loadrom import LoadRom
 from hdl.memory import Rom
 from hdl.pipe import Front, Pipe, delayed, lanes_of
 from hdl.requant import RequantPipe
+from hdl.serial import SerialDots
 from hdl.share import Client
 from hdl.wired import WiredPipe
 from model.spec import WeightedSpec
@@ -50,7 +53,9 @@ class Sequencer(Front):
         self.slices = slices = folding.groups * folding.input_folds if whole else 1
         super().__init__(
             lanes_of(
-                folding.spec.src, folding.groups * folding.inputs if whole else folding.plan.input_lanes
+                folding.spec.src,
+                (folding.groups * folding.inputs if whole else folding.plan.input_lanes)
+                * folding.plan.pixel_lanes,
             ),
             step_layout(folding, client),
             burst=folding.output_folds * max(slices // folding.input_folds, 1),
@@ -127,8 +132,9 @@ class Sequencer(Front):
             m.d.sync += [held.eq(beat), left.eq(self.steps)]
         with m.Else():
             # Between two turns the slice stays; between two beats nobody looks.
-            with m.If(last_output & self.client.turn if self.client else last_output):
-                m.d.sync += held.eq(held >> len(Value.cast(step.x)))
+            if slices > 1:
+                with m.If(last_output & self.client.turn if self.client else last_output):
+                    m.d.sync += held.eq(held >> len(Value.cast(step.x)))
             with m.If(self.o.valid):
                 m.d.sync += left.eq(left - 1)
         return m
@@ -140,8 +146,20 @@ class Sequencer(Front):
             return beat
         folding = self.folding
         width = folding.spec.src.width
-        idle = Const(0, width * (folding.input_folds * folding.plan.input_lanes - folding.inputs))
-        return Cat((beat.word_select(group, width * folding.inputs), idle) for group in range(folding.groups))
+        pixels, lanes = folding.plan.pixel_lanes, folding.plan.input_lanes
+        idle = Const(0, width * (folding.input_folds * lanes - folding.inputs))
+        vectors = [
+            Cat(beat.word_select(vector, width * folding.inputs), idle)
+            for vector in range(folding.groups * pixels)
+        ]
+        if pixels == 1:
+            return Cat(vectors)
+        # Pixels take their steps side by side.
+        return Cat(
+            vector.word_select(fold, width * lanes)
+            for fold in range(folding.input_folds)
+            for vector in vectors
+        )
 
 
 def counter(m: Module, name: str, count: int, advance, first: int = 0) -> tuple[Signal, Value]:
@@ -159,7 +177,7 @@ def step_layout(folding: Folding, client: Client | None) -> data.StructLayout:
     """Payload of a step: the inputs, which weights and biases meet them, and where a sum starts and ends."""
     return data.StructLayout(
         {
-            "x": lanes_of(folding.spec.src, folding.plan.input_lanes),
+            "x": lanes_of(folding.spec.src, folding.plan.input_lanes * folding.plan.pixel_lanes),
             "index": range(folding.steps + (client.first if client else 0)),
             "seed": range(folding.seeds),
             "starts": 1,
@@ -193,7 +211,9 @@ class MacPipe(Pipe):
         self.folding, self.device, self.client, self.loads = folding, device, client, loads
         spec, plan = folding.spec, folding.plan
         self.dots = None
-        if client is None:
+        if plan.serial:
+            self.dots = SerialDots(spec.src, folding.matrix, plan.output_lanes)
+        elif client is None:
             self.dots = Dots(
                 spec.src,
                 spec.weight_format,
@@ -203,10 +223,11 @@ class MacPipe(Pipe):
                 device,
                 f"{spec.name}.weights",
                 loads,
+                plan.pixel_lanes,
             )
         super().__init__(
             step_layout(folding, client),
-            lanes_of(folding.accumulator, plan.output_lanes),
+            lanes_of(folding.accumulator, plan.lanes),
             (client or self.dots).latency + 1,
         )
 
@@ -216,7 +237,8 @@ class MacPipe(Pipe):
         step, source = self.i.payload, self.client or self.dots
         if self.dots:
             m.submodules.dots = self.dots
-        m.d.comb += [source.x.eq(step.x), source.index.eq(step.index)]
+        m.d.comb += source.x.eq(step.x)
+        m.d.comb += source.valid.eq(self.i.valid) if plan.serial else source.index.eq(step.index)
         valid = delayed(m, self.i.valid, self.latency - 1, "valid", reset_less=False)
         starts = delayed(m, step.starts, self.latency - 1, "starts")
         ends = delayed(m, step.ends, self.latency - 1, "ends")
@@ -225,15 +247,15 @@ class MacPipe(Pipe):
         bias = memory(
             m,
             f"{folding.spec.name}.bias",
-            folding.accumulator.width * plan.output_lanes,
+            folding.accumulator.width * folding.seed_lanes,
             folding.bias_words(),
             seed_at,
             self.device,
             self.loads,
         )
 
-        for lane in range(plan.output_lanes):
-            seed = bias.word_select(lane, folding.accumulator.width).as_signed()
+        for lane in range(plan.lanes):
+            seed = bias.word_select(lane % folding.seed_lanes, folding.accumulator.width).as_signed()
             total = Signal(signed(folding.accumulator.width), name=f"total{lane}")
             # The sums that are under way circulate.
             ring = [Signal.like(total, name=f"sum_{lane}_{n}", reset_less=True) for n in range(folding.sums)]
@@ -261,14 +283,14 @@ class AlignPipe(Pipe):
     def __init__(self, folding: Folding):
         self.folding = folding
         self.selects = bool((folding.shifts != folding.shifts[0]).any())
-        lanes = folding.plan.output_lanes
+        lanes = folding.plan.lanes
         super().__init__(
             lanes_of(folding.accumulator, lanes), lanes_of(folding.aligned, lanes), int(self.selects)
         )
 
     def elaborate(self, platform):
         m = Module()
-        shifts = self.folding.shifts
+        shifts = np.tile(self.folding.shifts, self.folding.plan.pixel_lanes)
         if self.selects:
             beat, _ = counter(m, "beat", len(shifts), self.i.valid)
         for lane, source in enumerate(self.i.payload):
@@ -300,7 +322,7 @@ class ScalePipe(Pipe):
 
     def __init__(self, folding: LoadableFolding, device: Device, loads: Loads):
         self.folding, self.device, self.loads = folding, device, loads
-        lanes = folding.plan.output_lanes
+        lanes = folding.plan.lanes
         super().__init__(
             lanes_of(folding.accumulator, lanes), lanes_of(folding.aligned, lanes), LoadRom.latency + 1
         )
@@ -314,9 +336,11 @@ class ScalePipe(Pipe):
             self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False)),
         ]
         sums = delayed(m, self.i.payload, LoadRom.latency, "sums")
-        for lane in range(self.folding.plan.output_lanes):
+        plan = self.folding.plan
+        for lane in range(plan.lanes):
             moved = Signal.like(self.o.payload[lane], name=f"moved{lane}", reset_less=True)
-            m.d.sync += moved.eq(sums[lane] << shifts.data[0].word_select(lane, SHIFT_WIDTH))
+            shift = shifts.data[0].word_select(lane % plan.output_lanes, SHIFT_WIDTH)
+            m.d.sync += moved.eq(sums[lane] << shift)
             m.d.comb += self.o.payload[lane].eq(moved)
         return m
 
@@ -348,12 +372,14 @@ def mac_parts(
         What hands the steps out, in place of a `Sequencer`.
     """
     folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
-    if plan.wired:
-        parts: list[wiring.Component] = [WiredPipe(folding, device)]
+    if plan.wired and plan.digits > 1:
+        parts: list[wiring.Component] = [Digits(folding), DigitPipe(folding)]
+    elif plan.wired:
+        parts = [WiredPipe(folding, device)]
     else:
         parts = [front or Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
     if folding.aligns:
         parts.append(AlignPipe(folding) if loads is None else ScalePipe(folding, device, loads))
     if folding.aligned != spec.dst:
-        parts.append(RequantPipe(folding.aligned, spec.dst, plan.output_lanes, rounded=True))
+        parts.append(RequantPipe(folding.aligned, spec.dst, plan.lanes, rounded=True))
     return parts

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import inf
+from pathlib import Path
 
-from hdl.folding import MOST_SHIFT, WIRED, Folding, LoadableFolding, StagePlan
+from hdl.folding import MOST_SHIFT, SERIAL, WIRED, Folding, LoadableFolding, StagePlan, pixels_in
+from hdl.sweep import pooled
 from model.files import replacing
-from model.layers.grey import GreySpec
+from model.layers import ConvSpec, GreySpec, PoolSpec, ReduceSpec
 from model.qchain import walk
 from model.qnetwork import QNetwork
 from model.spec import Spec, WeightedSpec
@@ -32,11 +35,14 @@ class Plan:
     fracs : dict of int
         Fraction bits of the finest weights that a layer can be loaded with; shifts make up for coarser ones.
         A layer that is not named takes those of its first net alone.
+    clock_mhz : float, optional
+        Of the core, where a board's user asks for no other; else the board's own.
     """
 
     stages: dict[str, StagePlan]
     weights: str = "fixed"
     fracs: dict[str, int] = field(default_factory=dict)
+    clock_mhz: float | None = None
 
     def check(self, net: QNetwork) -> None:
         """Raise a ValueError, naming the layer, if the plan does not fit the net."""
@@ -57,6 +63,9 @@ class Plan:
             if self.loadable and self.stages[spec.name].wired:
                 spec.fail("hard-wired weights cannot be written at run time; plan multipliers for it")
             self.folding(spec)
+            if self.stages[spec.name].pixel_lanes > 1 and spec not in net.specs:
+                spec.fail("it has pixel lanes, which are not built within a residual addition")
+        self.lanes_before(net)
         if self.loadable and (shared := [names for names in self.arrays if len(names) > 1]):
             name, *others = shared[0]
             raise ValueError(
@@ -76,8 +85,8 @@ class Plan:
             for spec in weighted(net)
             if spec is not net.specs[-1] or spec.dst != spec.accumulator
         }
-        stages = {name: replace(stage, weights=None) for name, stage in self.stages.items()}
-        return Plan(stages, "scaled", fracs)
+        stages = {name: replace(stage, weights=None, digits=1) for name, stage in self.stages.items()}
+        return Plan(stages, "scaled", fracs, self.clock_mhz)
 
     def folding(self, spec: WeightedSpec) -> Folding:
         """How a layer is folded."""
@@ -89,11 +98,37 @@ class Plan:
     def lanes_after(self, spec: Spec, lanes: int) -> int:
         """Values in a beat behind a layer that is fed with beats of `lanes`."""
         if isinstance(spec, WeightedSpec):
-            return self.stages[spec.name].output_lanes
+            return self.stages[spec.name].lanes
         if spec.branches:
-            # Both branches end in beats of the wider one.
+            # Pixels come one by one, and both branches end in beats of the wider one.
+            lanes = min(lanes, spec.in_shape[2])
             return max(self.lanes_behind(branch, lanes) for branch in spec.branches)
+        if isinstance(spec, (PoolSpec, ReduceSpec)):
+            return pooled(spec, lanes)[1]
         return spec.out_shape[2] if isinstance(spec, GreySpec) else lanes
+
+    def lanes_before(self, net: QNetwork) -> int:
+        """Values in an input beat of a net: those of the pixels that its first convolution takes, or of one.
+
+        Raises
+        ------
+        ValueError
+            If these do not divide a row; names the layer.
+        """
+        pixels = 1
+        for spec in net.specs:
+            if isinstance(spec, ConvSpec) and self.stages[spec.name].pixel_lanes > 1:
+                pixels *= pixels_in(spec, self.stages[spec.name])
+                if net.in_shape[1] % pixels:
+                    spec.fail(
+                        f"it takes {pixels} pixels a beat, which do not divide rows of {net.in_shape[1]}"
+                    )
+                return pixels * net.in_shape[2]
+            if isinstance(spec, (PoolSpec, ReduceSpec)):
+                pixels *= spec.geometry.stride[1]
+            elif isinstance(spec, (WeightedSpec, GreySpec)) or spec.branches:
+                break
+        return net.in_shape[2]
 
     def lanes_behind(self, chain: tuple[Spec, ...], lanes: int) -> int:
         """Values in a beat behind layers that are fed with beats of `lanes`."""
@@ -108,7 +143,7 @@ class Plan:
         """
         for spec in chain:
             for branch in spec.branches:
-                yield from self.placed(branch, lanes)
+                yield from self.placed(branch, min(lanes, spec.in_shape[2]))
             yield spec, lanes
             lanes = self.lanes_after(spec, lanes)
 
@@ -123,7 +158,8 @@ class Plan:
     def array_multipliers(self, names: list[str]) -> int:
         """Multipliers of an array of layers."""
         stages = [self.stages[name] for name in names]
-        return max(stage.input_lanes for stage in stages) * max(stage.output_lanes for stage in stages)
+        widest = max(stage.input_lanes for stage in stages) * max(stage.output_lanes for stage in stages)
+        return widest * stages[0].pixel_lanes
 
     @property
     def multipliers(self) -> int:
@@ -149,7 +185,8 @@ class Plan:
         with replacing(path, "w") as file:
             stages = {name: stage.described() for name, stage in self.stages.items()}
             content = {"weights": self.weights, "stages": stages}
-            json.dump(content | ({"fracs": self.fracs} if self.fracs else {}), file, indent=2)
+            more = {"fracs": self.fracs, "clock_mhz": self.clock_mhz}
+            json.dump(content | {key: value for key, value in more.items() if value}, file, indent=2)
             file.write("\n")
 
     @classmethod
@@ -172,12 +209,27 @@ class Plan:
                 for name, lanes in content["stages"].items()
             }
             fracs = {name: int(frac) for name, frac in content.get("fracs", {}).items()}
-            plan = cls(stages, content.get("weights", "fixed"), fracs)
+            clock = content.get("clock_mhz")
+            if clock is not None and not 0 < clock < inf:
+                raise ValueError(f"clock_mhz must be a number above 0, not {clock!r}")
+            plan = cls(stages, content.get("weights", "fixed"), fracs, clock)
             plan.check(net)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = str(error) if isinstance(error, ValueError) else "it is no plan"
             raise ValueError(f"cannot use plan {path}: {reason}") from None
         return plan
+
+
+def beside(artifact: Path, net: QNetwork) -> Plan | None:
+    """The plan that lies beside a net's file: for ``NAME.npz`` ``NAME.plan.json``. None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is no plan of this net; names the file.
+    """
+    path = artifact.with_suffix(".plan.json")
+    return Plan.load(path, net) if path.is_file() else None
 
 
 def read(key: str, value) -> int | str:
@@ -187,8 +239,10 @@ def read(key: str, value) -> int | str:
             raise ValueError(f"array must be a name, not {value!r}")
         return value
     if key == "weights":
-        if value != WIRED:
-            raise ValueError(f"a layer's own weights are {WIRED!r} or as the plan's, not {value!r}")
+        if value not in (WIRED, SERIAL):
+            raise ValueError(
+                f"a layer's own weights are {WIRED!r}, {SERIAL!r} or as the plan's, not {value!r}"
+            )
         return value
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{key} must be a whole number from 1, not {value!r}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -74,6 +76,9 @@ def chain_parts(
                 spec, plan.stages[spec.name], lanes, device, clients.get(spec.name), loads
             )
         elif spec.branches:
+            if lanes > spec.in_shape[2]:
+                parts += [(spec.name, part) for part in repack(spec.src, lanes, spec.in_shape[2])]
+                lanes = spec.in_shape[2]
             branches = tuple(
                 chain_parts(branch, plan, lanes, device, clients, loads) for branch in spec.branches
             )
@@ -125,7 +130,7 @@ class Accelerator(wiring.Component):
     Attributes
     ----------
     lanes : int
-        Values of an input beat: the channels of a pixel.
+        Values of an input beat: the channels of a pixel, or of several with pixel lanes.
     beats : int
         Input beats of a frame.
     """
@@ -135,8 +140,8 @@ class Accelerator(wiring.Component):
         self.net, self.plan, self.device = sized(net, plan), plan, device
         net = self.net
         self.loads = Loads.of(net, plan) if plan.loadable else None
-        self.lanes = net.in_shape[2]
-        self.beats = net.in_shape[0] * net.in_shape[1]
+        self.lanes = plan.lanes_before(net)
+        self.beats = math.prod(net.in_shape) // self.lanes
         members = {
             "i": In(stream.Signature(frame_layout(net.input_format, self.lanes))),
             "o": Out(stream.Signature(answer_layout(net.output_format, net.classes))),

@@ -200,16 +200,17 @@ class Elastic(wiring.Component):
         m.d.comb += [queue.i.valid.eq(last.o.valid), queue.i.payload.eq(last.o.payload)]
 
         # Room is a register of its own, and credits come back a cycle late: no counter stands between two
-        # stages' ready signals.
-        credits, left = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 1))
+        # stages' ready signals. What is left is compared before it is known whether a burst is spent.
+        credits, kept = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 1))
         room, taken = Signal(init=1), Signal()
-        m.d.comb += [
-            left.eq(credits - Mux(front.spend, front.burst, 0) + taken),
-            front.room.eq(room),
-        ]
+
+        def enough(count: int) -> Value:
+            return (credits >= count) | (taken & (credits == count - 1))
+
+        m.d.comb += [kept.eq(credits + taken), front.room.eq(room)]
         m.d.sync += [
             taken.eq(self.o.valid & self.o.ready),
-            credits.eq(left),
-            room.eq(left >= front.burst),
+            credits.eq(Mux(front.spend, credits - Mux(taken, front.burst - 1, front.burst), kept)),
+            room.eq(Mux(front.spend, enough(2 * front.burst), enough(front.burst))),
         ]
         return m

@@ -10,9 +10,9 @@ from hdl import chips
 from hdl.device import Device
 from hdl.ecp5 import ECP5
 from hdl.estimate import UNITS, Budget, lacking
-from hdl.fit import NOTHING, PLENTY, Fitter, excess, surroundings
+from hdl.fit import PLENTY, Fitter, excess, multipliers
 from hdl.latency import quickened
-from hdl.netplan import Plan
+from hdl.netplan import Plan, beside
 from hdl.search import Search
 from hdl.sheet import Sheet
 from model import artifact, cli
@@ -38,8 +38,8 @@ def main(argv: list[str]) -> None:
     name, budget, device = room(options)
     net = artifact.load(options.net)
     check_writable(options.out, options.json)
-    around = NOTHING if options.board is None else surroundings(net, device)
-    fitter, planner = Fitter(net, device, around), Search(net)
+    fitter = Fitter(net, device, on_board=options.board is not None)
+    planner = Search(net, device=device)
     if options.plan is not None:
         plan = Plan.load(options.plan, net)
     elif options.fps is not None:
@@ -47,13 +47,16 @@ def main(argv: list[str]) -> None:
     elif options.multipliers is not None:
         plan = planner.within(options.multipliers)
     else:
-        plan = (fitter.fastest(budget) or fitter.smallest()).plan
+        plan = beside(artifact.find(options.net), net)
+        if plan is None or lacking(fitter.fit(plan).need, budget):
+            plan = (fitter.fastest(budget) or fitter.smallest()).plan
     sheet = Sheet(net, plan, device)
     if options.latency is not None and sheet.latency > options.latency:
         sheet = quicker(sheet, options.latency, min(options.multipliers or PLENTY, budget.dsp))
         plan = sheet.plan
-    if lacking(sheet.total + around, budget):
-        raise ValueError(refusal(fitter, plan, sheet.total + around, name, budget))
+    need = fitter.fit(plan).need
+    if lacking(need, budget):
+        raise ValueError(refusal(fitter, plan, need, name, budget))
     console = cli.console()
     console.print(sheet.table())
     console.print(summary(sheet, options.clock))
@@ -123,10 +126,7 @@ def quicker(sheet: Sheet, cycles: int, multipliers: int) -> Sheet:
 
 def refusal(fitter: Fitter, plan: Plan, need: Budget, name: str, budget: Budget) -> str:
     """Why a plan is not built: what exceeds what, and what would fit."""
-    said = (
-        f"net {fitter.net.name!r} with {plan.multipliers} multipliers does not fit {name}: it takes"
-        f" {excess(need, budget)}"
-    )
+    said = f"net {fitter.net.name!r} with {multipliers(plan)} does not fit {name}: it takes {excess(need, budget)}"
     if near := fitter.nearest(budget):
         return f"{said}; {near}"
     return f"{said}; no plan fits, the smallest needs {roomy(fitter)}"
@@ -135,8 +135,7 @@ def refusal(fitter: Fitter, plan: Plan, need: Budget, name: str, budget: Budget)
 def roomy(fitter: Fitter) -> str:
     """The smallest chip that has room for a net, or what the smallest plan takes where none has."""
     for chip in sorted(chips.CHIPS.values(), key=lambda chip: chip.budget.lut):
-        around = surroundings(fitter.net, chip.device) if fitter.around != NOTHING else NOTHING
-        other = Fitter(fitter.net, chip.device, around, loadable=fitter.loadable)
+        other = Fitter(fitter.net, chip.device, on_board=fitter.on_board)
         if not lacking(other.smallest().need, available(chip)):
             return f"a chip like {chip.name}"
     needs = fitter.smallest().need
@@ -146,7 +145,7 @@ def roomy(fitter: Fitter) -> str:
 def summary(sheet: Sheet, clock: float) -> str:
     """The whole in a line."""
     return (
-        f"{sheet.plan.multipliers} multipliers, {sheet.cycles:,} cycles a frame"
+        f"{multipliers(sheet.plan)}, {sheet.cycles:,} cycles a frame"
         f" ({sheet.efficiency:.1%} of what they could do): {clock * 1e6 / sheet.cycles:,.0f} frames/s"
         f" at {clock:g} MHz; latency {sheet.latency:,} cycles"
     )

@@ -8,7 +8,9 @@ from amaranth.lib import wiring
 from hdl.collect import Collect, collects
 from hdl.device import Device
 from hdl.pipe import Pipe, delayed, lanes_of, tree, tree_latency
+from hdl.repack import repack
 from hdl.requant import RequantPipe, saturated
+from hdl.sweep import pooled
 from hdl.window import Window
 from model.layers.pool import PoolSpec
 from model.prepare import PrepareSpec
@@ -79,16 +81,18 @@ class AveragePipe(Pipe):
 
 
 def pool_parts(spec: PoolSpec, lanes: int, device: Device) -> list[wiring.Component]:
-    """Stage of a `PoolSpec`; its output has as many lanes as its input."""
+    """Stage of a `PoolSpec`; as many lanes come out as went in, or fewer of several pixels."""
+    taken, made = pooled(spec, lanes)
     if collects(spec, lanes):
         parts = [Collect(spec, lanes, device)]
     else:
         parts = [
-            Window(spec.in_shape, spec.geometry, spec.src, lanes, spec.fill, device),
-            ReducePipe(spec, lanes),
+            *repack(spec.src, lanes, taken),
+            Window(spec.in_shape, spec.geometry, spec.src, taken, spec.fill, device, together=True),
+            ReducePipe(spec, made),
         ]
     if spec.mode == "avg":
-        parts.append(AveragePipe(spec, lanes))
+        parts.append(AveragePipe(spec, made))
     elif spec.mode == "sum" and spec.sum_format != spec.dst:
-        parts.append(RequantPipe(spec.sum_format, spec.dst, lanes))
+        parts.append(RequantPipe(spec.sum_format, spec.dst, made))
     return parts

@@ -5,16 +5,19 @@ from __future__ import annotations
 from amaranth.lib import wiring
 
 from hdl.device import Device
+from hdl.repack import repack
+from hdl.sweep import pooled
 from hdl.weigh import weigh_parts
 from hdl.window import Window
 from model.layers.reduce import ReduceSpec
 
 
 def reduce_parts(spec: ReduceSpec, lanes: int, device: Device) -> list[wiring.Component]:
-    """Stage of a `ReduceSpec`; its output has as many lanes as its input.
+    """Stage of a `ReduceSpec`; as many lanes come out as went in, or fewer of several pixels.
 
     Throughput: the `Window`'s, a position of the padded image a cycle. Latency: the window's, the
     `WeighPipe`'s, and 2 cycles for a divisor that is a power of two, 4 for another.
     """
-    window = Window(spec.in_shape, spec.geometry, spec.src, lanes, 0, device)
-    return [window, *weigh_parts(spec, lanes)]
+    taken, made = pooled(spec, lanes)
+    window = Window(spec.in_shape, spec.geometry, spec.src, taken, 0, device, together=True)
+    return [*repack(spec.src, lanes, taken), window, *weigh_parts(spec, made)]

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from hdl.cost import answer_cycles, beats_of, bound_cycles, slide_of
+from hdl.device import Device
+from hdl.ecp5 import ECP5
 from hdl.folding import StagePlan
+from hdl.harden import all_lanes, hardened
 from hdl.netplan import Plan, weighted
 from model.layers import ConvSpec
 from model.qchain import walk
@@ -32,6 +35,7 @@ class Option:
     Attributes
     ----------
     multipliers : int
+        None of a hard-wired layer.
     cycles : int
         A frame.
     input_lanes, output_lanes : int
@@ -103,16 +107,31 @@ class Search:
     ----------
     net : QNetwork
     shares : bool
-        Whether layers may share multipliers.
+        Whether layers may share multipliers, or have none; with loadable weights they may not.
+    device : Device
+        For which weights are hard-wired where a layer has all lanes and that is cheaper.
+    wired : set of str
+        Layers that are hard-wired in any case; what is said of multipliers is said of the others.
 
     Attributes
     ----------
+    floor : int
+        Cycles a frame that no plan goes below.
     rates : list of int
         Cycles a frame that a plan may have, ascending.
     """
 
-    def __init__(self, net: QNetwork, *, shares: bool = True):
+    def __init__(
+        self,
+        net: QNetwork,
+        *,
+        shares: bool = True,
+        device: Device = ECP5,
+        wired: frozenset[str] = frozenset(),
+    ):
         self.net, self.layers, self.shares = net, weighted(net), shares
+        self.device = device
+        self.wired = {index for index, spec in enumerate(self.layers) if spec.name in wired}
         self.lanes = [self.worthwhile(spec) for spec in self.layers]
         # No plan is faster than the layers take their pixels, so no multiplier is spent on more.
         beats = [beats_of(spec, spec.in_shape[2]) for spec in walk(net.specs)]
@@ -127,15 +146,21 @@ class Search:
 
     def sharings(self) -> Iterator[tuple[int, ...]]:
         """Layers that may share an array, by their numbers."""
-        count = len(self.layers)
+        yield from ((index,) for index in self.wired)
+        others = [index for index in range(len(self.layers)) if index not in self.wired]
+        count = len(others)
         for size in range(1, (count if self.shares else 1) + 1):
             if count <= ANY_SHARING:
-                yield from combinations(range(count), size)
+                yield from combinations(others, size)
             else:
-                yield from (tuple(range(first, first + size)) for first in range(count - size + 1))
+                yield from (tuple(others[first : first + size]) for first in range(count - size + 1))
 
     def options_of(self, members: tuple[int, ...]) -> Iterator[Option]:
         """Arrays of layers, more and more multipliers with fewer and fewer cycles."""
+        if self.wired.issuperset(members):
+            lanes = all_lanes(self.layers[members[0]])
+            yield Option(0, self.floor, lanes.input_lanes, lanes.output_lanes)
+            return
         input_lanes = sorted({lanes for index in members for lanes in self.lanes[index][0]})
         output_lanes = sorted({lanes for index in members for lanes in self.lanes[index][1]})
         best = None
@@ -157,7 +182,7 @@ class Search:
         stage = self.stage(index, inputs, outputs)
         height, width, _ = spec.out_shape
         steps = groups * -(-depth // stage.input_lanes) * (kernels // stage.output_lanes)
-        return max(height * width * steps, slide_of(spec))
+        return max(height * width * steps, slide_of(spec, stage))
 
     def stage(self, index: int, inputs: int, outputs: int, array: str | None = None) -> StagePlan:
         """What a layer uses of an array's lanes."""
@@ -198,6 +223,32 @@ class Search:
                         best[rest] = total, [*arrays, (members, option)]
         return None
 
+    @property
+    def least(self) -> int:
+        """The fewest multipliers of any plan."""
+        count = len(self.layers) - len(self.wired)
+        return min(count, 1) if self.shares and self.layers else count
+
+    @property
+    def most(self) -> int:
+        """The multipliers of the fastest plan."""
+        return multipliers_of(self.cheapest(self.rates[self.first_within(None)]))
+
+    def spent(self, plan: Plan) -> int:
+        """Multipliers of a plan, those for the products of `wired` layers not counted."""
+        return plan.multipliers - sum(
+            plan.stages[self.layers[index].name].multipliers for index in self.wired
+        )
+
+    def first_within(self, multipliers: int | None) -> int:
+        """The number of the highest rate that so many multipliers keep, or any number of them."""
+
+        def fits(cycles: int) -> bool:
+            arrays = self.cheapest(cycles)
+            return arrays is not None and (multipliers is None or multipliers_of(arrays) <= multipliers)
+
+        return bisect_left(self.rates, True, key=fits)
+
     def within(self, multipliers: int, busy: float = 0.0) -> Plan:
         """The plan with the fewest cycles of so many multipliers.
 
@@ -213,19 +264,11 @@ class Search:
         ValueError
             If there is not even one multiplier, or one for each layer where none may share.
         """
-        if multipliers < 1:
-            raise ValueError(f"net {self.net.name!r} needs a multiplier at least, not {multipliers}")
-        if not self.shares and multipliers < len(self.layers):
-            raise ValueError(
-                f"net {self.net.name!r} needs {len(self.layers)} multipliers at least, one for each layer,"
-                f" not {multipliers}"
-            )
-
-        def fits(cycles: int) -> bool:
-            arrays = self.cheapest(cycles)
-            return arrays is not None and multipliers_of(arrays) <= multipliers
-
-        for cycles in self.rates[bisect_left(self.rates, True, key=fits) :]:
+        if multipliers < self.least:
+            least = "a multiplier" if self.least == 1 else f"{self.least} multipliers"
+            each = "" if self.least == 1 else ", one for each layer"
+            raise ValueError(f"net {self.net.name!r} needs {least} at least{each}, not {multipliers}")
+        for cycles in self.rates[self.first_within(multipliers) :]:
             plan = self.plan(cycles, multipliers)
             if bound_cycles(self.net, plan) >= busy * cycles:
                 return plan
@@ -244,9 +287,7 @@ class Search:
         """
         arrays = self.cheapest(cycles, SHARING)
         if arrays is None:
-            least = self.rates[
-                bisect_left(self.rates, True, key=lambda rate: self.cheapest(rate) is not None)
-            ]
+            least = self.rates[self.first_within(None)]
             raise ValueError(f"net {self.net.name!r} takes at least {least:,} cycles a frame, not {cycles:,}")
         if multipliers is not None and multipliers_of(arrays) > multipliers:
             arrays = self.cheapest(cycles)
@@ -254,8 +295,12 @@ class Search:
         for number, (members, option) in enumerate(arrays):
             array = f"array{number}" if len(members) > 1 else None
             for index in members:
-                stages[index] = self.stage(index, option.input_lanes, option.output_lanes, array)
-        return Plan({spec.name: stages[index] for index, spec in enumerate(self.layers)})
+                if index in self.wired:
+                    stages[index] = all_lanes(self.layers[index])
+                else:
+                    stages[index] = self.stage(index, option.input_lanes, option.output_lanes, array)
+        plan = Plan({spec.name: stages[index] for index, spec in enumerate(self.layers)})
+        return hardened(self.net, plan, self.device) if self.shares else plan
 
 
 def multipliers_of(arrays: list[Arrayed]) -> int:

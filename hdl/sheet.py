@@ -39,7 +39,7 @@ class Row:
     macs : int
         Products a frame.
     lanes : str
-        Input lanes x output lanes, and the array if it is shared.
+        Input lanes x output lanes, x pixel lanes if there are several, and the array if it is shared.
     multipliers : int
         Of its own; those of a shared array stand in the array's row.
     cycles, bound_cycles : int
@@ -122,6 +122,8 @@ class Sheet:
         planned, lanes, multipliers = self.plan.stages.get(stage.name), "", stage.multipliers
         if planned:
             lanes = f"{planned.input_lanes}x{planned.output_lanes}"
+            if planned.pixel_lanes > 1:
+                lanes = f"{lanes}x{planned.pixel_lanes}"
             if any(stage.name in names for names in self.plan.arrays if len(names) > 1):
                 lanes, multipliers = f"{lanes} of {planned.array}", 0
         return Row(
@@ -215,5 +217,5 @@ def delay(part: wiring.Component) -> int:
     if isinstance(part, Argmax):
         return part.count + 1
     if isinstance(part, Window):
-        return 2 + (part.queue.latency if part.queue else 0)
+        return part.latency
     return getattr(part, "latency", 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,7 @@ from hdl.buffer import Buffer
 from hdl.device import Device
 from hdl.memory import Ram
 from hdl.pipe import lanes_of
+from hdl.sweep import Sweep, filled
 from model.geometry import Geometry, Shape
 from model.qformat import QFormat
 
@@ -31,6 +32,11 @@ class Lines(wiring.Component):
     shape, geometry, fmt, lanes, fill, device
         As of a `Window`.
 
+    Attributes
+    ----------
+    row : int
+        Beats of a row.
+
     Members
     -------
     i : stream of `lanes` values
@@ -40,7 +46,7 @@ class Lines(wiring.Component):
     def __init__(self, shape: Shape, geometry: Geometry, fmt: QFormat, lanes: int, fill: int, device: Device):
         self.shape, self.geometry, self.fmt = shape, geometry, fmt
         self.lanes, self.fill, self.device = lanes, fill, device
-        self.groups = shape[2] // lanes
+        self.row = shape[1] * shape[2] // lanes
         super().__init__(
             {
                 "i": In(stream.Signature(lanes_of(fmt, lanes))),
@@ -50,11 +56,11 @@ class Lines(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        (height, width, _), (rows, _) = self.shape, self.geometry.extent
+        height, (rows, _) = self.shape[0], self.geometry.extent
         tall, step_down = height + between(self.geometry)[0], self.geometry.stride[0]
         top, (down, _) = self.geometry.padding[0][0], self.geometry.positions(self.shape)
         word = self.fmt.width * self.lanes
-        depth = width * self.groups
+        depth = self.row
 
         # First stage: where the next beat belongs, and whether it comes from the input or is padding.
         padded = tall > height
@@ -83,7 +89,7 @@ class Lines(wiring.Component):
         emits = Signal(reset_less=True)
         with m.If(step):
             m.d.sync += [
-                newest.eq(Mux(inside, Value.cast(self.i.payload), filled(self.i.payload, self.fill))),
+                newest.eq(Mux(inside, Value.cast(self.i.payload), filled(self.fmt, self.lanes, self.fill))),
                 at.eq(address),
                 emits.eq(ends),
                 loaded.eq(1),
@@ -173,7 +179,7 @@ class Slide(wiring.Component):
         ends = on_grid(m, x, whole, columns - 1 - left, step_right, right, shift & end_of_pixel)
 
         # Columns of one channel group are `groups` beats apart; left of the first row stands padding.
-        padding = filled(self.i.payload, self.fill)
+        padding = filled(self.fmt, tall * self.lanes, self.fill)
         beats = [
             Signal(len(padding), name=f"column_{n}", init=padding, reset_less=not left)
             for n in range(self.groups * (columns - 1) + 1)
@@ -203,6 +209,8 @@ class Window(wiring.Component):
     `Lines`, a FIFO of columns if there is to be one, and `Slide`. A dilated window spans
     ``(r - 1) * dilation + 1`` rows and columns, and its taps lie apart. A pixel may come in several beats
     (`lanes` of its channels each): then every beat slides a window of its own channels, as pooling wants it.
+    Or a beat may hold several pixels: then `Sweep` takes the place of `Slide`, and as many windows as belong
+    to them go out side by side.
 
     Throughput: what `pace` says. Latency: two cycles from the last pixel of a window, two more of the FIFO.
 
@@ -213,7 +221,8 @@ class Window(wiring.Component):
     geometry : Geometry
     fmt : QFormat
     lanes : int
-        Values of an input beat; a divisor of the channels.
+        Values of an input beat: a divisor of the channels, or the channels of several pixels
+        (`hdl.sweep.divides`).
     fill : int
         Value of the padding.
     device : Device
@@ -221,11 +230,18 @@ class Window(wiring.Component):
         Parts, of as many channels each, in which a beat's window is laid out; a divisor of the lanes.
     ahead : int
         Columns that may wait for their windows while the rows of the next frame come in; 0 for no FIFO.
+    together : bool
+        Where windows stand side by side: lay them out tap by tap, see `Sweep`.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from the last pixel of a window, if nothing waits.
 
     Members
     -------
     i : stream of `lanes` values
-    o : stream of r_h * r_w * lanes values
+    o : stream of r_h * r_w * lanes values, or of several windows
         Part by part, each row by row from the top left, channels last.
     """
 
@@ -239,12 +255,18 @@ class Window(wiring.Component):
         device: Device,
         parts: int = 1,
         ahead: int = 0,
+        together: bool = False,
     ):
-        if shape[2] % lanes:
+        pixels = lanes // shape[2]
+        if lanes % shape[2] if pixels else shape[2] % lanes:
             raise ValueError(f"{lanes} lanes do not divide {shape[2]} channels")
         self.lines = Lines(shape, geometry, fmt, lanes, fill, device)
-        self.slide = Slide(shape, geometry, fmt, lanes, fill, parts)
+        if pixels > 1:
+            self.slide = Sweep(shape, geometry, fmt, pixels, fill, parts, together)
+        else:
+            self.slide = Slide(shape, geometry, fmt, lanes, fill, parts)
         self.queue = Buffer(self.lines.o.payload.shape(), ahead, device) if ahead else None
+        self.latency = 2 + (self.queue.latency if ahead else 0) + (self.slide.ahead if pixels > 1 else 0)
         super().__init__({"i": In(self.lines.i.signature.flip()), "o": Out(self.slide.o.signature)})
 
     def elaborate(self, platform):
@@ -279,20 +301,13 @@ def coupled(shape: Shape, geometry: Geometry) -> int:
     return (silent + down) * shape[1] + down * columns - gaps * min(columns, shape[1])
 
 
-def pace(shape: Shape, geometry: Geometry) -> tuple[int, int]:
-    """Cycles a frame of `Lines`, and of `Slide`, for whole pixels that never wait."""
+def pace(shape: Shape, geometry: Geometry, pixels: int = 1) -> tuple[int, int]:
+    """Cycles a frame of `Lines`, and of `Slide` or `Sweep`, for beats of so many pixels that never wait."""
     rows, columns = between(geometry)
-    return (shape[0] + rows) * shape[1], geometry.positions(shape)[0] * (shape[1] + columns)
-
-
-def filled(view, fill: int) -> Value:
-    """A payload of padding."""
-    return Const.cast(Cat(Const(fill, len(element)) for element in elements(view)))
-
-
-def elements(view) -> list[Value]:
-    """The values of an array view."""
-    return [Value.cast(view[index]) for index in range(view.shape().length)]
+    beats = shape[1] // pixels
+    if pixels > 1:
+        columns = 0
+    return (shape[0] + rows) * beats, geometry.positions(shape)[0] * (beats + columns)
 
 
 def within(position: Signal, start: int, size: int) -> Value:

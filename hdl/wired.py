@@ -94,12 +94,13 @@ def added(node: Node, operands: list[Value]) -> Value:
 
 
 class WiredPipe(Pipe):
-    """All sums of a layer's position at once, its weights hard-wired.
+    """All sums of a layer's position at once, or of several side by side, its weights hard-wired.
 
-    Biases by channel are part of the graph. Those by pixel stand in a ROM, and are added behind it.
+    Biases by channel are part of the graph. Those by pixel stand in a ROM, and are added behind it. Positions
+    side by side have a graph each, with registers before it.
 
-    Latency: the graph's; with biases by pixel one cycle more, and 3 at least. Throughput: one position a
-    cycle.
+    Latency: the graph's, one cycle more for positions side by side, and with biases by pixel another and 3 at
+    least. Throughput: one beat a cycle.
 
     Parameters
     ----------
@@ -110,36 +111,39 @@ class WiredPipe(Pipe):
 
     def __init__(self, folding: Folding, device: Device):
         self.folding, self.device = folding, device
-        self.by_pixel = folding.seeds > 1
+        pixels = folding.plan.pixel_lanes
+        self.by_pixel = folding.seeded_bias.ndim > 1
         graph = Graph.of(folding.matrix, folding.spec.src, None if self.by_pixel else folding.seeded_bias)
-        self.dots = Wired(graph, folding.spec.src)
-        latency = max(graph.latency, Rom.latency) + 1 if self.by_pixel else graph.latency
+        self.dots = [Wired(graph, folding.spec.src) for _ in range(pixels)]
+        self.held = int(pixels > 1)
+        self.ready = self.held + graph.latency
         super().__init__(
-            lanes_of(folding.spec.src, folding.inputs),
-            lanes_of(folding.accumulator, folding.outputs),
-            latency,
+            lanes_of(folding.spec.src, folding.inputs * pixels),
+            lanes_of(folding.accumulator, folding.outputs * pixels),
+            max(self.ready, Rom.latency) + 1 if self.by_pixel else self.ready,
         )
 
     def elaborate(self, platform):
         m = Module()
         folding = self.folding
-        m.submodules.dots = dots = self.dots
-        m.d.comb += [
-            dots.x.eq(self.i.payload),
-            self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False)),
-        ]
-        sums = dots.sums
+        m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
+        inputs = delayed(m, Value.cast(self.i.payload), self.held, "x")
+        sums = []
+        for pixel, dots in enumerate(self.dots):
+            m.submodules[f"dots{pixel}"] = dots
+            m.d.comb += Value.cast(dots.x).eq(inputs.word_select(pixel, len(Value.cast(dots.x))))
+            sums += list(dots.sums)
         if self.by_pixel:
             ready = self.latency - 1
             pixel = Signal(range(folding.seeds))
             with m.If(self.i.valid):
                 m.d.sync += pixel.eq(Mux(pixel == folding.seeds - 1, 0, pixel + 1))
             m.submodules.bias = bias = Rom(
-                folding.accumulator.width * folding.outputs, folding.bias_words(), self.device
+                folding.accumulator.width * folding.seed_lanes, folding.bias_words(), self.device
             )
             m.d.comb += bias.addr.eq(pixel)
             words = delayed(m, bias.data, ready - Rom.latency, "bias")
-            dots_late = delayed(m, dots.sums, ready - dots.latency, "dots")
+            dots_late = [delayed(m, dot, ready - self.ready, f"dot{lane}") for lane, dot in enumerate(sums)]
             sums = Signal.like(self.o.payload, reset_less=True)
             for lane, dot in enumerate(dots_late):
                 seed = words.word_select(lane, folding.accumulator.width).as_signed()

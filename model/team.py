@@ -10,10 +10,8 @@ from __future__ import annotations
 import mmap
 import multiprocessing
 import os
-import select
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +20,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
+from model.mailbox import Mailbox
 from model.network import Network
 from model.workers import MAX_THREADS, blas, chunks_of
 
@@ -29,12 +28,6 @@ Work = Callable[[object, slice, list[dict]], object]
 """From a message, a chunk of the images it speaks of, and working memory, to a result."""
 FORKS = sys.platform == "linux"
 """Elsewhere libraries that NumPy may use do not survive a fork."""
-SPIN = 300e-6
-"""Seconds for which who waits keeps asking, before it lets the system wake it: that takes tens of
-microseconds, and steps of training come every millisecond or two."""
-PATIENCE = 1000
-"""Milliseconds after which an idle process looks whether its parent is still there."""
-
 ENDED = "a helper process was ended from outside"
 
 
@@ -122,9 +115,9 @@ class Process:
     def __init__(self, team: Team, member: int):
         context = multiprocessing.get_context("fork")
         self.pipe, far = context.Pipe()
-        self.answers = waiting(self.pipe)
+        self.shares, self.answers = Mailbox(far, self.pipe), Mailbox(self.pipe, far)
         inherited = [self.pipe, *(helper.pipe for helper in team.helpers)]
-        arguments = team, member, far, inherited, os.getpid()
+        arguments = team, member, self.shares, self.answers, inherited, os.getpid()
         self.process = context.Process(target=serve, args=arguments, daemon=True)
         with warnings.catch_warnings():
             # On forks beside other threads: ours takes no lock that one of them could hold.
@@ -135,15 +128,14 @@ class Process:
     def begin(self, *share) -> None:
         """Start on a share."""
         try:
-            self.pipe.send(share)
+            self.shares.post(share)
         except BrokenPipeError:
             raise ChildProcessError(ENDED) from None
 
     def outcome(self) -> tuple[BaseException | None, list | None]:
         """What went wrong, or the results."""
-        ready(self.answers, None)
         try:
-            return self.pipe.recv()
+            return self.answers.take()
         except (EOFError, ConnectionResetError):
             return ChildProcessError(ENDED), None
 
@@ -154,43 +146,24 @@ class Process:
         self.process.join()
 
 
-def serve(team: Team, member: int, pipe: Connection, inherited: list[Connection], parent: int) -> None:
+def serve(
+    team: Team, member: int, shares: Mailbox, answers: Mailbox, inherited: list[Connection], parent: int
+) -> None:
     """A helper process's life: shares come in, results go out, until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C is the parent's affair
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for end in inherited:
         end.close()
-    shares = waiting(pipe)
     try:
         while True:
-            # The pipe alone would not tell: another process may have inherited its end too.
-            while not ready(shares, PATIENCE):
-                if os.getppid() != parent:
-                    return
-            share = pipe.recv()
+            share = shares.take(parent)
             try:
                 answer = None, team.share(member, *share)
             except Exception as error:
                 answer = error, None
-            pipe.send(answer)
+            answers.post(answer)
     except (EOFError, OSError):
         return
-
-
-def waiting(pipe: Connection) -> select.poll:
-    """What tells whether a pipe has something to read."""
-    poll = select.poll()
-    poll.register(pipe, select.POLLIN)
-    return poll
-
-
-def ready(poll: select.poll, patience: float | None) -> bool:
-    """Wait until there is something to read, or for so many milliseconds."""
-    end = time.perf_counter() + SPIN
-    while time.perf_counter() < end:
-        if poll.poll(0):
-            return True
-    return bool(poll.poll(patience))
 
 
 def shared(shape: tuple[int, ...], dtype: type) -> np.ndarray:

@@ -20,6 +20,7 @@ import cocotb_tools.config
 
 from model.cli import Failure
 from sim import tools
+from sim.cells import LIBRARY
 
 FOLDER = Path("build/sim")
 """Where compiled simulators are kept, below the working folder."""
@@ -27,7 +28,7 @@ PROGRAM = "bench"
 MAIN = Path(__file__).with_name("main.cpp")
 RUNTIME = ("verilated", "verilated_vpi", "verilated_threads")
 """Verilator's run-time sources that every simulator is linked with."""
-LINT = ("-Wno-lint", "-Wno-style", "-Wno-ALWNEVER", "-Wno-fatal")
+LINT = ("-Wno-lint", "-Wno-style", "-Wno-ALWNEVER", "-Wno-SPECIFYIGN", "-Wno-fatal")
 """Amaranth's Verilog leaves widths to the language; what matters here are errors."""
 FEATURES = ("COVERAGE", "SC", "TIMING", "TRACE", "TRACE_FST", "TRACE_VCD", "TRACE_SAIF")
 
@@ -120,7 +121,7 @@ def verilate(target: Path, names: list[str], parameters: dict[str, int], vpi: bo
             *(["--vpi"] if vpi else []),
             *LINT,
             *(f"-G{name}={value}" for name, value in parameters.items()),
-            *names,
+            *(word for name in names for word in (["-v"] if name == LIBRARY else []) + [name]),
         ],
         target,
         {"VERILATOR_ROOT": str(found.root)},
@@ -205,5 +206,6 @@ def execute(command: list, folder: Path, environment: dict[str, str] | None = No
         check=False,
     )
     if result.returncode:
-        lines = [line for line in result.stderr.splitlines() if "rror" in line] or result.stderr.splitlines()
+        said = (result.stderr + result.stdout).splitlines()
+        lines = [line for line in said if "rror" in line] or said
         raise Failure(f"{Path(command[0]).name} failed: {lines[0] if lines else result.returncode}")

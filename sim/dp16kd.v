@@ -1,5 +1,6 @@
-// Behaviour of the Lattice ECP5 block RAM as far as hdl/ecp5.py uses it: 1,024 words of 18 bits, read at one
-// or both ports, an output register on each. Anything else that is asked of it stops the simulation.
+// Behaviour of the Lattice ECP5 block RAM as far as hdl/ecp5.py uses it: 1,024 words of 18 bits or 2,048 of 9,
+// read at one or both ports, or written at port A and read at port B, with an output register. Anything else that
+// is asked of it stops the simulation.
 module DP16KD #(
     parameter [319:0] INITVAL_00 = 0,
     parameter [319:0] INITVAL_01 = 0,
@@ -115,19 +116,31 @@ module DP16KD #(
         INITVAL_02, INITVAL_01, INITVAL_00};
     integer n;
     initial begin
-        if (DATA_WIDTH_A != 18 || DATA_WIDTH_B != 18) $fatal(1, "DP16KD: this model has words of 18 bits");
+        if (DATA_WIDTH_A != 18 && DATA_WIDTH_A != 9) $fatal(1, "DP16KD: this model has words of 18 or 9 bits");
         for (n = 0; n < 1024; n = n + 1) words[n] = CONTENTS[20 * n +: 18];
     end
 
+    wire [17:0] data = {DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7, DIA6, DIA5,
+        DIA4, DIA3, DIA2, DIA1, DIA0};
+    wire [17:0] word_a = words[address_a[13:4]], word_b = words[address_b[13:4]];
+
     always @(posedge CLKA) begin
-        if (WEA) $fatal(1, "DP16KD: this model is only read");
-        if (CEA) read_a <= words[address_a[13:4]];
+        if (CEA && WEA) begin
+            if (DATA_WIDTH_A == 9) begin
+                if (ADA3) words[address_a[13:4]][17:9] <= data[8:0];
+                else words[address_a[13:4]][8:0] <= data[8:0];
+            end else begin
+                if (ADA0) words[address_a[13:4]][8:0] <= data[8:0];
+                if (ADA1) words[address_a[13:4]][17:9] <= data[17:9];
+            end
+        end
+        if (CEA && !WEA) read_a <= DATA_WIDTH_A == 9 ? (ADA3 ? word_a[17:9] : {9'b0, word_a[8:0]}) : word_a;
         if (OCEA) out_a <= read_a;
     end
 
     always @(posedge CLKB) begin
-        if (WEB) $fatal(1, "DP16KD: this model is only read");
-        if (CEB) read_b <= words[address_b[13:4]];
+        if (WEB) $fatal(1, "DP16KD: this model is not written at port B");
+        if (CEB) read_b <= DATA_WIDTH_B == 9 ? (ADB3 ? word_b[17:9] : {9'b0, word_b[8:0]}) : word_b;
         if (OCEB) out_b <= read_b;
     end
 endmodule

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hdl.folding import StagePlan
+from hdl.folding import WIRED, StagePlan
 from hdl.netplan import Plan, weighted
 from hdl.search import divisors
 from model.geometry import Geometry
@@ -209,6 +209,36 @@ class NetDrawer:
                 outputs[self.integer(0, len(outputs) - 1)],
                 (None, "a", "a", "b")[self.sharing.integers(4)] if shares else None,
             )
+        return Plan(stages)
+
+    def broad(self, net: QNetwork, plan: Plan) -> Plan:
+        """The plan with pixel lanes wherever a convolution outside of a residual addition can have any."""
+        stages = dict(plan.stages)
+        for spec in net.specs:
+            if not isinstance(spec, ConvSpec) or spec.groups > 1:
+                continue
+            stage = replace(stages[spec.name], output_lanes=spec.out_shape[2], array=None)
+            lanes = self.rng.permutation(np.arange(2, spec.out_shape[1] + 1)).tolist()
+            for wider in ({**stages, spec.name: replace(stage, pixel_lanes=count)} for count in lanes):
+                try:
+                    Plan(wider).check(net)
+                except ValueError:
+                    continue  # as many do not divide a row
+                stages = wider
+                break
+        return Plan(stages)
+
+    def wired(self, net: QNetwork, plan: Plan) -> Plan:
+        """The plan with some convolutions hard-wired, with digits where there can be some."""
+        stages = dict(plan.stages)
+        for spec in net.specs:
+            if not isinstance(spec, ConvSpec) or self.integer(0, 2) == 0:
+                continue
+            single = spec.src.signed or spec.bias.ndim > 1
+            stages[spec.name] = replace(
+                stages[spec.name], input_lanes=spec.matrices.shape[1], output_lanes=spec.out_shape[2],
+                array=None, weights=WIRED, digits=1 if single else self.integer(1, spec.src.width),
+            )  # fmt: skip
         return Plan(stages)
 
     def images(self, net: QNetwork, count: int) -> np.ndarray:

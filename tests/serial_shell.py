@@ -22,11 +22,14 @@ class FakeCore(wiring.Component):
     """Logits that depend on every pixel and its place; each frame takes `delay` cycles more.
 
     Logit k is the sum of (value + k) * (beat number + 1) over lane k modulo lanes, the class its last pixel.
+    It takes some `pixels` a beat.
     """
 
-    def __init__(self, shape=(2, 3, 2), pixel=QFormat(8, 0, False), classes=3, width=24, delay=0):  # noqa: B008
+    def __init__(
+        self, shape=(2, 3, 2), pixel=QFormat(8, 0, False), classes=3, width=24, delay=0, pixels=1  # noqa: B008
+    ):  # fmt: skip
         self.shape, self.pixel, self.classes, self.width, self.delay = shape, pixel, classes, width, delay
-        self.beats, self.lanes = shape[0] * shape[1], shape[2]
+        self.beats, self.lanes = shape[0] * shape[1] // pixels, shape[2] * pixels
         value = signed(pixel.width) if pixel.signed else unsigned(pixel.width)
         beat = data.StructLayout({"data": data.ArrayLayout(value, self.lanes), "first": 1, "last": 1})
         answer = data.StructLayout({"cls": 8, "logits": data.ArrayLayout(signed(width), classes)})

@@ -111,11 +111,11 @@ def simulator_of(component) -> Simulator:
     return simulator
 
 
-def frames(net, images) -> list[dict]:
-    """The accelerator's input beats for images: a pixel a beat, with marks."""
+def frames(net, images, lanes: int = 0) -> list[dict]:
+    """The accelerator's input beats for images: a pixel a beat, or as many `lanes` as given, with marks."""
     beats = []
     for image in images:
-        pixels = image.reshape(-1, net.in_shape[2]).tolist()
+        pixels = image.reshape(-1, lanes or net.in_shape[2]).tolist()
         beats += [
             {"data": pixel, "first": n == 0, "last": n == len(pixels) - 1} for n, pixel in enumerate(pixels)
         ]

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from boards import build, flow, toolchains
 from boards.design import Design
-from hdl.netplan import Plan
+from hdl.netplan import Plan, beside
 from model import artifact, cli
 from model.layers import DenseSpec
 from model.qformat import QFormat
@@ -404,6 +405,31 @@ def test_verilog_only(capsys, net):
     text = Path("v/top.v").read_text()
     assert "module top(" in text
     assert "EHXPLLL" in text
+
+
+def test_the_plan_beside_a_net(capsys, net):
+    """It is taken, with its clock, unless the user asks for others or the chip has no room for it."""
+    stages = {**Plan.serial(tiny_net()).stages}
+    stages["conv"] = dataclasses.replace(stages["conv"], input_lanes=2)
+    own = Plan(stages, clock_mhz=60)
+    own.save("tiny.plan.json")
+
+    def clock(*options) -> float:
+        run(capsys, "ulx3s", "--net", net, "--verilog-only", "--out", "v", *options)
+        return float(re.search(r'FREQUENCY_PIN_CLKOS = "([\d.]+)"', Path("v/top.v").read_text()).group(1))
+
+    assert beside(Path(net), tiny_net()) == own
+    assert (clock(), clock("--clock", "75")) == (60, 75)
+    Plan.serial(tiny_net()).save("other.json")
+    assert clock("--plan", "other.json") == 100
+    ulx3s = build.targets.find("ulx3s")
+    assert build.default_plan(tiny_net(), ulx3s, own) == own
+    chip = dataclasses.replace(ulx3s.chip, budget=dataclasses.replace(ulx3s.budget, dsp=1))
+    small = dataclasses.replace(ulx3s, chip=chip)
+    assert build.default_plan(tiny_net(), small, own) != own
+    assert build.default_plan(tiny_net(), ulx3s, own, loadable=True).loadable
+    Path("tiny.plan.json").write_text('{"stages": {}}')
+    assert "cannot use plan tiny.plan.json" in refused(capsys, "ulx3s", "--net", net)
 
 
 def test_default_plan_fits_the_chip():

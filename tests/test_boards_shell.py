@@ -46,18 +46,20 @@ def test_identify():
 
 
 @pytest.mark.parametrize(
-    ("shape", "pixel", "width"),
+    ("shape", "pixel", "width", "pixels"),
     [
-        ((2, 3, 2), QFormat(8, 0, False), 24),
-        ((1, 1, 1), QFormat(1, 0, False), 20),
-        ((3, 2, 1), QFormat(5, 0), 32),
-        ((2, 2, 3), QFormat(12, 0), 33),
-        ((1, 3, 1), QFormat(16, 0, False), 62),
+        ((2, 3, 2), QFormat(8, 0, False), 24, 1),
+        ((1, 1, 1), QFormat(1, 0, False), 20, 1),
+        ((3, 2, 1), QFormat(5, 0), 32, 1),
+        ((2, 2, 3), QFormat(12, 0), 33, 1),
+        ((1, 3, 1), QFormat(16, 0, False), 62, 1),
+        ((2, 6, 1), QFormat(8, 0, False), 24, 3),
+        ((2, 4, 2), QFormat(5, 0), 24, 4),
     ],
     ids=str,
 )
-def test_classify(shape, pixel, width):
-    core = FakeCore(shape, pixel, width=width)
+def test_classify(shape, pixel, width, pixels):
+    core = FakeCore(shape, pixel, width=width, pixels=pixels)
     images = [draw(core) for _ in range(3)]
     items = [item for tag, image in enumerate(images) for item in (request(core, image, tag), 4000)]
     found, skipped, leds = converse(core, items)

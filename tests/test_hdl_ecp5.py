@@ -1,20 +1,23 @@
 """The ECP5's multiplier in place of the portable one, in Verilator with a model of the cell."""
 
 import numpy as np
-from amaranth.hdl import Module, Signal, signed, unsigned
+import pytest
+from amaranth.hdl import Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.device import PORTABLE
 from hdl.ecp5 import ECP5, Ecp5
 from hdl.folding import StagePlan
 from hdl.netplan import Plan
 from hdl.network import Accelerator
+from model.cli import Failure
 from model.layers import ConvSpec, DenseSpec
 from model.qformat import QFormat
 from model.qnetwork import QNetwork
 from random_nets import NetDrawer
 from sim.accelerator import AcceleratorBench, first_mismatch
-from sim.bench import Bench
+from sim.bench import Bench, Stalls
 from sim.verilog import emit
 
 CELLS = [
@@ -165,3 +168,64 @@ def test_tables_in_block_ram():
         got = [int(word) for word in result.beats[f"t{n}"]]
         assert got == expected, (width, depth)
     assert [int(word) for word in result.beats["wrong"]] != [contents[0][a % 1024] for a in addresses]
+
+
+FORMS = (ECP5, PORTABLE)
+MEMORIES = [(8, 1568), (9, 2048), (18, 1024), (20, 600), (40, 1500), (3, 2)]
+"""(bits, words): blocks of both shapes, one and several."""
+
+
+class Delays(wiring.Component):
+    """Words out of memories of `MEMORIES` in both forms, read ``words - 1`` beats after they were written; the
+    output register stalls with what is behind it, but for a mutant's.
+    """
+
+    def __init__(self, memories, mutant=False):
+        self.memories, self.mutant = memories, mutant
+        shape = {
+            f"{device.name}{n}": unsigned(width) for n, (width, _) in enumerate(memories) for device in FORMS
+        }
+        super().__init__(
+            {"i": In(stream.Signature(unsigned(40))), "o": Out(stream.Signature(data.StructLayout(shape)))}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        held, step, out_en = Signal(), Signal(), Signal()
+        m.d.comb += [
+            out_en.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(~held | out_en),
+            step.eq(self.i.valid & self.i.ready),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += held.eq(self.i.valid)
+        with m.If(out_en):
+            m.d.sync += self.o.valid.eq(held)
+        for n, (width, depth) in enumerate(self.memories):
+            place, following = Signal(range(depth)), Signal(range(depth))
+            m.d.comb += following.eq(Mux(place == depth - 1, 0, place + 1))
+            with m.If(step):
+                m.d.sync += place.eq(following)
+            write, read = (place, self.i.payload[:width], step), (following, step)
+            for device in FORMS:
+                m.submodules[f"{device.name}{n}"] = part = Module()
+                word = device.block_ram(part, depth, write, read, Const(1) if self.mutant else out_en)
+                m.d.comb += self.o.payload[f"{device.name}{n}"].eq(word)
+        return m
+
+
+def test_memories_read_in_two_cycles():
+    values = [int(value) for value in np.random.default_rng(4).integers(0, 1 << 40, 2500)]
+    stalls = Stalls(0.2, 5)
+    component = Delays(MEMORIES)
+    assert emit(component).count("DP16KD #(") == sum(ECP5.brams(*shape) for shape in MEMORIES)
+    result = Bench(component).run(values, len(values), stalls_in=stalls, stalls_out=stalls, seed=3)
+    for n, (width, depth) in enumerate(MEMORIES):
+        expected = [value % (1 << width) for value in [0] * (depth - 1) + values][: len(values)]
+        for device in FORMS:
+            assert [int(word) for word in result.beats[f"{device.name}{n}"]] == expected, (device.name, n)
+
+
+def test_a_memory_whose_output_does_not_wait_fails():
+    with pytest.raises(Failure, match="changed before it was taken"):
+        Bench(Delays(MEMORIES[-1:], mutant=True)).run(range(50), 50, stalls_out=Stalls(0.2, 5))

@@ -75,7 +75,8 @@ def test_every_small_matrix():
 
 
 def test_digits():
-    for number in range(-300, 301):
+    drawn = np.random.default_rng(0).integers(-(1 << 40), 1 << 40, 300).tolist()
+    for number in [*range(-300, 301), *drawn]:
         terms = digits(number)
         assert sum(sign << exponent for exponent, sign in terms) == number
         assert all(b - a > 1 for (a, _), (b, _) in pairwise(terms))

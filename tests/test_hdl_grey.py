@@ -48,7 +48,7 @@ def test_rate_and_latency_are_the_documented_ones(mode):
     spec = spec_of(mode, images.shape[1:])
     cycles = check(spec, images, stalls=0.0)
     assert np.diff(cycles).tolist() == [1] * 63
-    documented = {"average": 2 + 4, "lightness": 3 + 2, "luminosity": 4 + 4}[mode]
+    documented = {"average": 2 + 4, "lightness": 3 + 2, "luminosity": 3 + 4}[mode]
     # The beat goes in with the first cycle; the FIFO takes two.
     assert cycles[0] == documented + Buffer.latency
 

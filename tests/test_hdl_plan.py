@@ -9,7 +9,7 @@ from hdl.chips import find
 from hdl.cost import planned_cycles
 from hdl.ecp5 import ECP5
 from hdl.estimate import Budget, estimate, lacking
-from hdl.fit import Fitter, surroundings
+from hdl.fit import Fitter, around
 from hdl.netplan import Plan
 from hdl.search import Search
 from model import artifact, cli
@@ -36,20 +36,20 @@ def test_the_plan_of_a_board_fits_it(board, tmp_path, capsys):
     result, plan, budget = json.loads(report.read_text()), Plan.load(out, LENET), find(board).budget
     assert result["plan"] == json.loads(out.read_text())["stages"]
     taken = Budget(**result["estimate"])
-    assert taken == estimate(LENET, plan, ECP5) and not lacking(taken + surroundings(LENET, ECP5), budget)
+    assert taken == estimate(LENET, plan, ECP5) and not lacking(taken + around(LENET, plan, ECP5), budget)
     assert result["cycles"] == planned_cycles(LENET, plan)
     assert result["frames_per_second"] == round(1e8 / result["cycles"], 1)
     assert sum(row["macs"] for row in result["stages"]) == LENET.macs
     # One more step along the search would not fit.
     larger = Search(LENET).within(budget.dsp + 1)
     tight = lacking(estimate(LENET, larger, ECP5), budget)
-    assert larger == plan or tight or planned_cycles(LENET, larger) == result["cycles"]
+    assert larger == plan or tight or planned_cycles(LENET, larger) >= result["cycles"]
 
 
 def fitted(board: str, net):
     """The fastest plan that a board's chip has room for, its shell beside it."""
     chip = find(board)
-    return Fitter(net, chip.device, surroundings(net, chip.device)).fastest(module.available(chip))
+    return Fitter(net, chip.device).fastest(module.available(chip))
 
 
 def test_small_chips(tmp_path, capsys):
@@ -102,10 +102,13 @@ def test_an_early_answer(tmp_path, capsys):
 
 def test_what_does_not_fit_is_refused(capsys):
     said = error(capsys, "lenet", "--board", "ulx3s-12f", "--multipliers", 354)
-    assert "'lenet' with 354 multipliers does not fit LFE5U-12F" in said
-    assert "about 354 multipliers of 28" in said and "LUT" not in said
+    assert "'lenet' with 354 multipliers (150 of them hard-wired) does not fit LFE5U-12F" in said
+    assert "about 204 multipliers of 28" in said and "LUT" not in said
     nearest = fitted("ulx3s-12f", LENET)
-    assert f"the nearest plan that fits has {nearest.plan.multipliers} multipliers" in said
+    assert nearest.plan.stages["conv1"].wired
+    assert (
+        f"nearest plan that fits has {nearest.plan.multipliers} multipliers (150 of them hard-wired)" in said
+    )
     said = error(capsys, "lenet", "--lut", 500, "--bram", 0)
     assert "LUT of 500" in said and "block RAMs of 0" in said
     assert "no plan fits, the smallest needs a chip like iCE40UP5K" in said
