@@ -27,7 +27,7 @@ from hdl.dots import Dots
 from hdl.ecp5 import ECP5
 from hdl.folding import SHIFT_WIDTH
 from hdl.gather import Gather
-from hdl.graph import Graph
+from hdl.graph import Graph, digits
 from hdl.grey import ExtremesPipe
 from hdl.loading import Loads
 from hdl.loadrom import COLUMN, GROUP, Share
@@ -313,7 +313,7 @@ def _(part: Dots, device: Device) -> Budget:
     elif hard := device.multipliers(lanes, shape_of(source), shape_of(factor)):
         total += Budget(dsp=hard)
     else:
-        total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
+        total += Budget(lut=device.product_luts(product), ff=2 * product).times(lanes)
     return total + tree(product, part.input_lanes).times(part.output_lanes * pixels)
 
 
@@ -463,7 +463,9 @@ def _(part: AveragePipe, device: Device) -> Budget:
     source = part.spec.sum_format.width
     product = source + factor.bit_length()
     lane = adder(product) + Budget(lut=3 * target, ff=product + 2 * target + 2)
-    if factor & (factor - 1):
+    if factor & (factor - 1) and not device.infers:
+        lane += adder(source).times(len(digits(factor)) - 1)
+    elif factor & (factor - 1):
         # A product wider than a multiplier takes several.
         parts = [-(-width // device.multiplier_width) for width in (source, factor.bit_length() + 1)]
         lane += Budget(dsp=parts[0] * parts[1])

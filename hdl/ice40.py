@@ -75,6 +75,10 @@ class Ice40(Device):
             return super().multiply(m, a, b, name)
         return self.products(m, [(a, b)], name)[0]
 
+    def product_luts(self, width: int) -> int:
+        # Nearly all of them take a cell alone.
+        return round(super().product_luts(width) / ALONE)
+
     def places(self, lut: int, ff: int) -> int:
         # A cell is a LUT and a flip-flop behind it; many registers have no LUT of their own before them.
         return round(ALONE * lut + TOGETHER * ff)

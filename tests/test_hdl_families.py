@@ -11,12 +11,16 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.chips import find
-from hdl.estimate import estimate
+from hdl.ecp5 import ECP5
+from hdl.estimate import estimate, resources
 from hdl.fit import Fitter
 from hdl.gowin import GOWIN
 from hdl.ice40 import PLAIN, ULTRAPLUS
 from hdl.network import Accelerator
+from hdl.pool import AveragePipe
 from model import artifact
+from model.layers import PoolSpec
+from model.qformat import QFormat
 from sim.accelerator import AcceleratorBench, first_mismatch
 from sim.bench import Bench
 from sim.verilog import emit
@@ -145,3 +149,14 @@ def test_the_model_of_the_multiplier(tmp_path):
         other = Bench(Products(ULTRAPLUS), tmp_path).run(factors, 200).beats
     for name in (f"p{n}" for n in range(len(SHAPES))):
         np.testing.assert_array_equal(ours[name], other[name])
+
+
+def test_averages_without_multipliers_that_synthesis_finds():
+    """Divisions by constants are shifts and additions there, and counted so."""
+    fmt = QFormat(8, 0, False)
+    spec = PoolSpec(
+        name="pool", in_shape=(6, 6, 2), src=fmt, dst=fmt, mode="avg", kernel=(3, 3), stride=(3, 3)
+    )
+    needs = [resources(AveragePipe(spec, 2), device) for device in (ULTRAPLUS, PLAIN, ECP5)]
+    assert [need.dsp for need in needs] == [0, 0, 2]
+    assert needs[0].lut == needs[1].lut > needs[2].lut
