@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Shape, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -35,7 +35,8 @@ class Answerer(wiring.Component):
     note : in, stream of `NOTE`
         Lost while `NOTES` of them wait.
     result : in, stream of `answer`
-        With it come `tag`, the image's, and `cycles`, what it took.
+        With it come `tag`, the request's, `cycles`, what it took, and `bench`, whether that asked for one.
+        All of it stays until it is sent, and is taken then: no copy is made.
     o : out, stream of bytes
     """
 
@@ -47,6 +48,7 @@ class Answerer(wiring.Component):
                 "note": In(stream.Signature(NOTE)),
                 "result": In(stream.Signature(answer)),
                 "tag": In(8),
+                "bench": In(1),
                 "cycles": In(32),
                 "o": Out(stream.Signature(8)),
             }
@@ -65,29 +67,15 @@ class Answerer(wiring.Component):
         m.d.comb += self.note.ready.eq(1)
         note = notes.o.payload
 
-        # the result in wait
         elements = self.answer["logits"].shape
         width, classes = Signal(elements.elem_shape).shape().width, elements.length
         size = logit_bytes(width)
-        waiting, tag, numbers = Signal(), Signal(8), Signal(48)
-        logits = Signal(width * classes)
-        # that a result is taken is known a cycle before, and shifts come a cycle late: many registers hang on both
-        takes, shifts = Signal(), Signal()
-        m.d.sync += [takes.eq(self.result.valid & ~waiting & ~takes), shifts.eq(0)]
-        m.d.comb += self.result.ready.eq(takes)
-        with m.If(shifts):
-            m.d.sync += logits.eq(logits >> width)
-        with m.If(takes):
-            m.d.sync += [
-                waiting.eq(1),
-                tag.eq(self.tag),
-                numbers.eq(self.result.payload.cls | (self.cycles << 16)),
-                logits.eq(self.result.payload.logits),
-            ]
 
         # the answer in work
         begin, byte = writer.header.payload, chosen.i.payload
-        short = Signal(48)  # class (16 bits) and cycles (32 bits), or an error's code and kind
+        short = Signal(
+            48, reset_less=True
+        )  # class (16 bits) and cycles (32 bits), or an error's code and kind
         left = Signal(range(max(6, size)))
         index = Signal(range(max(classes, len(self.description))))
         sent = Signal()
@@ -97,20 +85,27 @@ class Answerer(wiring.Component):
         m.d.comb += rom.addr.eq(index)
         m.d.sync += moved.eq(Cat(sent, moved))
         logit = Signal(Shape(8 * size, signed=Signal(elements.elem_shape).shape().signed))
-        first = Signal(elements.elem_shape)
-        m.d.comb += [first.eq(logits), logit.eq(first)]
+        # a power of two of places: a tree of multiplexers, where the tools see one
+        places = Cat(
+            self.result.payload.logits, Const(0, width * ((1 << (classes - 1).bit_length()) - classes))
+        )
+        shown = Signal(elements.elem_shape)
+        m.d.comb += [
+            shown.eq(places.word_select(index[: (classes - 1).bit_length()], width)),
+            logit.eq(shown),
+        ]
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += writer.header.valid.eq(waiting | notes.o.valid)
+                m.d.comb += writer.header.valid.eq(self.result.valid | notes.o.valid)
                 m.d.sync += index.eq(0)
-                with m.If(waiting):
+                with m.If(self.result.valid):
                     m.d.comb += [
-                        begin.tag.eq(tag),
-                        begin.kind.eq(REPLY | Command.CLASSIFY),
+                        begin.tag.eq(self.tag),
+                        begin.kind.eq(REPLY | Mux(self.bench, Command.BENCH, Command.CLASSIFY)),
                         begin.length.eq(result_bytes(classes, width)),
                     ]
-                    m.d.sync += [short.eq(numbers), left.eq(5)]
+                    m.d.sync += [short.eq(self.result.payload.cls | (self.cycles << 16)), left.eq(5)]
                     with m.If(writer.header.ready):
                         m.next = "RESULT"
                 with m.Elif(note.code != 0):
@@ -142,15 +137,15 @@ class Answerer(wiring.Component):
                             m.next = following
             with m.State("LOGITS"):
                 m.d.comb += [
-                    chosen.i.valid.eq(~shifts),
+                    chosen.i.valid.eq(1),
                     byte.eq(logit.word_select((size - 1 - left)[: exact_log2(size)], 8)),
                 ]
                 with m.If(sent):
                     m.d.sync += left.eq(left - 1)
                     with m.If(left == 0):
-                        m.d.sync += [left.eq(size - 1), shifts.eq(1), index.eq(index + 1)]
+                        m.d.sync += [left.eq(size - 1), index.eq(index + 1)]
                         with m.If(index == classes - 1):
-                            m.d.sync += waiting.eq(0)
+                            m.d.comb += self.result.ready.eq(1)
                             m.next = "IDLE"
             with m.State("IDENTITY"):
                 m.d.comb += [chosen.i.valid.eq(moved == 0), byte.eq(rom.data)]

@@ -4,40 +4,45 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from argparse import Namespace
+from collections import Counter
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.progress import Progress
 
+from boards import cache, listing, own, program, targets
 from boards import report as reports
-from boards import targets
+from boards.board import Target
 from boards.design import Design
-from boards.flow import REPORT, STEPS, Flow, check_tools
-from boards.shell import estimate as shell_estimate
-from boards.targets import Target
-from hdl.estimate import UNITS, Budget, estimate, lacking
-from hdl.netplan import Plan, beside, weighted
-from hdl.search import DEFAULT_MULTIPLIERS, search
+from boards.flow import LOGS, Flow, check_tools, routed
+from boards.listing import taken
+from boards.publish import publish, publish_logs
+from boards.toolchains import REPORT
+from hdl.estimate import UNITS, Budget, lacking
+from hdl.fit import Fitter, excess
+from hdl.netplan import Plan, beside
+from hdl.search import DEFAULT_MULTIPLIERS
 from model import artifact, cli
 from model.cli import Failure
 from model.files import check_writable, replacing
 from model.qnetwork import QNetwork
 from sim.accelerator import Figures, measure
 
-PRODUCTS = ("top.bit", "top.svf", "plan.json", "report.json", "report.md")
-"""What a build leaves in its folder; the report comes last."""
+MEASURED = "measured.json"
+"""What a build keeps of its simulation, its netlist and its time."""
 EXAMPLES = """\
 examples:
+  python -m boards.build --list                       the boards, and which nets fit
   python -m boards.build ulx3s                        lenet for the ULX3S (85F), into build/ulx3s
   python -m boards.build ulx3s-12f --net my.npz       a net of your own for a smaller chip
+  python -m boards.build my_board.py:MyPlatform       a board of your own (docs/boards.md)
   python -m boards.build ulx3s --clock 125 --seed 2   a faster core; another seed places differently
   python -m boards.build ulx3s --weights loadable     other weights later, without another bitstream
   python -m boards.build ulx3s --program              build it and load it into the board
+  python -m boards.build ulx3s --flash                likewise, and the board keeps it
   python -m boards.build ulx3s --verilog-only         nothing but build/ulx3s/top.v
 
 exit status: 0 done, 1 the work failed (a missed clock, a tool's error), 2 bad input
@@ -47,12 +52,16 @@ exit status: 0 done, 1 the work failed (a missed clock, a tool's error), 2 bad i
 def main(argv: list[str]) -> None:
     """The command; see `EXAMPLES`."""
     options = parse(argv)
-    target = targets.find(options.board)
-    loader = programmer(target) if options.program else None
-    net = artifact.load(options.net)
+    if options.list:
+        show(options)
+        return
+    target = own.find(options.board) if own.is_own(options.board) else targets.find(options.board)
+    loader = program.command(target, keep=options.flash) if options.program or options.flash else None
+    wanted = options.net or target.net
+    net = artifact.load(wanted)
     if options.plan is None:
         loadable = options.weights == "loadable"
-        plan = default_plan(net, target, beside(artifact.find(options.net), net), loadable=loadable)
+        plan = default_plan(net, target, beside(artifact.find(wanted), net), loadable=loadable)
     else:
         plan = Plan.load(options.plan, net)
         if options.weights is not None:
@@ -67,7 +76,8 @@ def main(argv: list[str]) -> None:
         )
     design = Design.of(target, net, plan, clock_mhz=options.clock, baud=options.baud)
     budget = checked_fit(design)
-    out = Path("build", options.board.lower()) if options.out is None else Path(options.out)
+    name = target.name if own.is_own(options.board) else options.board.lower()
+    out = Path("build", name) if options.out is None else Path(options.out)
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file, not a folder")
     check_writable(out / "report.json", options.json)
@@ -76,18 +86,23 @@ def main(argv: list[str]) -> None:
             file.write(design.verilog())
         print(out / "top.v")
         return
-    result = build(design, budget, out, options.seed)
+    # beside the folder stands the lock of its builds
+    check_writable(out.parent / "lock", cache.FOLDER / "entry")
+    result = build(design, budget, out, options.seed, force=options.force)
     cli.write_json(options.json, result)
     summarise(result, out)
     if loader is not None:
-        program(loader, out / "top.bit")
+        program.load(loader, out / target.tools.bitstream, target)
 
 
 def parse(argv: list[str]) -> Namespace:
     """The options."""
     parser = cli.Parser(prog="python -m boards.build", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("board", metavar="BOARD", help=f"one of {', '.join(targets.names())}")
-    parser.add_argument("--net", default="lenet", help="a shipped net's name or an artifact (lenet)")
+    parser.add_argument(
+        "board", metavar="BOARD", nargs="?", help=f"FILE.py:CLASS, or {', '.join(targets.names())}"
+    )
+    parser.add_argument("--list", action="store_true", help="show the boards and which nets fit")
+    parser.add_argument("--net", help="a shipped net's name or an artifact; else the board's own")
     parser.add_argument(
         "--plan", metavar="FILE", help="how parallel each layer is; else the net's own, or searched"
     )
@@ -100,37 +115,42 @@ def parse(argv: list[str]) -> Namespace:
     parser.add_argument("--baud", type=int, metavar="N", help="of the serial port; else the board's own")
     parser.add_argument("--out", metavar="DIR", help="folder of the results (build/BOARD)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of placement (1)")
+    parser.add_argument("--force", action="store_true", help="build again what was built before")
     parser.add_argument("--program", action="store_true", help="load the bitstream into the board")
+    parser.add_argument("--flash", action="store_true", help="likewise, to stay there without power")
     parser.add_argument("--verilog-only", action="store_true", help="write top.v and nothing else")
-    parser.add_argument("--json", metavar="FILE", help="write the report there too")
+    parser.add_argument("--json", metavar="FILE", help="write the report, or the list, there too")
     options = parser.parse_args(argv)
-    if options.program and options.verilog_only:
-        parser.error("--program needs a bitstream, which --verilog-only does not make")
+    if options.board is None and not options.list:
+        parser.error("name a board, or --list them")
+    for name in ("program", "flash"):
+        if getattr(options, name) and options.verilog_only:
+            parser.error(f"--{name} needs a bitstream, which --verilog-only does not make")
     if not 0 <= options.seed < 1 << 31:
         parser.error(f"--seed is 0 to {(1 << 31) - 1}, not {options.seed}")
     return options
 
 
+def show(options: Namespace) -> None:
+    """The list of boards."""
+    check_writable(options.json)
+    rows = listing.rows()
+    console = cli.console()
+    console.print(listing.table(rows))
+    for line in listing.wiring(rows):
+        console.print(line)
+    cli.write_json(options.json, {"boards": rows})
+
+
 def default_plan(
     net: QNetwork, target: Target, shipped: Plan | None = None, *, loadable: bool = False
 ) -> Plan:
-    """The net's own plan, or the fastest of a few that the board's chip has room for; else the smallest."""
+    """The net's own plan, or the fastest found that the board's chip has room for; else the smallest."""
     if shipped is not None and not loadable and not lacking(taken(net, shipped, target), target.budget):
         return shipped
-    # Layers with loadable weights do not share.
-    least = max(len(weighted(net)), 1) if loadable else 1
-    count = max(min(DEFAULT_MULTIPLIERS, target.budget.dsp), least)
-    while True:
-        plan = search(net, count, shares=not loadable)
-        plan = plan.made_loadable(net) if loadable else plan
-        if count == least or not lacking(taken(net, plan, target), target.budget):
-            return plan
-        count = max(count // 2, least)
-
-
-def taken(net: QNetwork, plan: Plan, target: Target) -> Budget:
-    """What the accelerator and the shell round it take of a chip, estimated."""
-    return estimate(net, plan, target.family) + shell_estimate(net, plan, target.family)
+    room = replace(target.budget, lut=int(target.budget.lut * target.tools.fill))
+    fitter = Fitter(net, target.family, loadable=loadable)
+    return (fitter.fastest(room, DEFAULT_MULTIPLIERS, wires=False) or fitter.smallest()).plan
 
 
 def checked_fit(design: Design) -> Budget:
@@ -143,21 +163,17 @@ def checked_fit(design: Design) -> Budget:
     """
     target = design.target
     need = taken(design.net, design.plan, target)
-    names = lacking(need, target.budget)
-    if names:
-        parts = [
-            f"about {getattr(need, name):,} {UNITS[name]} of {getattr(target.budget, name):,}"
-            for name in names
-        ]
+    if lacking(need, target.budget):
+        fitter = Fitter(design.net, target.family)
         raise ValueError(
-            f"net {design.net.name!r} is too large for {target.name}: it needs {' and '.join(parts)};"
-            " take a plan with fewer multipliers, a smaller net or a larger board"
+            f"net {design.net.name!r} is too large for {target.name}: it needs {excess(need, target.budget)};"
+            f" {fitter.nearest(target.budget) or 'no plan fits: take a smaller net or a larger board'}"
         )
     return need
 
 
-def build(design: Design, budget: Budget, out: Path, seed: int) -> dict:
-    """Run all steps and put the products into `out`, all or none.
+def build(design: Design, budget: Budget, out: Path, seed: int, *, force: bool = False) -> dict:
+    """Run all steps, or find what they made before, and put the products into `out`, all or none.
 
     Returns
     -------
@@ -169,34 +185,74 @@ def build(design: Design, budget: Budget, out: Path, seed: int) -> dict:
     Failure
         If a tool fails, or the clock is missed; then the report is written, but no bitstream.
     """
-    check_tools()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name,
-        cli.progress() as progress,
-    ):
-        folder = Path(name)
-        flow = Flow(folder, out / "logs")
-        steps = Steps(progress, design.target.name, len(STEPS) + 2)
-        with steps.step("elaborate"), flow.timed("elaborate"):
-            commands = flow.elaborate(design, seed)
-        for command in commands:
-            step = STEPS[command[0]]
-            with steps.step(step), flow.timed(step):
-                flow.execute(command)
-        with steps.step("simulate"), flow.timed("simulate"):
-            figures = measured(design)
-        routed = json.loads((folder / REPORT).read_text())
-        met = reports.clock(routed, design.pll.output_hz / 1e6)["met"]
-        digest = hashlib.sha256((folder / "top.bit").read_bytes()).hexdigest() if met else None
-        result = reports.report(design, budget, routed, figures, flow.seconds, digest)
-        design.plan.save(folder / "plan.json")
-        (folder / "report.json").write_text(json.dumps(result, indent=2) + "\n")
-        (folder / "report.md").write_text(reports.markdown(result))
-        publish(folder, out, met)
-    if not met:
+    toolchain = design.target.tools
+    check_tools(toolchain)
+    with cache.space(out), cache.locked(out), cli.progress() as progress:
+        steps = Steps(progress, design.target.name, len(toolchain.tools) + 2)
+        with steps.step("elaborate"):
+            flow = Flow(design, seed, out / LOGS)
+        entry, cached = cache.answered(
+            flow.digest, lambda folder: run(design, flow, folder, out, steps), force=force
+        )
+        outcome = read(design, flow, entry, cached)
+        result = reports.report(design, budget, outcome)
+        products = [toolchain.bitstream, *toolchain.extras]
+        publish(entry, out, products if result["clock"]["met"] else [], products, design.plan, result)
+    if not result["clock"]["met"]:
         raise Failure(missed(result, out))
     return result
+
+
+def run(design: Design, flow: Flow, folder: Path, out: Path, steps: Steps) -> None:
+    """All steps behind elaboration, in a folder; what nobody needs any more goes from it."""
+    toolchain = design.target.tools
+    flow.write(folder)
+    try:
+        for tool, arguments in flow.commands:
+            with steps.step(tool.step):
+                flow.execute(folder, tool, arguments)
+        for name in (toolchain.bitstream, *toolchain.extras):
+            if not (folder / name).is_file():
+                raise Failure(f"{tool.step} failed: {tool.name} left no {name}")
+        with steps.step("simulate"), flow.timed("simulate"):
+            figures = measured(design)
+        placed = routed(folder)["utilization"]
+        netlist = Counter()
+        if not all(any(cell in placed for cell in cells) for cells in toolchain.cells.values()):
+            netlist = cells_of(folder / toolchain.netlist)
+    except Failure:
+        publish_logs(folder, out)
+        raise
+    content = {"figures": asdict(figures), "netlist": netlist, "seconds": flow.seconds}
+    (folder / MEASURED).write_text(json.dumps(content))
+    wanted = {toolchain.bitstream, *toolchain.extras, REPORT, MEASURED, LOGS}
+    for path in folder.iterdir():
+        if path.name not in wanted:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def cells_of(netlist: Path) -> Counter[str]:
+    """Cells of a netlist, by type."""
+    modules = json.loads(netlist.read_text())["modules"]
+    return Counter(cell["type"] for cell in modules["top"]["cells"].values())
+
+
+def read(design: Design, flow: Flow, entry: Path, cached: bool) -> reports.Outcome:
+    """What stands in a folder that `run` has filled."""
+    measured = json.loads((entry / MEASURED).read_text())
+    placed = routed(entry)
+    met = reports.clock(placed, design.pll.output_hz / 1e6)["met"]
+    bits = entry / design.target.tools.bitstream
+    return reports.Outcome(
+        routed=placed,
+        netlist=measured["netlist"],
+        figures=Figures(**measured["figures"]),
+        seconds=measured["seconds"],
+        bitstream=hashlib.sha256(bits.read_bytes()).hexdigest() if met else None,
+        inputs=flow.digest,
+        tools=flow.versions,
+        cached=cached,
+    )
 
 
 def measured(design: Design) -> Figures:
@@ -239,16 +295,6 @@ class Steps:
         self.progress.advance(self.task)
 
 
-def publish(folder: Path, out: Path, met: bool) -> None:
-    """Move the products to their place; what an older build left and this one has not goes."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name in PRODUCTS:
-        if met or not name.startswith("top."):
-            os.replace(folder / name, out / name)
-        else:
-            (out / name).unlink(missing_ok=True)
-
-
 def missed(result: dict, out: Path) -> str:
     """What to say of a missed clock."""
     clock = result["clock"]
@@ -271,34 +317,13 @@ def summarise(result: dict, out: Path) -> None:
         print(f"  but {caveat}")
     print(f"  {rate['frames_per_second']:,.0f} frames/s, {rate['latency_cycles']:,} cycles to the result")
     print(f"  {used}")
-    print(f"  {sum(result['seconds'].values()):.0f} seconds; {out / 'top.bit'}, {out / 'report.md'}")
-
-
-def programmer(target: Target) -> list[str]:
-    """The command that loads a bitstream.
-
-    Raises
-    ------
-    ValueError
-        If its program is missing.
-    """
-    tool, *arguments = target.programmer
-    named = os.environ.get(tool.upper(), tool)
-    found = shutil.which(named)
-    if found is None:
-        raise ValueError(
-            f"--program needs {named}, which is not installed: see https://trabucayre.github.io/openFPGALoader"
-        )
-    return [found, *arguments]
-
-
-def program(command: list[str], bitstream: Path) -> None:
-    """Load a bitstream into the board."""
-    result = subprocess.run([*command, str(bitstream)], capture_output=True, text=True, check=False)
-    if result.returncode:
-        lines = (result.stderr or result.stdout).strip().splitlines()
-        raise Failure(f"{Path(command[0]).name} failed: {lines[-1] if lines else result.returncode}")
-    print(f"{bitstream} is in the board")
+    if result["wiring"]:
+        print(f"  to wire: {result['wiring']}")
+    seconds = f"{sum(result['seconds'].values()):.0f} seconds"
+    if result["inputs"]["cached"]:
+        print(f"  from the cache: the same was built before, in {seconds} (--force builds it again)")
+        seconds = "0 seconds"
+    print(f"  {seconds}; {out / result['bitstream']['path']}, {out / 'report.md'}")
 
 
 if __name__ == "__main__":

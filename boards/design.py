@@ -9,11 +9,12 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+from amaranth.build import DiffPairs
 
-from boards.pll import Pll
-from boards.protocol import FIXED_VERSION, Identity
+from boards.board import Pin, Target
+from boards.pll.base import Pll
+from boards.protocol import Identity
 from boards.shell import Link, Shell
-from boards.targets import Target
 from boards.top import Top
 from boards.uart import Baud
 from hdl.loading import layout, sized, weight_set
@@ -22,6 +23,9 @@ from hdl.network import Accelerator
 from model.qnetwork import QNetwork
 from model.spec import Spec
 from sim import tools
+
+BENCH_LUTS = 6000
+"""From so many LUTs on a chip has room for the command bench, which takes about 70."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +39,8 @@ class Design:
     plan : Plan
     pll : Pll
     link : Link
+    bench : bool
+        Whether the shell has the command bench.
     """
 
     target: Target
@@ -42,6 +48,7 @@ class Design:
     plan: Plan
     pll: Pll
     link: Link
+    bench: bool = True
 
     @classmethod
     def of(
@@ -53,8 +60,10 @@ class Design:
         clock_mhz: float | None = None,
         baud: int | None = None,
         timeout: float = Link.timeout,
+        bench: bool | None = None,
     ) -> Design:
-        """A design with the plan's clock, or the target's, and its baud rate where no others are given.
+        """A design with the plan's clock, or the target's, and its baud rate where no others are given; with
+        benches on a chip of `BENCH_LUTS` or more, if nothing is said of them.
 
         Raises
         ------
@@ -63,10 +72,15 @@ class Design:
         """
         plan.check(net)
         net = sized(net, plan)
-        wanted = clock_mhz or plan.clock_mhz or target.clock_mhz
-        pll = Pll.solve(target.oscillator_mhz, wanted)
+        pll = target.tools.solve(
+            target.base,
+            target.oscillator_mhz,
+            next(mhz for mhz in (clock_mhz, plan.clock_mhz, target.clock_mhz) if mhz is not None),
+            target.pll_pin,
+        )
         rate = target.baud if baud is None else baud
-        return cls(target, net, plan, pll, Link(Baud(pll.output_hz, rate), timeout))
+        bench = target.budget.lut >= BENCH_LUTS if bench is None else bench
+        return cls(target, net, plan, pll, Link(Baud(pll.output_hz, rate), timeout), bench)
 
     @property
     def identity(self) -> Identity:
@@ -80,6 +94,7 @@ class Design:
             logit=self.net.output_format,
             clock_hz=self.pll.output_hz,
             build=self.build_hash,
+            bench=self.bench,
             **self.loading,
         )
 
@@ -87,7 +102,7 @@ class Design:
     def loading(self) -> dict:
         """What the identity tells of sets of weights."""
         if not self.plan.loadable:
-            return {"version": FIXED_VERSION}
+            return {}
         size = len(weight_set(self.net, self.plan))
         return {"set_bytes": size, "layout": layout(self.net, self.plan)}
 
@@ -104,8 +119,10 @@ class Design:
             self.target.name,
             self.pll.output_hz,
             self.link.baud.rate,
+            self.link.timeout,
+            self.bench,
         ]
-        text = json.dumps([*parts, self.link.timeout], sort_keys=True)
+        text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).digest()[:8]
 
     def accelerator(self) -> Accelerator:
@@ -133,13 +150,14 @@ class Design:
         tools.use_yosys()
         return self.prepare(debug_verilog=True).files["top.debug.v"]
 
-    def pin(self, resource: str, part: str | None = None, number: int = 0) -> str:
-        """Name of the top's port for a resource of the platform."""
-        return "__".join([f"{resource}_{number}", *([part] if part else []), "io"])
+    def port(self, pin: Pin) -> str:
+        """Name of the top's port for a pin of the platform; of a pair the one that is not inverted."""
+        end = "p" if isinstance(self.target.ends(pin), DiffPairs) else "io"
+        return "__".join([f"{pin.resource}_{pin.number}", *([pin.part] if pin.part else []), end])
 
-    def active_low(self, resource: str) -> bool:
-        """Whether a resource's pin is inverted."""
-        return self.target.platform().lookup(resource).ios[0].invert
+    def active_low(self, pin: Pin) -> bool:
+        """Whether a pin is inverted."""
+        return self.target.ends(pin).invert
 
 
 def plain(value):

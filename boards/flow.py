@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -15,16 +17,14 @@ from pathlib import Path
 from amaranth._toolchain import tool_env_var
 
 from boards.design import Design
+from boards.toolchains import REPORT, Tool, Toolchain
 from model.cli import Failure
 from sim import tools
 
-STEPS = {"yosys": "synthesis", "nextpnr-ecp5": "place_and_route", "ecppack": "pack"}
-"""What each tool does, as reports call it."""
-PURGED = "-top top -run begin:map_luts; opt_clean -purge; synth_ecp5 -run map_luts:"
-"""Synthesis with wires that nothing needs taken out half-way: without that, yosys 0.70 can fail an
-assertion (`GetSize(conn.first) == GetSize(conn.second)`) as it puts its lookup tables back."""
-REPORT = "top.report.json"
-"""What nextpnr writes."""
+LOGS = "logs"
+"""Folder of what the tools said, below that of the build."""
+FULL_BYTES = 1 << 20
+"""Less free space than this is a full disk: the smallest of the tools' files is larger."""
 
 
 class Flow:
@@ -32,20 +32,46 @@ class Flow:
 
     Parameters
     ----------
-    folder : Path
-        The tools work in it, and see only relative names: those that are WebAssembly may see no others.
+    design : Design
+    seed : int
+        Of placement.
     logs : Path
-        Where what the tools say is kept.
+        Where the user will find what the tools said.
 
     Attributes
     ----------
+    files : dict of bytes
+        Inputs of the tools by name.
+    commands : list of (Tool, list of str)
+        What to run, and with which arguments.
+    versions : dict of str
+        Of the tools, by name.
     seconds : dict of float
         Wall-clock time of each step.
     """
 
-    def __init__(self, folder: Path, logs: Path):
-        self.folder, self.logs = folder, logs
+    def __init__(self, design: Design, seed: int, logs: Path):
+        self.logs = logs
         self.seconds: dict[str, float] = {}
+        toolchain = design.target.tools
+        self.versions = {tool.name: version(tool) for tool in toolchain.tools.values()}
+        with self.timed("elaborate"):
+            plan = design.prepare(**toolchain.options(float(design.pll.output_mhz), seed))
+        self.files = {
+            name: content if isinstance(content, bytes) else content.encode()
+            for name, content in plan.files.items()
+        }
+        self.commands = commands_of(self.files, toolchain)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the bitstream: the tools' inputs, arguments and versions."""
+        parts = [
+            {name: hashlib.sha256(content).hexdigest() for name, content in self.files.items()},
+            [[tool.name, *arguments] for tool, arguments in self.commands],
+            self.versions,
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -54,56 +80,96 @@ class Flow:
         yield
         self.seconds[step] = round(time.perf_counter() - start, 2)
 
-    def elaborate(self, design: Design, seed: int) -> list[list[str]]:
-        """Write the tools' input files; returns their command lines."""
-        plan = design.prepare(
-            # a missed clock is told from the report, with the figures, rather than by nextpnr's exit status
-            nextpnr_opts=f"--report {REPORT} --seed {seed} --timing-allow-fail",
-            synth_opts=PURGED,
-        )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name, content in plan.files.items():
-            (self.folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        return json.loads(plan.files["build_top.json"])["commands"]
+    def write(self, folder: Path) -> None:
+        """Write the tools' inputs."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self.files.items():
+            (folder / name).write_bytes(content)
 
-    def execute(self, command: list[str]) -> None:
+    def execute(self, folder: Path, tool: Tool, arguments: list[str]) -> None:
         """Run one tool.
+
+        Parameters
+        ----------
+        folder : Path
+            The tools work in it, and see only relative names: those that are WebAssembly may see no others.
+        tool : Tool
+        arguments : list of str
 
         Raises
         ------
         Failure
-            If it fails; the message holds its first error and the log's path.
+            If it fails; the message holds its first error.
         """
-        tool, *arguments = command
-        self.logs.mkdir(parents=True, exist_ok=True)
-        log = self.logs / f"{STEPS[tool]}.log"
-        with open(log, "wb") as file:
+        log = folder / LOGS / f"{tool.step}.log"
+        log.parent.mkdir(exist_ok=True)
+        with self.timed(tool.step), open(log, "wb") as file:
             result = subprocess.run(
                 [program(tool), *arguments],
-                cwd=self.folder,
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 check=False,
             )
+        if result.returncode and shutil.disk_usage(folder).free < FULL_BYTES:
+            raise Failure(f"{tool.step} failed: no space left on the disk of {folder.parent}")
         # most of it goes to a file of the tool's own
-        own = [self.folder / after for option, after in pairwise(arguments) if option in ("-l", "--log")]
+        own = [folder / after for option, after in pairwise(arguments) if option in ("-l", "--log")]
         with open(log, "ab") as file:
             for path in filter(Path.is_file, own):
                 file.write(path.read_bytes())
         if result.returncode:
-            raise Failure(f"{STEPS[tool]} failed: {first_error(log)} (all that {tool} said: {log})")
+            raise Failure(
+                f"{tool.step} failed: {first_error(log)} (all that {tool.name} said: {self.logs / log.name})"
+            )
 
 
-def check_tools() -> None:
+def commands_of(files: dict[str, bytes], toolchain: Toolchain) -> list[tuple[Tool, list[str]]]:
+    """What Amaranth wants to be run, as far as the toolchain knows it.
+
+    A platform may ask for more, such as a suffix for its boot loader.
+    """
+    commands = json.loads(files["build_top.json"])["commands"]
+    return [
+        (toolchain.tools[name], rewritten(toolchain.tools[name], arguments))
+        for name, *arguments in commands
+        if name in toolchain.tools
+    ]
+
+
+def rewritten(tool: Tool, arguments: list[str]) -> list[str]:
+    """Arguments as the tool of today takes them."""
+    renamed, result = dict(tool.rewritten), []
+    words = iter(arguments)
+    for word in words:
+        result += ["--vopt", renamed[word] + next(words)] if word in renamed else [word]
+    return result
+
+
+def routed(folder: Path) -> dict:
+    """What nextpnr reported.
+
+    Raises
+    ------
+    Failure
+        If the report is missing or not whole.
+    """
+    try:
+        return json.loads((folder / REPORT).read_text())
+    except (FileNotFoundError, ValueError):
+        raise Failure(f"place_and_route failed: nextpnr left no whole {REPORT}") from None
+
+
+def check_tools(toolchain: Toolchain) -> None:
     """Raise a ValueError if a tool of the build, or of the simulation that measures, is missing."""
-    for tool in STEPS:
+    for tool in toolchain.tools.values():
         program(tool)
     tools.verilator()
     tools.compiler()
 
 
-def program(tool: str) -> str:
+def program(tool: Tool) -> str:
     """The program of a tool: what its environment variable names, PyPI's, or the system's.
 
     Raises
@@ -111,18 +177,33 @@ def program(tool: str) -> str:
     ValueError
         If there is none.
     """
-    named = os.environ.get(tool_env_var(tool))
-    found = shutil.which(named) if named else tools.script(f"yowasp-{tool}") or shutil.which(tool)
+    variable = tool_env_var(tool.name)
+    named = os.environ.get(variable)
+    found = shutil.which(named) if named else packaged(tool) or shutil.which(tool.name)
     if found is None:
         if named:
-            raise ValueError(f"{tool_env_var(tool)} names {named!r}, which is no program")
-        raise ValueError(f"{tool} is missing: python -m pip install yowasp-{package(tool)}")
+            raise ValueError(f"{variable} names {named!r}, which is no program")
+        raise ValueError(f"{tool.name} is missing: python -m pip install {tool.package}")
     return found
 
 
-def package(tool: str) -> str:
-    """The package on PyPI that brings a tool."""
-    return "nextpnr-ecp5" if tool == "ecppack" else tool
+def packaged(tool: Tool) -> str | None:
+    """The program of a tool that comes from PyPI."""
+    return tools.script(f"yowasp-{tool.name}") or tools.script(tool.name)
+
+
+def version(tool: Tool) -> str:
+    """The version of a tool's program: its package's, or what it says itself."""
+    found = program(tool)
+    if found == packaged(tool):
+        try:
+            return f"{tool.package} {importlib.metadata.version(tool.package)}"
+        except importlib.metadata.PackageNotFoundError:
+            pass  # on PATH, but not from PyPI
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+    line = (said.stdout or said.stderr).strip().partition("\n")[0]
+    # not all tools know the option: then the program itself tells one from another
+    return line if line and not said.returncode else hashlib.sha256(Path(found).read_bytes()).hexdigest()
 
 
 def first_error(log: Path) -> str:

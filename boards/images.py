@@ -43,6 +43,14 @@ class ImageBuffer(wiring.Component):
         For one cycle: it does.
     playing_tag : out
         Tag of the image that `o` plays or has played last.
+    replay : in
+        For one cycle, while none is played or waits: the last image plays again, under the name of `tag`.
+    again : in
+        While an image ends that is replayed: it follows once more, without a gap.
+    ended : out
+        For one cycle: an image's last beat was read.
+    some : out
+        An image was played since the reset: there is one to replay.
     """
 
     def __init__(self, payload: data.StructLayout, beats: int, device: Device = PORTABLE):
@@ -63,6 +71,10 @@ class ImageBuffer(wiring.Component):
                 "play": In(1),
                 "began": Out(1),
                 "playing_tag": Out(8),
+                "replay": In(1),
+                "again": In(1),
+                "ended": Out(1),
+                "some": Out(1),
             }
         )
 
@@ -130,12 +142,19 @@ class ImageBuffer(wiring.Component):
                 self.o.payload.first.eq(fetched_first),
                 self.o.payload.last.eq(fetched_last),
             ]
+        replaying = Signal()
+        m.d.comb += freed.eq(self.ended & ~replaying)
         with m.If(reads):
             m.d.sync += index.eq(index + 1)
             with m.If(index == self.beats - 1):
-                m.d.comb += freed.eq(1)
-                m.d.sync += [index.eq(0), active.eq(0), reading.eq(~reading)]
+                m.d.comb += self.ended.eq(1)
+                m.d.sync += index.eq(0)
+                with m.If(~self.again):
+                    m.d.sync += [active.eq(0), replaying.eq(0), reading.eq(~reading)]
         m.d.comb += self.began.eq(self.play & ~active & (kept != 0))
         with m.If(self.began):
-            m.d.sync += [active.eq(1), self.playing_tag.eq(Mux(reading, tags[1], tags[0]))]
+            m.d.sync += [active.eq(1), self.playing_tag.eq(Mux(reading, tags[1], tags[0])), self.some.eq(1)]
+        with m.If(self.replay):
+            # an image stays where it was until its place is needed
+            m.d.sync += [active.eq(1), replaying.eq(1), reading.eq(~reading), self.playing_tag.eq(self.tag)]
         return m

@@ -15,10 +15,8 @@ import numpy as np
 from model.geometry import Shape
 from model.qformat import QFormat
 
-VERSION = 2
+VERSION = 3
 """Of the protocol; the identify answer begins with it."""
-FIXED_VERSION = 1
-"""What a board without loadable weights speaks: it knows of no sets."""
 SYNC = b"\xa5\xc3"
 HEADER_BYTES = 8
 CRC_BYTES = 4
@@ -28,6 +26,10 @@ REPLY = 0x80
 """Added to a command's number in its answer."""
 FAILED = 0xFF
 """Kind of the answer that reports an error."""
+BENCH_BYTES = 2
+"""Of the number of images that a bench request asks for."""
+BENCH_IMAGES = 1 << 8 * BENCH_BYTES
+"""The largest such number."""
 QUEUE = 2
 """Images that a board holds beside the one it works on."""
 
@@ -38,6 +40,7 @@ class Command(IntEnum):
     IDENTIFY = 1
     CLASSIFY = 2
     LOAD = 3
+    BENCH = 4
 
 
 class Error(IntEnum):
@@ -163,6 +166,8 @@ class Identity:
         Length of a set of weights; 0 where they are fixed.
     layout : bytes
         The 8 bytes that a set for this board begins with; zeros where weights are fixed.
+    bench : bool
+        Whether the board has the command `BENCH`.
     """
 
     net: str
@@ -177,10 +182,11 @@ class Identity:
     version: int = VERSION
     set_bytes: int = 0
     layout: bytes = bytes(8)
+    bench: bool = False
 
-    LAYOUT = struct.Struct("<BB4H BbB BbB I 8s 32s 16s I 8s")
-    FIXED = LAYOUT.size - 12
-    """Length where the version is `FIXED_VERSION`."""
+    LAYOUT = struct.Struct("<BB4H BbB BbB I 8s 32s 16s I 8s B")
+    SIZES = {1: LAYOUT.size - 13, 2: LAYOUT.size - 1, VERSION: LAYOUT.size}
+    """Length by version: each appends fields."""
 
     @property
     def image_bytes(self) -> int:
@@ -194,7 +200,6 @@ class Identity:
 
     def encode(self) -> bytes:
         """The answer's payload."""
-        size = self.FIXED if self.version == FIXED_VERSION else self.LAYOUT.size
         try:
             content = self.LAYOUT.pack(
                 self.version,
@@ -209,23 +214,24 @@ class Identity:
                 self.board.encode("ascii"),
                 self.set_bytes,
                 self.layout,
+                self.bench,
             )
         except struct.error as error:
             raise ValueError(
                 f"net {self.net!r} of {'x'.join(map(str, self.shape))} and {self.classes} classes"
                 f" does not fit the identify answer: {error}"
             ) from None
-        return content[:size]
+        return content[: self.SIZES[self.version]]
 
     @classmethod
     def decode(cls, payload: bytes) -> Identity:
-        """From a payload; what a later version appends is ignored."""
-        size = cls.FIXED if payload[:1] == bytes([FIXED_VERSION]) else cls.LAYOUT.size
+        """From a payload of any version; what a later one appends is ignored."""
+        size = cls.SIZES.get(payload[0], cls.LAYOUT.size) if payload else cls.LAYOUT.size
         if len(payload) < size:
             raise ValueError(f"an identify answer has {size} bytes or more, not {len(payload)}")
         content = payload[:size].ljust(cls.LAYOUT.size, b"\0")
         version, queue, h, w, c, classes, *rest = cls.LAYOUT.unpack(content)
-        pixel, logit, (clock, build, net, board, set_bytes, layout) = rest[:3], rest[3:6], rest[6:]
+        pixel, logit, (clock, build, net, board, set_bytes, layout, bench) = rest[:3], rest[3:6], rest[6:]
         return cls(
             net=net.rstrip(b"\0").decode("ascii"),
             board=board.rstrip(b"\0").decode("ascii"),
@@ -239,19 +245,20 @@ class Identity:
             version=version,
             set_bytes=set_bytes,
             layout=layout,
+            bench=bool(bench),
         )
 
 
 @dataclass(frozen=True)
 class Result:
-    """A classify answer.
+    """A classify answer, or that of a bench, which has the same form.
 
     Parameters
     ----------
     cls : int
         Index of the largest logit, the first of equals.
     cycles : int
-        Core clock cycles from the first beat of pixels taken to the result.
+        Core clock cycles from the first beat of pixels taken to the (last) result.
     logits : tuple of int
     """
 

@@ -2,48 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
+from boards.board import Target
 from boards.design import Design
-from boards.targets import Target
 from hdl.cost import cost
 from hdl.estimate import UNITS, Budget
 from model.cli import Failure
 from sim.accelerator import Figures
 
 
-def report(
-    design: Design,
-    estimate: Budget,
-    routed: dict,
-    figures: Figures,
-    seconds: dict[str, float],
-    sha256: str | None,
-) -> dict:
-    """The build report, with DESIGN.md's keys.
+@dataclass(frozen=True)
+class Outcome:
+    """What the tools and the simulation made of a design.
 
-    Parameters
+    Attributes
     ----------
-    design : Design
-    estimate : Budget
     routed : dict
         What nextpnr's ``--report`` wrote.
+    netlist : dict of int
+        Cells of the netlist by type.
     figures : Figures
         Measured in RTL simulation.
     seconds : dict of float
-        Of each step.
-    sha256 : str or None
-        Of the bitstream; None if the clock was missed and there is none.
+        Of each step, when it was done.
+    bitstream : str or None
+        SHA-256; None if the clock was missed and there is none.
+    inputs : str
+        SHA-256 of all that decides the bitstream.
+    tools : dict of str
+        Versions by name.
+    cached : bool
+        Whether it was there already.
     """
-    target, net = design.target, design.net
+
+    routed: dict
+    netlist: dict[str, int]
+    figures: Figures
+    seconds: dict[str, float]
+    bitstream: str | None
+    inputs: str
+    tools: dict[str, str]
+    cached: bool
+
+
+def report(design: Design, estimate: Budget, outcome: Outcome) -> dict:
+    """The build report, with DESIGN.md's keys."""
+    target, net, figures = design.target, design.net, outcome.figures
     hertz = design.pll.output_hz
-    used = used_cells(routed, target.cells)
+    used = used_cells(outcome, target.tools.cells)
     return {
         "board": target.name,
         "device": target.device,
         "net": net.name,
         "accuracy": accuracy(net.metadata),
-        "clock": clock(routed, hertz / 1e6),
+        "clock": clock(outcome.routed, hertz / 1e6),
         "resources": {
             name: {"used": count, "available": getattr(target.budget, name)} for name, count in used.items()
         },
@@ -57,13 +70,18 @@ def report(
             "cycles_after_last_pixel": figures.cycles_after_last_pixel,
         },
         "estimate": asdict(estimate),
-        "seconds": seconds,
-        "bitstream": {"path": "top.bit" if sha256 else None, "sha256": sha256},
-        "critical_path": critical_path(routed),
+        "seconds": outcome.seconds,
+        "bitstream": {
+            "path": target.tools.bitstream if outcome.bitstream else None,
+            "sha256": outcome.bitstream,
+        },
+        "critical_path": critical_path(outcome.routed),
         "build": design.build_hash.hex(),
+        "inputs": {"sha256": outcome.inputs, "tools": outcome.tools, "cached": outcome.cached},
         "serial": {"baud": design.link.baud.rate, "timeout_seconds": design.link.timeout},
         "multipliers": design.plan.multipliers,
         "weights": weights(design),
+        "wiring": target.wiring,
         "caveats": caveats(target, hertz / 1e6, used["dsp"]),
     }
 
@@ -87,12 +105,15 @@ def accuracy(metadata: dict) -> dict:
 
 def caveats(target: Target, clock_mhz: float, multipliers: int) -> list[str]:
     """What a reader should know before trusting the figures."""
-    if not multipliers or clock_mhz <= target.timed_dsp_mhz:
-        return []
-    return [
-        f"nextpnr does not time the paths inside the chip's multipliers: above {target.timed_dsp_mhz:g} MHz"
-        " they are unproven"
-    ]
+    found = []
+    if multipliers and clock_mhz > target.tools.timed_dsp_mhz:
+        found.append(
+            "nextpnr does not time the paths inside the chip's multipliers: above"
+            f" {target.tools.timed_dsp_mhz:g} MHz they are unproven"
+        )
+    if target.tools.optimistic:
+        found.append("nextpnr's delays of this chip family are not proven: leave a margin")
+    return found
 
 
 def clock(routed: dict, target_mhz: float) -> dict:
@@ -129,9 +150,16 @@ def critical_path(routed: dict) -> dict | None:
     return None
 
 
-def used_cells(routed: dict, cells: dict[str, str]) -> dict[str, int]:
-    """Cells of each kind of resource that nextpnr placed."""
-    return {name: routed["utilization"][cell]["used"] for name, cell in cells.items()}
+def used_cells(outcome: Outcome, cells: dict[str, tuple[str, ...]]) -> dict[str, int]:
+    """Cells of each kind of resource: as many as nextpnr placed, else those in the netlist."""
+    placed = outcome.routed["utilization"]
+
+    def count(types: tuple[str, ...]) -> int:
+        if any(cell in placed for cell in types):
+            return sum(placed[cell]["used"] for cell in types if cell in placed)
+        return sum(number for cell, number in outcome.netlist.items() if cell.startswith(types))
+
+    return {name: count(types) for name, types in cells.items()}
 
 
 def markdown(result: dict) -> str:
@@ -158,11 +186,14 @@ def markdown(result: dict) -> str:
         )
     lines += [
         f"- serial port: {result['serial']['baud']:,} baud",
+        *([f"- to wire: {result['wiring']}"] if result["wiring"] else []),
         *written(result["weights"]),
         f"- bitstream: {bits['path']}, SHA-256 {bits['sha256']}"
         if bits["path"]
         else "- bitstream: none, the clock was missed",
         f"- build: {result['build']}",
+        f"- inputs: SHA-256 {result['inputs']['sha256']}",
+        f"- tools: {', '.join(f'{name} ({version})' for name, version in result['inputs']['tools'].items())}",
         "",
         *table(
             ["resource", "used", "available", "share", "estimated"],

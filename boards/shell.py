@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from amaranth.hdl import Module, Signal
@@ -12,28 +11,14 @@ from amaranth.lib.wiring import In, Out
 from boards.answers import Answerer
 from boards.frames import FrameParser
 from boards.images import ImageBuffer
-from boards.protocol import QUEUE, Command, Error, Identity
+from boards.protocol import BENCH_BYTES, Command, Error, Identity
+from boards.repeat import Repeater
 from boards.uart import Baud, Receiver, Transmitter
 from hdl.buffer import Buffer
 from hdl.device import PORTABLE, Device
-from hdl.estimate import Budget
-from hdl.netplan import Plan
-from model.qnetwork import QNetwork
 
 DOOR = 4
 """Beats that may wait between the image buffer and the core."""
-
-
-def estimate(net: QNetwork, plan: Plan, device: Device) -> Budget:
-    """What the shell takes beside the accelerator, the image buffer included.
-
-    The shell's logic hardly depends on the net: its constants were counted after synthesis.
-    """
-    lanes = plan.lanes_before(net)
-    word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
-    fixed = Budget(lut=1100, ff=620, bram=device.brams(8, 128))
-    by_width = Budget(lut=2 * logits, ff=2 * logits + 3 * word)
-    return fixed + by_width + Budget(bram=device.brams(word, QUEUE * math.prod(net.in_shape) // lanes))
 
 
 @dataclass(frozen=True)
@@ -59,7 +44,8 @@ class Link:
 class Shell(wiring.Component):
     """An accelerator that answers requests.
 
-    One image is in the accelerator at a time, so that the cycles it takes can be told.
+    One image is in the accelerator at a time, so that the cycles it takes can be told; a bench fills it with
+    copies of the last one.
 
     Parameters
     ----------
@@ -67,7 +53,8 @@ class Shell(wiring.Component):
         With the accelerator's interface: streams `i` (data, first, last) and `o` (cls, logits), and `beats`,
         the input beats of an image. It becomes a submodule.
     identity : Identity
-        If it tells of sets of weights, the core has the members of one with loadable weights too.
+        If it tells of sets of weights, the core has the members of one with loadable weights too. If it
+        tells of benches, the shell does them.
     link : Link
     leds : int
     device : Device
@@ -108,11 +95,17 @@ class Shell(wiring.Component):
         header, busy, loadable = parser.header, Signal(), self.identity.set_bytes > 0
         refusal, refused = Signal(8), Signal()
         expected, no_room, unknown = Signal(24), Signal(), Signal()
+        repeating, last, unready = Signal(), Signal(init=1), Signal()
         with m.Switch(header.kind):
             with m.Case(Command.IDENTIFY):
                 m.d.comb += expected.eq(0)
             with m.Case(Command.CLASSIFY):
-                m.d.comb += [expected.eq(self.identity.image_bytes), no_room.eq(images.full)]
+                m.d.comb += [expected.eq(self.identity.image_bytes), no_room.eq(images.full | repeating)]
+                m.d.comb += unready.eq(~core.whole if loadable else 0)
+            if self.identity.bench:
+                with m.Case(Command.BENCH):
+                    m.d.comb += [expected.eq(BENCH_BYTES), no_room.eq(busy | ~images.empty)]
+                    m.d.comb += unready.eq(~images.some | (~core.whole if loadable else 0))
             if loadable:
                 with m.Case(Command.LOAD):
                     m.d.comb += [expected.eq(self.identity.set_bytes), no_room.eq(busy | ~images.empty)]
@@ -124,9 +117,8 @@ class Shell(wiring.Component):
             m.d.comb += refusal.eq(Error.BAD_LENGTH)
         with m.Elif(no_room):
             m.d.comb += refusal.eq(Error.BUSY)
-        if loadable:
-            with m.Elif((header.kind == Command.CLASSIFY) & ~core.whole):
-                m.d.comb += refusal.eq(Error.NOT_READY)
+        with m.Elif(unready):
+            m.d.comb += refusal.eq(Error.NOT_READY)
         keep = Signal()
         m.d.sync += images.keep.eq(keep)
         note, noted = answerer.note.payload, answerer.note.valid
@@ -144,36 +136,52 @@ class Shell(wiring.Component):
             if loadable:
                 with m.Elif(header.kind == Command.LOAD):
                     pass  # its answer waits for the core's word
+            if self.identity.bench:
+                with m.Elif(header.kind == Command.BENCH):
+                    m.d.comb += images.replay.eq(1)
             with m.Else():
                 m.d.comb += keep.eq(1)
         if loadable:
             self.load(m, parser, answerer.note, refused)
+        if self.identity.bench:
+            m.submodules.repeater = repeater = Repeater()
+            m.d.comb += [
+                repeater.byte.eq(parser.byte),
+                repeater.byte_valid.eq(parser.byte_valid & (header.kind == Command.BENCH) & ~refused),
+                repeater.start.eq(images.replay),
+                repeater.played.eq(images.ended),
+                repeater.result.eq(core.o.valid & core.o.ready),
+                images.again.eq(repeater.again),
+                repeating.eq(repeater.active),
+                last.eq(repeater.last | ~repeating),
+            ]
         m.d.comb += [
             images.restart.eq(parser.begin),
             images.byte.eq(parser.byte),
-            images.byte_valid.eq(parser.byte_valid & ~refused),
+            images.byte_valid.eq(parser.byte_valid & (header.kind == Command.CLASSIFY) & ~refused),
             images.tag.eq(header.tag),
         ]
 
-        # one image at a time through the core, timed from its first beat to its result
-        running, cycles = Signal(), Signal(32)
-        m.d.comb += images.play.eq(~busy)
-        with m.If(core.i.valid & core.i.ready & core.i.payload.first):
+        # one image at a time through the core, or one bench, timed from its first beat to its last result
+        running, cycles, final = Signal(), Signal(32), Signal()
+        m.d.comb += [images.play.eq(~busy), final.eq(core.o.valid & last)]
+        with m.If(~running & core.i.valid & core.i.ready & core.i.payload.first):
             m.d.sync += [running.eq(1), cycles.eq(1)]
-        with m.Elif(core.o.valid):
+        with m.Elif(final):
             m.d.sync += running.eq(0)
         with m.Elif(running):
             m.d.sync += cycles.eq(cycles + 1)
-        with m.If(images.began):
+        with m.If(images.began | images.replay):
             m.d.sync += busy.eq(1)
         m.d.comb += [
-            answerer.result.valid.eq(core.o.valid),
-            core.o.ready.eq(answerer.result.ready),
+            answerer.result.valid.eq(final),
+            core.o.ready.eq(answerer.result.ready | ~last),
             answerer.result.payload.eq(core.o.payload),
             answerer.tag.eq(images.playing_tag),
             answerer.cycles.eq(cycles),
+            answerer.bench.eq(repeating),
         ]
-        with m.If(core.o.valid & core.o.ready):
+        with m.If(final & core.o.ready):
             m.d.sync += [busy.eq(0), self.leds.eq(core.o.payload.cls)]
         return m
 

@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
+from boards.board import Pin
 from boards.design import Design
-from sim.bench import cells, simulate
-from sim.build import FOLDER, build
+from model.cli import Failure
+from sim.bench import cells
+from sim.build import FOLDER, PROGRAM, build
 
 QUIET = 2000
 """Bits of silence after which nothing more is awaited."""
+LOCK = 100
+"""Bits for which the line rests at first, while the PLL locks."""
+RECORD = np.dtype([("what", "<u4"), ("leds", "<u4"), ("tick", "<u8")])
+"""What ``sim/board.cpp`` writes for each byte that it hears, and for each mark."""
+BYTE, BREAK, BUTTON, RATE, PAUSE, AWAIT, MARK = (code << 28 for code in range(7))
+"""The operations of ``sim/board.cpp``."""
+BROKEN = 0x100
+"""Added to a byte whose stop bit is missing."""
 
 
 @dataclass(frozen=True)
 class Pause:
     """Silence on the line, in bits."""
+
+    bits: int
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """Silence on the line until the board has been silent too for so many bits."""
+
+    bits: int
+
+
+@dataclass(frozen=True)
+class Break:
+    """The line held down, in bits."""
 
     bits: int
 
@@ -38,6 +66,21 @@ class Broken:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """The sender's rate from now on, as a multiple of the board's own."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Cuts what is heard in two."""
+
+
+Item = bytes | Pause | Quiet | Break | Button | Broken | Rate | Mark
+
+
+@dataclass(frozen=True, eq=False)
 class Heard:
     """What came back.
 
@@ -45,15 +88,18 @@ class Heard:
     ----------
     data : bytes
     framing_errors : int
-    leds : tuple of int
+    leds : ndarray of int
         At the end of each byte.
     final_leds : int
+    ticks : ndarray of int
+        When each byte ended, in cycles of the oscillator inside the PLL.
     """
 
     data: bytes
     framing_errors: int
-    leds: tuple[int, ...]
+    leds: np.ndarray
     final_leds: int
+    ticks: np.ndarray
 
 
 class SimulatedBoard:
@@ -70,24 +116,33 @@ class SimulatedBoard:
 
     def __init__(self, design: Design, verilog: str | None = None, folder=FOLDER):
         self.design = design
-        pll = design.pll
         verilog = design.verilog() if verilog is None else verilog
+        source = resources.files("sim")
         sources = {
-            "bench.sv": resources.files("sim").joinpath("serial.sv").read_text(),
+            "bench.sv": source.joinpath("board.sv").read_text(),
             "board.sv": wrapper(design),
             "top.v": verilog,
             **cells(verilog),
         }
-        parameters = {
-            "NUMERATOR": pll.feedback_div * pll.loop_div,
-            "DENOMINATOR": pll.input_div,
-            "LEDS": design.target.leds,
-        }
-        self.program = build(sources, parameters, folder)
+        with resources.as_file(source.joinpath("board.cpp")) as main:
+            self.program = build(sources, {"LEDS": lamps(design)}, folder, main)
 
-    def play(
-        self, items: Iterable[bytes | Pause | Button | Broken], *, baud: float | None = None, quiet=QUIET
-    ):
+    @property
+    def bit(self) -> int:
+        """Length of a bit, in 1/256 cycles of the oscillator inside the PLL."""
+        return self.ticks(1 / self.design.link.baud.rate)
+
+    def ticks(self, seconds: float) -> int:
+        """A time in 1/256 cycles of the oscillator inside the PLL."""
+        return round(256 * float(self.design.pll.vco_mhz) * 1e6 * seconds)
+
+    def command(self, use: str, *arguments) -> list[str]:
+        """The simulator's command line, for one of the uses that ``sim/board.cpp`` knows."""
+        ratio = Fraction(self.design.pll.vco_mhz) / Fraction(self.design.pll.input_mhz)
+        settings = (ratio.numerator, ratio.denominator, self.bit, *arguments)
+        return [str(self.program / PROGRAM), use, *map(str, settings)]
+
+    def play(self, items: Iterable[Item], *, baud: float | None = None, quiet: int = QUIET) -> Heard:
         """Send bytes and listen until the board falls silent.
 
         Parameters
@@ -98,54 +153,80 @@ class SimulatedBoard:
         quiet : int
             Bits of silence that end the run.
 
-        Returns
-        -------
-        Heard
+        Raises
+        ------
+        Failure
+            If the simulator does not work.
         """
-        own = self.design.link.baud.rate
-        ticks = {
-            name: round(256 * float(self.design.pll.vco_mhz) * 1e6 / rate)
-            for name, rate in (("bit", baud or own), ("answer_bit", own))
-        }
-        # the PLL locks first
-        lines = [0x40000000 + 100, *(line for item in items for line in encode(item))]
+        rate = [] if baud is None else [Rate(baud / self.design.link.baud.rate)]
+        (heard,) = self.parts([*rate, *items], quiet=quiet)
+        return heard
+
+    def parts(self, items: Iterable[Item], *, quiet: int = QUIET) -> list[Heard]:
+        """As `play`; what came back up to each `Mark`, and after the last one."""
+        words = np.concatenate([self.encode(Pause(LOCK)), *map(self.encode, items)])
         with tempfile.TemporaryDirectory(dir=self.program.parent, prefix=".run-") as name:
             folder = Path(name)
-            (folder / "in.hex").write_text("".join(f"{line:08x}\n" for line in lines))
-            settings = {"in": folder / "in.hex", "out": folder / "out.hex", "quiet": quiet, **ticks}
-            counters = simulate(self.program, folder, settings, len("00 1 0000\n"), None)
-            rows = [line.split() for line in (folder / "out.hex").read_text().splitlines()]
-        return Heard(
-            data=bytes(int(row[0], 16) for row in rows),
-            framing_errors=sum(row[1] == "0" for row in rows),
-            leds=tuple(int(row[2], 16) for row in rows),
-            final_leds=counters["others"],
-        )
+            words.tofile(folder / "in")
+            command = self.command("script", folder / "in", folder / "out", quiet)
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            if result.returncode:
+                lines = result.stderr.strip().splitlines()
+                raise Failure(f"the simulator failed: {lines[-1] if lines else result.returncode}")
+            records = np.fromfile(folder / "out", RECORD)
+        return [heard(part) for part in np.split(records, np.flatnonzero(records["what"] >= MARK)[:-1] + 1)]
+
+    def encode(self, item: Item) -> np.ndarray:
+        """The words of ``sim/board.cpp`` for an item."""
+        if isinstance(item, bytes | Broken):
+            data, offset = (item.data, BROKEN) if isinstance(item, Broken) else (item, 0)
+            return np.frombuffer(data, np.uint8).astype("<u4") + np.uint32(offset)
+        code, value = {
+            Pause: lambda: (PAUSE, item.bits),
+            Quiet: lambda: (AWAIT, item.bits),
+            Break: lambda: (BREAK, item.bits),
+            Button: lambda: (BUTTON, item.pressed),
+            Rate: lambda: (RATE, round(self.bit / item.factor)),
+            Mark: lambda: (MARK, 0),
+        }[type(item)]()
+        return np.array([code + value], "<u4")
 
 
-def encode(item) -> list[int]:
-    """The lines of ``sim/serial.sv`` for an item."""
-    if isinstance(item, Pause):
-        return [0x40000000 + item.bits]
-    if isinstance(item, Button):
-        return [0x20000000 + item.pressed]
-    if isinstance(item, Broken):
-        return [0x100 + byte for byte in item.data]
-    return list(item)
+def heard(records: np.ndarray) -> Heard:
+    """A part of what ``sim/board.cpp`` wrote, a mark at its end."""
+    found = records[:-1]
+    return Heard(
+        data=(found["what"] & 0xFF).astype(np.uint8).tobytes(),
+        framing_errors=int((found["what"] >= BROKEN).sum()),
+        leds=found["leds"],
+        final_leds=int(records["leds"][-1]),
+        ticks=found["tick"],
+    )
 
 
 def wrapper(design: Design) -> str:
     """The module ``board``: the same pins whatever the platform calls them."""
-    target = design.target
-    pins = [f".{design.pin(target.oscillator)}(oscillator)"]
-    pins += [f".{design.pin(target.uart, 'rx')}(rx)", f".{design.pin(target.uart, 'tx')}(tx)"]
-    pins += [f".{design.pin('led', number=index)}(leds[{index}])" for index in range(target.leds)]
+    target, count = design.target, lamps(design)
+    # the tops of some families have pins of both directions, which take a wire and not an input
+    ports = {"oscillator_pin": Pin(target.oscillator)}
+    ports |= {name: target.uart._replace(part=part) for name, part in (("rx_pin", "rx"), ("tx", "tx"))}
+    ports |= {f"lamps[{index}]": light for index, light in enumerate(target.lights)}
+    pins = [f".{design.port(pin)}({name})" for name, pin in ports.items()]
     if target.reset is not None:
-        level = "~" if design.active_low(target.reset) else ""
-        pins.append(f".{design.pin(target.reset)}({level}button)")
+        pins.append(f".{design.port(target.reset)}(button_pin)")
+    level = "~" if target.reset is not None and design.active_low(target.reset) else ""
+    inverted = sum(design.active_low(light) << index for index, light in enumerate(target.lights))
     return f"""module board (
-    input oscillator, button, rx, output tx, output [{target.leds - 1}:0] leds
+    input oscillator, button, rx, output tx, output [{count - 1}:0] leds
 );
+  wire oscillator_pin = oscillator, rx_pin = rx, button_pin = {level}button;
+  wire [{count - 1}:0] lamps;
+  assign leds = lamps ^ {count}'d{inverted};
   top top ({", ".join(pins)});
 endmodule
 """
+
+
+def lamps(design: Design) -> int:
+    """Width of the port for the LEDs: one at least, for boards that have none."""
+    return max(design.target.leds, 1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockDomain, Elaboratable, Module
+from amaranth.hdl import ClockDomain, Elaboratable, Module
 from amaranth.lib import io
 
-from boards.pll import ClockReset, Pll
+from boards.board import Pin, Target, request
+from boards.clocks import ClockReset
+from boards.pll.base import Pll
 from boards.shell import Shell
-from boards.targets import Target
 
 
 class Top(Elaboratable):
@@ -25,23 +26,35 @@ class Top(Elaboratable):
 
     def elaborate(self, platform):
         m = Module()
-        target = self.target
+        target, ports = self.target, {}
 
-        def buffer(direction, port, name):
-            m.submodules[name] = pin = io.Buffer(direction, port)
-            return pin
+        def port(pin: Pin):
+            """The port of a pin; a resource with parts is requested once for all of them."""
+            key = pin.resource, pin.number
+            if key not in ports:
+                ports[key] = request(platform, *key)
+            return ports[key] if pin.part is None else getattr(ports[key], pin.part)
+
+        def drive(pin: Pin, value, name):
+            m.submodules[name] = buffer = io.Buffer("o", port(pin))
+            m.d.comb += buffer.o.eq(value)
+
+        def sense(pin: Pin, name):
+            m.submodules[name] = buffer = io.Buffer("i", port(pin))
+            return buffer.i
 
         m.domains.sync = ClockDomain()
-        m.submodules.clocks = clocks = ClockReset(self.pll)
+        oscillator = port(Pin(target.oscillator))
+        m.submodules.clocks = clocks = ClockReset(self.pll, oscillator, target.tools.settle)
         m.submodules.shell = shell = self.shell
-        oscillator = buffer("i", platform.request(target.oscillator, dir="-"), "oscillator")
-        m.d.comb += clocks.clock.eq(oscillator.i)
         if target.reset is not None:
-            button = buffer("i", platform.request(target.reset, dir="-"), "button")
-            m.d.comb += clocks.reset.eq(button.i)
-        uart = platform.request(target.uart, dir="-")
-        rx, tx = buffer("i", uart.rx, "rx"), buffer("o", uart.tx, "tx")
-        m.d.comb += [shell.rx.eq(rx.i), tx.o.eq(shell.tx)]
-        leds = [buffer("o", platform.request("led", i, dir="-"), f"led{i}") for i in range(target.leds)]
-        m.d.comb += Cat(led.o for led in leds).eq(shell.leds)
+            m.d.comb += clocks.reset.eq(sense(target.reset, "button"))
+        if target.support is not None:
+            m.submodules.support = target.support(self.pll.output_hz)
+        m.d.comb += shell.rx.eq(sense(target.uart._replace(part="rx"), "rx"))
+        drive(target.uart._replace(part="tx"), shell.tx, "tx")
+        for index, light in enumerate(target.lights):
+            drive(light, shell.leds[index], f"led{index}")
+        for index, pin in enumerate(target.high):
+            drive(pin, 1, f"high{index}")
         return m

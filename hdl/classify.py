@@ -13,7 +13,8 @@ from model.qformat import QFormat
 class Argmax(wiring.Component):
     """Index of the largest of `count` values, the first of equals.
 
-    Latency: ``count + 2`` cycles, one to see the values and one a comparison; initiation interval: ``count + 3``.
+    Latency: ``count + 2`` cycles, one to see the values and one a comparison; initiation interval:
+    ``count + 3``.
 
     Parameters
     ----------
@@ -45,6 +46,9 @@ class Argmax(wiring.Component):
         takes, busy, done = Signal(), Signal(), Signal()
         bits = Value.cast(values)
         value = values[0]
+        # A value is compared in the cycle before, with the best so far and with the one that may become it.
+        replaced, beats_last, beats_best, larger = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += larger.eq((index == 0) | Mux(replaced, beats_last, beats_best))
         m.d.comb += [
             self.i.ready.eq(takes),
             self.o.valid.eq(done),
@@ -58,7 +62,12 @@ class Argmax(wiring.Component):
             # A full turn: the values stand where they stood when the answer is given.
             m.d.sync += bits.eq(bits.rotate_right(self.fmt.width))
             m.d.sync += index.eq(Mux(index == self.count - 1, 0, index + 1))
-            with m.If((index == 0) | (value > best)):
+            m.d.sync += [
+                replaced.eq(larger),
+                beats_last.eq(values[1 % self.count] > value),
+                beats_best.eq(values[1 % self.count] > best),
+            ]
+            with m.If(larger):
                 m.d.sync += [best.eq(value), winner.eq(index)]
             with m.If(index == self.count - 1):
                 m.d.sync += [busy.eq(0), done.eq(1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Shape, Signal, Value
 from amaranth.lib import memory
 
 
@@ -23,7 +23,9 @@ class Device:
         Depth of the smallest LUT RAM; 0 where LUTs cannot be written.
     lut_inputs : int
     multiplier_width : int
-        Widest factor of a hard multiplier, bits, as a signed number.
+        Widest factor of a hard multiplier, bits, as a signed number; 0 where products are made of LUTs.
+    infers : bool
+        Whether synthesis may make a hard multiplier of a product that is written as one.
     product_latency : int
         Cycles from factors to their product.
     """
@@ -33,10 +35,35 @@ class Device:
     lutram_words: int = 16
     lut_inputs: int = 4
     multiplier_width: int = 18
+    infers: bool = True
     product_latency: int = 2
 
+    def products(self, m: Module, pairs: list[tuple[Value, Value]], name: str) -> list[Value]:
+        """The products of pairs of values, `product_latency` cycles later.
+
+        Parameters
+        ----------
+        m : Module
+        pairs : list of (Value, Value)
+            First factors of one shape, and second factors of one shape.
+        name : str
+            Unique in the module.
+        """
+        return [self.multiply(m, a, b, f"{name}_{index}") for index, (a, b) in enumerate(pairs)]
+
+    def per_multiplier(self, a: Shape, b: Shape) -> int:
+        """Products of `products` that one hard multiplier makes; 0 where they are made of LUTs."""
+        widest = max(shape.width + (not shape.signed) for shape in (a, b))
+        return int(widest <= self.multiplier_width)
+
+    def multipliers(self, count: int, a: Shape, b: Shape) -> int:
+        """Hard multipliers of `count` `products`."""
+        each = self.per_multiplier(a, b)
+        return -(-count // each) if each else 0
+
     def multiply(self, m: Module, a: Value, b: Value, name: str) -> Value:
-        """The product of two values, `product_latency` cycles later: registers before and behind the multiplier.
+        """The product of two values, `product_latency` cycles later; registers stand before and behind the
+        multiplier.
 
         Parameters
         ----------
@@ -122,6 +149,14 @@ class Device:
         """Block RAMs of a memory, in the best of the shapes."""
         return min(-(-depth // words) * -(-width // bits) for words, bits in self.bram_shapes)
 
+    def product_luts(self, width: int) -> int:
+        """LUTs of a product of `width` bits that is made of them."""
+        return width * width // 2
+
+    def places(self, lut: int, ff: int) -> int:
+        """LUT places that LUTs and flip-flops take; flip-flops none where they have places of their own."""
+        return lut
+
     def rom_luts(self, width: int, depth: int) -> int:
         """LUTs of a ROM: a tree of LUTs and multiplexers for each bit."""
         return width * -(-depth // (1 << self.lut_inputs))
@@ -132,8 +167,14 @@ class Device:
         return "block" if worth else "logic"
 
     def ram_style(self, width: int, depth: int) -> str:
-        """``distributed`` up to 128 words, where LUTs can be written, else ``block``."""
-        return "distributed" if self.lutram_words and depth <= 128 else "block"
+        """``distributed`` up to 128 words, where LUTs can be written; else ``block``.
+
+        Where they cannot, what is too small for a block RAM goes into ``registers``.
+        """
+        if self.lutram_words and depth <= 128:
+            return "distributed"
+        small = not self.lutram_words and width * depth < 64 * self.brams(width, depth)
+        return "registers" if small else "block"
 
 
 PORTABLE = Device()

@@ -108,21 +108,28 @@ class Dots(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         width = self.weight_format.width
-        word = width * self.input_lanes * self.output_lanes
-        weights = memory(m, self.name, word, self.words, self.index, self.device, self.loads)
+        lanes = self.input_lanes * self.output_lanes
+        weights = memory(m, self.name, width * lanes, self.words, self.index, self.device, self.loads)
         inputs = delayed(m, self.x, Rom.latency, "x")
+        factors = [weights.word_select(number, width) for number in range(lanes)]
+        if self.weight_format.signed:
+            factors = [factor.as_signed() for factor in factors]
+        # Pixel by pixel, each with the same weights.
+        pairs = [
+            (inputs[pixel * self.input_lanes + number % self.input_lanes], factor)
+            for pixel in range(self.pixel_lanes)
+            for number, factor in enumerate(factors)
+        ]
+        if self.selects:
+            products = [
+                self.selected(m, x, factor, f"product{number}", exact=not number % self.input_lanes)
+                for number, (x, factor) in enumerate(pairs)
+            ]
+        else:
+            products = self.device.products(m, pairs, "product")
         for lane in range(self.output_lanes * self.pixel_lanes):
-            products = []
-            pixel, kernel = divmod(lane, self.output_lanes)
-            for tap in range(self.input_lanes):
-                factor = weights.word_select(kernel * self.input_lanes + tap, width)
-                factor = factor.as_signed() if self.weight_format.signed else factor
-                name, value = f"product_{lane}_{tap}", inputs[pixel * self.input_lanes + tap]
-                if self.selects:
-                    products.append(self.selected(m, value, factor, name, exact=not tap))
-                else:
-                    products.append(self.device.multiply(m, value, factor, name))
-            dot, _ = tree(m, products, carried if self.selects else operator.add, f"tree{lane}")
+            own = products[lane * self.input_lanes :][: self.input_lanes]
+            dot, _ = tree(m, own, carried if self.selects else operator.add, f"tree{lane}")
             m.d.comb += self.dots[lane].eq(dot >> self.selects)
         return m
 

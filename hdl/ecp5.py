@@ -22,8 +22,8 @@ SLICE, PITCH = 16, 20
 
 @dataclass(frozen=True)
 class Ecp5(Device):
-    """``MULT18X18D`` with its input and output registers (Lattice FPGA-TN-02205, sysDSP usage guide) and one of
-    the fabric behind them, since multipliers stand in few rows of the chip and adders far from them; and
+    """``MULT18X18D`` with its input and output registers (Lattice FPGA-TN-02205, sysDSP usage guide) and one
+    of the fabric behind them, since multipliers stand in few rows of the chip and adders far from them; and
     ``DP16KD`` with its output registers (FPGA-TN-02204, memory usage guide) for tables, and for memories that
     are read in two cycles.
 
@@ -119,9 +119,7 @@ def block(contents: list[int], lines: list[Value], outputs: list[Value]) -> Inst
         words = contents[number * SLICE : (number + 1) * SLICE]
         value = sum(word << (PITCH * n) for n, word in enumerate(words))
         values.append(("p", f"INITVAL_{number:02X}", Const(value, SLICE * PITCH)))
-    ports = [
-        port(side, WIDTH, line, output=output) for side, line, output in zip("AB", lines, outputs)
-    ]
+    ports = [port(side, WIDTH, line, output=output) for side, line, output in zip("AB", lines, outputs)]
     return Instance("DP16KD", *COMMON, *values, *chain(*ports))
 
 
@@ -147,7 +145,7 @@ def port(side: str, bits: int, address: Value, *, enable=1, out_en=1, output=Non
         "CSDECODE_": "0b000",
         "WRITEMODE_": "NORMAL",
     }
-    # The lowest address bits choose bits of a word; where it has two bytes, the lowest two enable their writing.
+    # The lowest address bits choose bits of a word; the lowest two enable writing where it has two bytes.
     low = {WIDTH: 4, WIDTH // 2: 3}[bits]
     lines = Cat(Const(3 if bits == WIDTH and data is not None else 0, low), address)
     inputs = {"CLK": ClockSignal(), "CE": enable, "OCE": out_en, "WE": write_en, "RST": 0}

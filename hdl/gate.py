@@ -74,17 +74,18 @@ class Gate(wiring.Component):
         broken = Signal()
         frame = self.i.payload
         overtaken = ~at_start & frame.first
-        # A verdict is noted the cycle after its frame's last beat.
-        due, whole = Signal(), Signal()
-        may_begin = verdicts.i.ready & ~due
+        # A verdict is noted the cycle after its frame's last beat, and whether there is room a cycle later
+        # still: two frames of one beat may have begun meanwhile; one waits in the FIFO's output register.
+        due, whole, room, waiting = Signal(), Signal(), Signal(init=1), Signal(range(VERDICTS + 2))
+        # What was offered cannot be taken back: such a frame has begun.
+        offered = Signal()
+        m.d.sync += [
+            waiting.eq(waiting + due - (self.verdict.valid & self.verdict.ready)),
+            room.eq(waiting < VERDICTS - 1),
+            offered.eq(self.o.valid & ~self.o.ready),
+        ]
+        may_begin = (room & ~self.hold if self.holds else room) | offered
         if self.holds:
-            # What was offered cannot be taken back: such a frame has begun.
-            offered, waiting = Signal(), Signal(range(VERDICTS + 2))
-            may_begin &= ~self.hold | offered
-            m.d.sync += [
-                offered.eq(self.o.valid & ~self.o.ready),
-                waiting.eq(waiting + verdicts.i.valid - (self.verdict.valid & self.verdict.ready)),
-            ]
             m.d.comb += self.busy.eq(~at_start | filling | offered | due | (waiting != 0))
         m.d.comb += [
             # A beat is swallowed where no frame is open and none begins.

@@ -257,11 +257,8 @@ class MacPipe(Pipe):
         for lane in range(plan.lanes):
             seed = bias.word_select(lane % folding.seed_lanes, folding.accumulator.width).as_signed()
             total = Signal(signed(folding.accumulator.width), name=f"total{lane}")
-            # As many sums are under way as there are output folds: they circulate.
-            ring = [
-                Signal.like(total, name=f"sum_{lane}_{n}", reset_less=True)
-                for n in range(folding.output_folds)
-            ]
+            # The sums that are under way circulate.
+            ring = [Signal.like(total, name=f"sum_{lane}_{n}", reset_less=True) for n in range(folding.sums)]
             base = seed if folding.input_folds == 1 else Mux(starts, seed, ring[-1])
             m.d.comb += [total.eq(base + source.dots[lane]), self.o.payload[lane].eq(ring[0])]
             with m.If(valid):
@@ -356,6 +353,7 @@ def mac_parts(
     loads: Loads | None = None,
     *,
     whole: bool,
+    front: Front | None = None,
 ) -> list[wiring.Component]:
     """From input vectors to beats of `output_lanes` outputs.
 
@@ -370,6 +368,8 @@ def mac_parts(
         Memories of weights that are written at run time.
     whole : bool
         Whether the vectors of a position come in one beat, or in beats of `input_lanes` values.
+    front : Front, optional
+        What hands the steps out, in place of a `Sequencer`.
     """
     folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
     if plan.wired and plan.digits > 1:
@@ -377,7 +377,7 @@ def mac_parts(
     elif plan.wired:
         parts = [WiredPipe(folding, device)]
     else:
-        parts = [Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
+        parts = [front or Sequencer(folding, whole, client), MacPipe(folding, device, client, loads)]
     if folding.aligns:
         parts.append(AlignPipe(folding) if loads is None else ScalePipe(folding, device, loads))
     if folding.aligned != spec.dst:

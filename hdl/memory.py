@@ -71,8 +71,8 @@ class Ram(wiring.Component):
     write_addr, write_data, write_en : in
     read_addr, read_en : in
     read_data : out
-        The word of the last cycle with `read_en`, held until the next, or until it is written if the memory is
-        made of LUTs and `holds_address`.
+        The word of the last cycle with `read_en`, held until the next, or until it is written if the memory
+        is made of LUTs and `holds_address`.
     """
 
     def __init__(self, width: int, depth: int, device: Device, init=(), *, holds_address: bool = False):

@@ -167,6 +167,13 @@ class Plan:
         """Multipliers of all layers."""
         return sum(map(self.array_multipliers, self.arrays))
 
+    @property
+    def real_multipliers(self) -> int:
+        """Those of layers whose weights are numbers."""
+        return sum(
+            self.array_multipliers(names) for names in self.arrays if not self.stages[names[0]].weights
+        )
+
     def shared(self, net: QNetwork) -> list[dict[str, Folding]]:
         """The layers of each array that more than one layer uses, in the net's order."""
         order = {spec.name: spec for spec in weighted(net)}

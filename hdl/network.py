@@ -15,6 +15,7 @@ from hdl.conv import conv_parts
 from hdl.dense import dense_parts
 from hdl.device import PORTABLE, Device
 from hdl.gate import Gate, Verdict, frame_layout
+from hdl.gather import Gather
 from hdl.grey import grey_parts
 from hdl.loader import BYTE, Loader
 from hdl.loading import Loads, layout, sized
@@ -86,7 +87,8 @@ def chain_parts(
             made = LOADED[spec.kind](spec, lanes, device, loads)
         else:
             made = FOLLOWING[spec.kind](spec, lanes, device)
-        if parts and isinstance(spec, WeightedSpec):
+        # A memory of windows is such a FIFO itself.
+        if parts and isinstance(spec, WeightedSpec) and not any(isinstance(part, Gather) for part in made):
             made = [ahead(spec, lanes, device), *made]
         parts += [(spec.name, part) for part in made]
         lanes = plan.lanes_after(spec, lanes)

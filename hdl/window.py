@@ -71,9 +71,11 @@ class Lines(wiring.Component):
             step.eq((~loaded | shift) & (self.i.valid | ~inside)),
             self.i.ready.eq((~loaded | shift) & inside),
         ]
-        end_of_row = address == depth - 1
+        end_of_row = Signal(init=depth == 1)
         with m.If(step):
             m.d.sync += address.eq(Mux(end_of_row, 0, address + 1))
+            if depth > 1:
+                m.d.sync += end_of_row.eq(address == depth - 2)
             with m.If(end_of_row):
                 m.d.sync += y.eq(Mux(y == tall - 1, 0, y + 1))
         ends = on_grid(m, y, tall, rows - 1 - top, step_down, down, step & end_of_row)
@@ -109,9 +111,7 @@ class Lines(wiring.Component):
                 with m.If(shift):
                     m.d.sync += above.eq(column[word:])
             else:
-                m.submodules.lines = lines = Ram(
-                    word * (rows - 1), depth, self.device, holds_address=True
-                )
+                m.submodules.lines = lines = Ram(word * (rows - 1), depth, self.device, holds_address=True)
                 m.d.comb += [
                     lines.read_addr.eq(address),
                     lines.read_en.eq(step),

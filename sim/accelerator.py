@@ -15,7 +15,10 @@ from hdl.netplan import Plan
 from hdl.network import Accelerator
 from model.cli import Failure
 from model.qnetwork import QNetwork
-from sim.bench import FOLDER, PATIENCE, Bench, Result, Stalls
+from sim.bench import FOLDER, PATIENCE, SIMULATORS, Bench, Result, Stalls
+from sim.netlist import Recipe
+from sim.taps import Tapped
+from sim.verilog import taps_of
 
 STEADY = 6
 """Frames at least, sent back to back, before the interval between answers is believed."""
@@ -80,6 +83,11 @@ class Unloaded(wiring.Component):
         self.accelerator = accelerator
         super().__init__({name: accelerator.signature.members[name] for name in ("i", "o", "dropped")})
 
+    @property
+    def taps(self):
+        """The streams that the accelerator shows."""
+        return taps_of(self.accelerator)
+
     def elaborate(self, platform):
         m = Module()
         m.submodules.accelerator = inner = self.accelerator
@@ -99,13 +107,30 @@ class AcceleratorBench:
     device : Device
     folder : path
         Where compiled simulators are kept.
+    recipe : Recipe, optional
+        Simulates the netlist that this makes, instead of the Verilog.
+    tapped : bool
+        Whether to watch the streams between layers.
+    simulator : str
+        As `Bench` takes it.
     """
 
-    def __init__(self, net: QNetwork, plan: Plan, device: Device = PORTABLE, folder=FOLDER):
+    def __init__(
+        self,
+        net: QNetwork,
+        plan: Plan,
+        device: Device = PORTABLE,
+        folder=FOLDER,
+        *,
+        recipe: Recipe | None = None,
+        tapped: bool = False,
+        simulator: str = SIMULATORS[0],
+    ):
         self.net, self.plan = net, plan
-        accelerator = Accelerator(net, plan, device)
+        accelerator = (Tapped if tapped else Accelerator)(net, plan, device)
         self.lanes, self.beats = accelerator.lanes, accelerator.beats
-        self.bench = Bench(Unloaded(accelerator) if plan.loadable else accelerator, folder)
+        self.bench = Bench(Unloaded(accelerator) if plan.loadable else accelerator, folder, recipe, simulator)
+        self.layers = accelerator.layers if tapped else {}
         self.patience = PATIENCE + 4 * sum(stage.cycles for stage in cost(net, plan))
 
     def run(
@@ -114,6 +139,7 @@ class AcceleratorBench:
         stalls: float = 0.0,
         seed: int = 0,
         progress: Callable[[int], None] | None = None,
+        longest_in: int = LONGEST_IN,
     ) -> Result:
         """All images back to back.
 
@@ -126,12 +152,14 @@ class AcceleratorBench:
         seed : int
         progress : callable, optional
             Called with the number of answers so far.
+        longest_in : int
+            Longest stall of the source, cycles.
         """
         longest = 2 * planned_cycles(self.net, self.plan)
         return self.bench.run(
             self.pack(images),
             len(images),
-            stalls_in=Stalls(stalls, LONGEST_IN),
+            stalls_in=Stalls(stalls, longest_in),
             stalls_out=Stalls(stalls, min(max(longest, LONGEST_IN), 1 << 24)),
             seed=seed,
             frame=self.beats,

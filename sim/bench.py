@@ -4,7 +4,6 @@ stream ``o``, with random stalls on both sides, and the stream rules checked at 
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -12,22 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from amaranth.hdl import Const, Shape, Value
+from amaranth.hdl import Const, Shape
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from model.cli import Failure
-from sim import packing
+from sim import cxxrtl, packing
 from sim.build import FOLDER, PROGRAM, build
+from sim.cells import cells
 from sim.frames import RESULT
-from sim.verilog import emit, ports_of
+from sim.netlist import Recipe, synthesise
+from sim.verilog import emit, ports_of, taps_of
+from sim.wrapper import wrapper
 
 PATIENCE = 1_000_000
 """Cycles without a transfer on either side after which a component counts as hung."""
 QUIET = 256
 """Cycles after the last transfer in which no further output may appear."""
+SIMULATORS = ("verilator", "cxxrtl")
+"""What can simulate: Verilator under cocotb, and yosys' CXXRTL."""
 MODULE = "sim.frames"
 """What cocotb runs."""
 FAULTS = {
@@ -38,6 +42,8 @@ FAULTS = {
     5: "the files of the run cannot be read or written",
 }
 """What the bench reports, by the numbers in bench.sv."""
+HANGS = 3
+"""The fault of a component that does nothing any more."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,21 @@ class Stalls:
         return min(int(np.ceil(self.probability * 65536)), 65535)
 
 
+class Broken(Failure):
+    """A component that breaks a rule of streams, hangs, or puts out too much.
+
+    Attributes
+    ----------
+    hangs : bool
+    taps, handshakes
+        As those of a `Result`, as far as it came.
+    """
+
+    def __init__(self, message: str, hangs: bool, taps: dict[str, np.ndarray], handshakes):
+        super().__init__(message)
+        self.hangs, self.taps, self.handshakes = hangs, taps, handshakes
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """What came out of a run.
@@ -89,6 +110,11 @@ class Result:
         Length of the run.
     others : dict of int
         Value of the component's other outputs at the end.
+    taps : dict of array
+        Payloads of the streams inside it that it shows, by name.
+    handshakes : ndarray of int64, (2 + taps, 4, 4), or None
+        If the component shows streams: how often the handshakes of i, o and these went from state to state,
+        ``2 * valid + ready`` before and after.
     """
 
     beats: np.ndarray | dict
@@ -96,6 +122,8 @@ class Result:
     in_cycles: np.ndarray
     cycles: int
     others: dict[str, int]
+    taps: dict[str, np.ndarray]
+    handshakes: np.ndarray | None
 
 
 class Bench:
@@ -107,6 +135,10 @@ class Bench:
         With streams ``i`` and ``o``; other outputs are read at the end of a run, other inputs are refused.
     folder : path
         Where compiled simulators are kept.
+    recipe : Recipe, optional
+        Simulates the netlist that this makes of the component, instead of its Verilog.
+    simulator : str
+        One of `SIMULATORS`; the second knows Verilog alone, no netlist, and shows no streams inside.
 
     Raises
     ------
@@ -114,13 +146,20 @@ class Bench:
         If the component has another form, or a tool is missing.
     """
 
-    def __init__(self, component: wiring.Component, folder=FOLDER):
+    def __init__(
+        self,
+        component: wiring.Component,
+        folder=FOLDER,
+        recipe: Recipe | None = None,
+        simulator: str = SIMULATORS[0],
+    ):
         self.name = type(component).__name__
         self.in_shape = component.i.payload.shape()
         self.out_shape = component.o.payload.shape()
         self.never_waits = isinstance(component.o.ready, Const)
-        verilog = emit(component)
+        verilog = emit(component) if recipe is None else synthesise(component, recipe, folder)
         ports = ports_of(component)
+        self.tap_shapes = {name: stream.payload.shape() for name, stream in taps_of(component).items()}
         streams = {f"{side}__{part}" for side in "io" for part in ("payload", "valid", "ready")}
         self.others = {
             name: Shape.cast(value.shape()).width for name, (value, _) in ports.items() if name not in streams
@@ -128,6 +167,12 @@ class Bench:
         for name in self.others:
             if ports[name][1] is PortDirection.Input:
                 raise ValueError(f"the bench does not drive the input {name}, only the stream i")
+        self.second = simulator != SIMULATORS[0]
+        if self.second:
+            if self.tap_shapes or recipe is not None:
+                raise ValueError(f"{simulator} runs Verilog alone: no netlist, no streams inside")
+            self.folder = cxxrtl.build({"top.v": verilog, **cells(verilog)}, folder)
+            return
         sources = {
             "bench.sv": Path(__file__).with_name("bench.sv").read_text(),
             "dut.sv": wrapper(component, verilog, self.others),
@@ -200,14 +245,28 @@ class Bench:
                 "patience": patience + 16 * longest,
                 "quiet": quiet,
             }
-            counters = simulate(self.folder, folder, settings, self.row_chars, progress)
+            if self.tap_shapes:
+                settings |= {"taps": folder, "cover": folder / "cover.hex"}
+            if self.second:
+                widths = (Shape.cast(shape).width for shape in (self.in_shape, self.out_shape))
+                settings |= dict(zip(("in_bits", "out_bits"), widths))
+                counters = cxxrtl.simulate(
+                    self.folder, folder, settings, self.row_chars, progress, self.others
+                )
+            else:
+                counters = simulate(self.folder, folder, settings, self.row_chars, progress)
+            taps = {name: self.seen(folder, name) for name in self.tap_shapes}
+            handshakes = counts(folder / "cover.hex") if taps else None
             found = np.frombuffer(bytes.fromhex((folder / "out.hex").read_text()), np.uint8)
             times = np.frombuffer(bytes.fromhex((folder / "times.hex").read_text()), ">u8")
         if counters["fault"]:
-            raise Failure(
+            raise Broken(
                 f"{self.name}: {FAULTS[counters['fault']].format(n_out=n_out)} (cycle {counters['cycle']},"
                 f" after {counters['given']} of {len(rows)} input beats and {counters['taken']} of {n_out}"
-                " output beats)"
+                " output beats)",
+                counters["fault"] == HANGS,
+                taps,
+                handshakes,
             )
         found = found.reshape(n_out, 8 + packing.row_bytes(self.out_shape))
         in_cycles = times.astype(np.int64)
@@ -217,7 +276,15 @@ class Bench:
             in_cycles=np.stack([in_cycles] * 2, axis=1) if frame == 1 else in_cycles.reshape(-1, 2),
             cycles=counters["cycle"],
             others=self.split(counters["others"]),
+            taps=taps,
+            handshakes=handshakes,
         )
+
+    def seen(self, folder: Path, name: str) -> np.ndarray:
+        """The payloads that a stream inside was seen to carry."""
+        shape = self.tap_shapes[name]
+        rows = np.frombuffer(bytes.fromhex((folder / f"{name}.hex").read_text()), np.uint8)
+        return packing.unpack(shape, rows.reshape(-1, packing.row_bytes(shape)))
 
     @property
     def row_chars(self) -> int:
@@ -232,51 +299,15 @@ class Bench:
         return parts
 
 
+def counts(path: Path) -> np.ndarray:
+    """What the counters of handshakes hold."""
+    numbers = np.frombuffer(bytes.fromhex(path.read_text()), ">u8")
+    return numbers.astype(np.int64).reshape(-1, 4, 4)
+
+
 def run(component: wiring.Component, beats, n_out: int, *, folder=FOLDER, **options) -> Result:
     """One run of a component: `Bench` and `Bench.run` in one."""
     return Bench(component, folder).run(beats, n_out, **options)
-
-
-def cells(verilog: str) -> dict[str, str]:
-    """Models of the chip's own cells that a Verilog text names; cell ``ABC`` is in ``sim/abc.v``."""
-    words = set(re.findall(r"\w+", verilog))
-    paths = sorted(Path(__file__).parent.glob("*.v"))
-    return {path.name: path.read_text() for path in paths if path.stem.upper() in words}
-
-
-def wrapper(component: wiring.Component, verilog: str, others: dict[str, int]) -> str:
-    """The module ``dut``: the same ports whatever the component has."""
-    connections, constants = [], []
-    for domain in ("clk", "rst"):
-        # a component without registers has no clock
-        if re.search(rf"^  input {domain};$", verilog, re.MULTILINE):
-            connections.append(f".{domain}({domain})")
-    for side, output in (("i", "ready"), ("o", "valid")):
-        for part in ("payload", "valid", "ready"):
-            value = Value.cast(getattr(getattr(component, side), part))
-            if not isinstance(value, Const):
-                connections.append(f".{side}__{part}({side}_{part})")
-            elif part == output:
-                constants.append(f"  assign {side}_{part} = 1'd{value.value};")
-    if others:
-        bits = ", ".join(f"others_{name}" for name in reversed(others))
-        constants += [f"  wire [{width - 1}:0] others_{name};" for name, width in others.items()]
-        constants.append(f"  assign others = {{{bits}}};")
-        connections += [f".{name}(others_{name})" for name in others]
-    else:
-        constants.append("  assign others = 1'd0;")
-    in_width, out_width = (Shape.cast(getattr(component, side).payload.shape()).width for side in "io")
-    newline = "\n"
-    return f"""module dut (
-    input clk, input rst,
-    input [{in_width - 1}:0] i_payload, input i_valid, output i_ready,
-    output [{out_width - 1}:0] o_payload, output o_valid, input o_ready,
-    output [{max(sum(others.values()), 1) - 1}:0] others
-);
-{newline.join(constants)}
-  top top ({", ".join(connections)});
-endmodule
-"""
 
 
 def simulate(program: Path, folder: Path, settings: dict, row_chars: int, progress) -> dict[str, int]:

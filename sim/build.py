@@ -20,6 +20,7 @@ import cocotb_tools.config
 
 from model.cli import Failure
 from sim import tools
+from sim.cells import LIBRARY
 
 FOLDER = Path("build/sim")
 """Where compiled simulators are kept, below the working folder."""
@@ -27,7 +28,7 @@ PROGRAM = "bench"
 MAIN = Path(__file__).with_name("main.cpp")
 RUNTIME = ("verilated", "verilated_vpi", "verilated_threads")
 """Verilator's run-time sources that every simulator is linked with."""
-LINT = ("-Wno-lint", "-Wno-style", "-Wno-ALWNEVER", "-Wno-fatal")
+LINT = ("-Wno-lint", "-Wno-style", "-Wno-ALWNEVER", "-Wno-SPECIFYIGN", "-Wno-fatal")
 """Amaranth's Verilog leaves widths to the language; what matters here are errors."""
 FEATURES = ("COVERAGE", "SC", "TIMING", "TRACE", "TRACE_FST", "TRACE_VCD", "TRACE_SAIF")
 
@@ -37,7 +38,7 @@ def simulator() -> str:
     return f"Verilator {tools.verilator().version}, cocotb {cocotb.__version__}"
 
 
-def build(sources: dict[str, str], parameters: dict[str, int], folder=FOLDER) -> Path:
+def build(sources: dict[str, str], parameters: dict[str, int], folder=FOLDER, main: Path = MAIN) -> Path:
     """A simulator program of the module ``bench``.
 
     Parameters
@@ -49,6 +50,8 @@ def build(sources: dict[str, str], parameters: dict[str, int], folder=FOLDER) ->
     folder : path
         Compiled programs are kept in it, each under the digest of all that went into it; several processes
         may share it.
+    main : Path
+        The main program in C++. The one by default brings cocotb; any other does without.
 
     Returns
     -------
@@ -64,13 +67,13 @@ def build(sources: dict[str, str], parameters: dict[str, int], folder=FOLDER) ->
     """
     folder = Path(folder).resolve()
     runtime = kept(folder / f"runtime-{digest(toolchain())}", compile_runtime)
-    names = digest([toolchain(), sources, parameters, MAIN.read_text()])
+    names = digest([toolchain(), sources, parameters, main.read_text()])
 
     def compile_design(target: Path) -> None:
         for name, text in sources.items():
             (target / name).write_text(text)
-        verilate(target, list(sources), parameters)
-        link(target, compile_units(target), runtime)
+        verilate(target, list(sources), parameters, main == MAIN)
+        link(target, compile_units(target, main), runtime, main == MAIN)
 
     return kept(folder / names, compile_design)
 
@@ -108,16 +111,17 @@ def kept(target: Path, make) -> Path:
     return target
 
 
-def verilate(target: Path, names: list[str], parameters: dict[str, int]) -> None:
+def verilate(target: Path, names: list[str], parameters: dict[str, int], vpi: bool) -> None:
     """Verilog to C++."""
     found = tools.verilator()
     execute(
         [
             found.program,
-            *("--cc", "--vpi", "--no-timing", "-Mdir", ".", "--prefix", "Vtop", "--top-module", "bench"),
+            *("--cc", "--no-timing", "-Mdir", ".", "--prefix", "Vtop", "--top-module", "bench"),
+            *(["--vpi"] if vpi else []),
             *LINT,
             *(f"-G{name}={value}" for name, value in parameters.items()),
-            *names,
+            *(word for name in names for word in (["-v"] if name == LIBRARY else []) + [name]),
         ],
         target,
         {"VERILATOR_ROOT": str(found.root)},
@@ -130,7 +134,7 @@ def compile_runtime(target: Path) -> None:
     compile_all(target, [(f"{name}.o", [include / f"{name}.cpp"], "-O2") for name in RUNTIME])
 
 
-def compile_units(target: Path) -> list[Path]:
+def compile_units(target: Path, main: Path) -> list[Path]:
     """The C++ of a design and the main program to object files, as many units as there are processors.
 
     What runs once (``Slow``) is not optimised. -O1 for the rest: -O2 takes longer and runs no faster.
@@ -138,7 +142,7 @@ def compile_units(target: Path) -> list[Path]:
     slow = sorted(target.glob("Vtop*__Slow.cpp"))
     fast = sorted(set(target.glob("Vtop*.cpp")) - set(slow), key=lambda path: -path.stat().st_size)
     units = [(f"fast{start}.o", fast[start :: processors()], "-O1") for start in range(processors())]
-    units = [*units, ("slow.o", slow, "-O0"), ("main.o", [MAIN], "-O1")]
+    units = [*units, ("slow.o", slow, "-O0"), ("main.o", [main], "-O1")]
     return compile_all(target, [unit for unit in units if unit[1]])
 
 
@@ -167,16 +171,16 @@ def compile_all(target: Path, units: list[tuple[str, list[Path], str]]) -> list[
         return list(pool.map(compile_one, units))
 
 
-def link(target: Path, objects: Iterable[Path], runtime: Path) -> None:
+def link(target: Path, objects: Iterable[Path], runtime: Path, vpi: bool) -> None:
     """Objects to the program; all else but the Verilog goes."""
     libraries = cocotb_tools.config.libs_dir
+    cocotb_side = [f"-L{libraries}", f"-Wl,-rpath,{libraries}", "-lcocotbvpi_verilator"] if vpi else []
     execute(
         [
             tools.compiler(),
             *(path.name for path in objects),
             *sorted(runtime.glob("*.o")),
-            *("-pthread", f"-L{libraries}", f"-Wl,-rpath,{libraries}", "-lcocotbvpi_verilator"),
-            *("-o", PROGRAM),
+            *("-pthread", *cocotb_side, "-o", PROGRAM),
         ],
         target,
     )
@@ -202,5 +206,6 @@ def execute(command: list, folder: Path, environment: dict[str, str] | None = No
         check=False,
     )
     if result.returncode:
-        lines = [line for line in result.stderr.splitlines() if "rror" in line] or result.stderr.splitlines()
+        said = (result.stderr + result.stdout).splitlines()
+        lines = [line for line in said if "rror" in line] or said
         raise Failure(f"{Path(command[0]).name} failed: {lines[0] if lines else result.returncode}")

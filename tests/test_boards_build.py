@@ -1,10 +1,12 @@
 """The build command: bad input, failures half-way, reports; with fake tools, and once with the true ones."""
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boards import build, flow
+from boards import build, flow, toolchains
 from boards.design import Design
 from hdl.netplan import Plan, beside
 from model import artifact, cli
@@ -26,6 +28,11 @@ TOOL = """#!{python}
 import json, os, sys
 from pathlib import Path
 tool, arguments = Path(sys.argv[0]).name, sys.argv[1:]
+if arguments == ["--version"]:
+    print(tool, os.environ.get("VERSION", "1"))
+    sys.exit()
+with open(os.environ["RUNS"], "a") as file:
+    print(tool, file=file)
 print(tool, "was here")
 if os.environ.get("FAILING") == tool:
     print("Info: nothing yet\\nERROR: no such luck", file=sys.stderr)
@@ -38,9 +45,10 @@ if tool == "nextpnr-ecp5":
         "utilization": {{cell: {{"used": n, "available": 99}} for n, cell in enumerate(cells)}},
         "critical_paths": [{{"from": "posedge clk", "to": "posedge clk", "path": [step]}}],
     }}))
-if tool == "ecppack":
+if tool == "ecppack" and "LEAVING" not in os.environ:
     Path("top.bit").write_bytes(b"bits"), Path("top.svf").write_text("svf")
 """
+STEPS = toolchains.TRELLIS.tools.values()
 FIGURES = Figures(ii_cycles=40, latency_cycles=90, cycles_after_last_pixel=12, bound_cycles=30)
 
 
@@ -52,17 +60,33 @@ def net(tmp_path, monkeypatch) -> str:
     return "tiny.npz"
 
 
+@pytest.fixture(scope="module")
+def prepared() -> dict:
+    """What Amaranth made of designs, for tests that build the same ones."""
+    return {}
+
+
 @pytest.fixture
-def fake(tmp_path, monkeypatch):
-    """Tools that do nothing but leave their files."""
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    for tool in flow.STEPS:
+def fake(tmp_path_factory, monkeypatch, prepared) -> Path:
+    """Tools that do nothing but leave their files; the file in which they tell that they ran."""
+    folder = tmp_path_factory.mktemp("tools")
+    prepare = Design.prepare
+
+    def once(design, **options):
+        key = design.target, design.build_hash, *options.values()
+        if key not in prepared:
+            prepared[key] = prepare(design, **options)
+        return prepared[key]
+
+    monkeypatch.setattr(Design, "prepare", once)
+    monkeypatch.setenv("RUNS", str(folder / "runs"))
+    for tool in (tool.name for tool in STEPS):
         path = folder / tool
         path.write_text(TOOL.format(python=sys.executable))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(flow, "program", lambda tool: str(folder / tool))
+    monkeypatch.setattr(flow, "program", lambda tool: str(folder / tool.name))
     monkeypatch.setattr(build, "measure", lambda *arguments, **options: FIGURES)
+    return folder / "runs"
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:
@@ -110,7 +134,7 @@ def big_net() -> QNetwork:
 def test_unknown_board_lists_the_known(capsys, net):
     line = refused(capsys, "ulx4s", "--net", net)
     assert "unknown board 'ulx4s'" in line
-    assert "ulx3s, ulx3s-12f, ulx3s-25f, ulx3s-45f, ulx3s-85f" in line
+    assert "ulx3s-12f, ulx3s-25f, ulx3s-45f, ulx3s-85f, orangecrab-25f" in line
 
 
 def test_net_too_large_names_resource_need_and_budget(capsys, net):
@@ -166,7 +190,7 @@ def test_products_and_report(capsys, net, fake):
     status, out, err = run(capsys, "ulx3s", "--net", net, "--json", "copy.json")
     assert (status, err) == (0, "")
     assert "tiny on ulx3s-85f: 100 MHz met (120.5 possible)" in out
-    assert sorted(os.listdir("build")) == ["ulx3s"]
+    assert sorted(os.listdir("build")) == [".ulx3s.lock", "cache", "ulx3s"]
     names = ["logs", "plan.json", "report.json", "report.md", "top.bit", "top.svf"]
     assert sorted(os.listdir("build/ulx3s")) == names
     report = json.loads(Path("build/ulx3s/report.json").read_text())
@@ -216,6 +240,7 @@ def test_metadata_of_another_form_do_not_spoil_a_build(capsys, net, fake, stated
 def test_missed_clock_fails_with_a_report_and_without_a_bitstream(capsys, net, fake, monkeypatch):
     run(capsys, "ulx3s", "--net", net)
     monkeypatch.setenv("FMAX", "99.9")
+    monkeypatch.setenv("VERSION", "2")
     status, out, err = run(capsys, "ulx3s", "--net", net)
     assert (status, out) == (1, "")
     assert "reaches 99.9 MHz, not 100: try --clock 99" in err
@@ -228,7 +253,7 @@ def test_missed_clock_fails_with_a_report_and_without_a_bitstream(capsys, net, f
     assert not os.path.exists("build/ulx3s/top.bit")
 
 
-@pytest.mark.parametrize(("tool", "step"), flow.STEPS.items())
+@pytest.mark.parametrize(("tool", "step"), [(tool.name, tool.step) for tool in STEPS])
 def test_failing_tool_leaves_the_old_output_and_its_log(capsys, net, fake, monkeypatch, tool, step):
     run(capsys, "ulx3s", "--net", net, "--out", "out")
     before = {name: content for name, content in tree().items() if "logs" not in name}
@@ -239,6 +264,13 @@ def test_failing_tool_leaves_the_old_output_and_its_log(capsys, net, fake, monke
     assert os.path.join("out", "logs", f"{step}.log") in err
     assert "was here" in Path(f"out/logs/{step}.log").read_text()
     assert {name: content for name, content in tree().items() if "logs" not in name} == before
+
+
+def test_a_tool_that_leaves_nothing_has_failed(capsys, net, fake, monkeypatch):
+    monkeypatch.setenv("LEAVING", "nothing")
+    status, _, err = run(capsys, "ulx3s", "--net", net)
+    assert (status, err) == (1, "error: pack failed: ecppack left no top.bit\n")
+    assert os.listdir("build/ulx3s") == ["logs"] and os.listdir("build/cache") == []
 
 
 def test_interrupted_build_leaves_the_old_output(capsys, net, fake, monkeypatch):
@@ -252,6 +284,77 @@ def test_interrupted_build_leaves_the_old_output(capsys, net, fake, monkeypatch)
     status, _, err = run(capsys, "ulx3s", "--net", net, "--clock", "50")
     assert (status, err) == (130, "error: interrupted\n")
     assert tree() == before
+
+
+def test_the_same_build_is_answered_from_the_cache(capsys, net, fake):
+    status, first, _ = run(capsys, "ulx3s", "--net", net)
+    runs = fake.read_text()
+    assert status == 0 and "cache" not in first
+    before = json.loads(Path("build/ulx3s/report.json").read_text())
+    status, again, _ = run(capsys, "ulx3s", "--net", net, "--out", "out")
+    assert status == 0 and fake.read_text() == runs
+    assert "from the cache: the same was built before" in again
+    report = json.loads(Path("out/report.json").read_text())
+    assert report["inputs"].pop("cached") and not before["inputs"].pop("cached")
+    assert report == before
+    assert report["inputs"]["tools"] == {
+        "yosys": "yosys 1",
+        "nextpnr-ecp5": "nextpnr-ecp5 1",
+        "ecppack": "ecppack 1",
+    }
+    assert len(report["inputs"]["sha256"]) == 64
+    assert sorted(os.listdir("out/logs")) == ["pack.log", "place_and_route.log", "synthesis.log"]
+    run(capsys, "ulx3s", "--net", net, "--force")
+    assert fake.read_text() == runs * 2
+
+
+@pytest.mark.parametrize("change", ["--clock=50", "--seed=2", "--baud=500000", "VERSION"])
+def test_another_build_is_not(capsys, net, fake, monkeypatch, change):
+    run(capsys, "ulx3s", "--net", net)
+    runs = fake.read_text()
+    if change == "VERSION":
+        monkeypatch.setenv("VERSION", "2")
+        run(capsys, "ulx3s", "--net", net)
+    else:
+        run(capsys, "ulx3s", "--net", net, change)
+    assert fake.read_text() == runs * 2
+
+
+def test_a_missed_clock_is_missed_again_from_the_cache(capsys, net, fake, monkeypatch):
+    monkeypatch.setenv("FMAX", "99.9")
+    for _ in range(2):
+        status, _, err = run(capsys, "ulx3s", "--net", net)
+        assert status == 1 and "reaches 99.9 MHz, not 100" in err
+    assert len(fake.read_text().split()) == 3
+
+
+@pytest.mark.parametrize("place", ["build/ulx3s", "build/cache", "build"])
+def test_a_folder_that_may_not_be_written_is_told_first(capsys, net, fake, monkeypatch, place):
+    os.makedirs(place)
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: Path(path) != Path(place).absolute() and access(path, mode)
+    )
+    assert "may not be written" in refused(capsys, "ulx3s", "--net", net)
+    assert not fake.exists()
+
+
+def test_a_full_disk_leaves_the_old_output(capsys, net, fake, monkeypatch):
+    run(capsys, "ulx3s", "--net", net)
+    before = {name: content for name, content in tree().items() if "cache" not in name}
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    status, out, err = run(capsys, "ulx3s", "--net", net, "--clock", "50")
+    assert (status, out) == (1, "")
+    assert "no space left on the disk of" in err and err.count("\n") == 1
+    assert {name: content for name, content in tree().items() if "cache" not in name} == before
+
+
+def test_a_board_is_named_or_listed(capsys, net):
+    assert "name a board, or --list them" in refused(capsys)
 
 
 def test_loadable_weights(capsys, net, fake):
@@ -328,7 +431,8 @@ def test_the_plan_beside_a_net(capsys, net):
     assert clock("--plan", "other.json") == 100
     ulx3s = build.targets.find("ulx3s")
     assert build.default_plan(tiny_net(), ulx3s, own) == own
-    small = dataclasses.replace(ulx3s, budget=dataclasses.replace(ulx3s.budget, dsp=1))
+    chip = dataclasses.replace(ulx3s.chip, budget=dataclasses.replace(ulx3s.budget, dsp=1))
+    small = dataclasses.replace(ulx3s, chip=chip)
     assert build.default_plan(tiny_net(), small, own) != own
     assert build.default_plan(tiny_net(), ulx3s, own, loadable=True).loadable
     Path("tiny.plan.json").write_text('{"stages": {}}')
@@ -336,10 +440,14 @@ def test_the_plan_beside_a_net(capsys, net):
 
 
 def test_default_plan_fits_the_chip():
-    for net in (tiny_net(), *map(artifact.load, artifact.names())):
-        for target in build.targets.TARGETS.values():
-            design = Design.of(target, net, build.default_plan(net, target))
-            build.checked_fit(design)
+    """Of each board's own net, and of all nets on a small chip and a large one."""
+    boards = build.targets.TARGETS
+    pairs = {(target.chip.name, target.net): target for target in boards.values()}
+    for name in ("ulx3s-12f", "ulx3s-85f"):
+        pairs |= {(boards[name].chip.name, net): boards[name] for net in artifact.names()}
+    for (_, name), target in pairs.items():
+        net = artifact.load(name)
+        build.checked_fit(Design.of(target, net, build.default_plan(net, target)))
 
 
 def test_true_tools(capsys, tmp_path):

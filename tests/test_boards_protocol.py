@@ -92,11 +92,13 @@ def test_identity_round_trip_and_later_versions():
     assert Identity.decode(IDENTITY.encode() + b"more") == IDENTITY
     with pytest.raises(ValueError, match="identify answer"):
         Identity.decode(IDENTITY.encode()[:-1])
-    fixed = Identity(**{**IDENTITY.__dict__, "version": protocol.FIXED_VERSION})
-    loadable = Identity(**{**IDENTITY.__dict__, "set_bytes": 70_000, "layout": bytes(range(8))})
-    for identity in (fixed, loadable):
+    fixed = Identity(**{**IDENTITY.__dict__, "version": 1})
+    loadable = Identity(**{**IDENTITY.__dict__, "version": 2, "set_bytes": 70_000, "layout": bytes(range(8))})
+    bench = Identity(**{**loadable.__dict__, "version": 3, "bench": True})
+    for identity in (fixed, loadable, bench):
         assert Identity.decode(identity.encode()) == identity
     assert loadable.encode()[1:-12] == fixed.encode()[1:]
+    assert bench.encode()[1:-1] == loadable.encode()[1:]
 
 
 def test_identity_that_does_not_fit_is_refused():

@@ -1,5 +1,7 @@
 """The shell round a fake core, byte by byte over its serial line, in Amaranth's simulator."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from amaranth.lib.crc import catalog
@@ -37,7 +39,7 @@ def error(code: Error, kind: int, tag: int) -> Frame:
 
 def test_identify():
     core = FakeCore()
-    found, skipped, leds = converse(core, [Frame(Command.IDENTIFY, 77).encode()], 8000)
+    found, skipped, leds = converse(core, [Frame(Command.IDENTIFY, 77).encode()], 10_000)
     assert [(frame.kind, frame.tag) for frame in found] == [(REPLY | Command.IDENTIFY, 77)]
     assert Identity.decode(found[0].payload) == core.identity
     assert (skipped, leds) == (0, 0)
@@ -210,3 +212,62 @@ def test_mutants_of_the_crc_are_noticed(monkeypatch, name, mutant):
     found, skipped, _ = converse(core, [request(core, draw(core))])
     assert found == []  # either no answer at all, or one whose CRC is wrong too
     assert (skipped > 0) == (name == "FRAME_CRC")
+
+
+def bench(count, tag=20) -> bytes:
+    """A bench request's bytes."""
+    return Frame(Command.BENCH, tag, count.to_bytes(2, "little")).encode()
+
+
+@pytest.mark.parametrize(("count", "delay"), [(7, 0), (3, 60)])
+def test_bench_classifies_the_last_image_at_full_rate(count, delay):
+    core = FakeCore(delay=delay)
+    first, last = draw(core), draw(core)
+    items = [request(core, first, 1), request(core, last, 2), 3000, bench(count), 3000]
+    found, skipped, leds = converse(core, [*items, request(core, first, 3), 3000, bench(1, 21)], 4000)
+    assert [frame.tag for frame in found] == [1, 2, 20, 3, 21] and skipped == 0
+    assert found[2].kind == found[4].kind == REPLY | Command.BENCH
+    for answer, image, cycles in (
+        (found[2], last, count * (core.beats + delay + 1) - 1),
+        (found[4], first, core.beats + delay),
+    ):
+        result = Result.decode(answer.payload, core.identity)
+        assert (result.cls, result.logits) == core.golden(image)
+        assert result.cycles == cycles
+    check(core, found[3], first, 3)
+    assert leds == result.cls
+
+
+def test_bench_needs_an_image_and_an_idle_core():
+    core = FakeCore(delay=2000)
+    image = draw(core)
+    items = [bench(1), request(core, image, 1), bench(2, 21), 4000, bench(2, 22), request(core, image, 3)]
+    found, *_ = converse(core, [*items, Frame(Command.BENCH, 4, b"123").encode()], 6000)
+    assert [frame for frame in found if frame.kind == FAILED] == [
+        error(Error.NOT_READY, Command.BENCH, 20),
+        error(Error.BUSY, Command.BENCH, 21),
+        error(Error.BUSY, Command.CLASSIFY, 3),
+        error(Error.BAD_LENGTH, Command.BENCH, 4),
+    ]
+    check(core, found[2], image)
+    assert Result.decode(found[-1].payload, core.identity).logits == core.golden(image)[1]
+
+
+def test_broken_image_does_not_take_the_place_of_the_one_to_bench():
+    core = FakeCore()
+    image = draw(core)
+    (wire,), _ = bad_crc(core, draw(core))
+    found, *_ = converse(core, [request(core, image), wire, wire, 1000, bench(3)], 4000)
+    assert Result.decode(found[-1].payload, core.identity).logits == core.golden(image)[1]
+
+
+def test_a_shell_without_benches_knows_no_such_command():
+    class Plain(FakeCore):
+        @property
+        def identity(self):
+            return dataclasses.replace(super().identity, bench=False)
+
+    core = Plain()
+    found, *_ = converse(core, [request(core, image := draw(core)), bench(3)], 3500)
+    check(core, found[0], image)
+    assert found[1] == error(Error.UNKNOWN_COMMAND, Command.BENCH, 20)

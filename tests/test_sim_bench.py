@@ -122,6 +122,24 @@ def test_one_side_stalls_alone(increment, side):
     assert result.out_cycles[-1] - result.out_cycles[0] > 120
 
 
+def test_a_second_simulator_sees_the_same_cycles(increment):
+    second = Bench(Increment(), simulator="cxxrtl")
+    for options in ({}, STALLS, dict(stalls_out=Stalls(0.9, 256))):
+        ours, theirs = (
+            bench.run(beats(VALUES), 100, seed=5, frame=10, **options) for bench in (increment, second)
+        )
+        for name in ("beats", "out_cycles", "in_cycles"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+        assert (ours.cycles, ours.others) == (theirs.cycles, theirs.others)
+    for trick in (DROPS_VALID, CHANGES_PAYLOAD, HANGS, SWALLOWS, DOUBLES):
+        said = []
+        for bench in (increment, second):
+            with pytest.raises(Failure) as error:
+                bench.run(beats(VALUES, trick), 100, stalls_out=Stalls(0.9, 4), patience=1000)
+            said.append(str(error.value))
+        assert said[0] == said[1]
+
+
 @pytest.mark.parametrize(
     ("trick", "message"),
     [

@@ -126,6 +126,25 @@ def test_command(given, tmp_path, capsys):
     assert "cycles between frames" in output.out and output.err == ""
 
 
+@pytest.mark.parametrize("simulator", ["verilator", "cxxrtl"])
+def test_both_simulators_see_the_same_cycles(given, tmp_path, simulator):
+    report = tmp_path / "verify.json"
+    assert cli.run(verify.main, [*given, "--simulator", simulator, "--json", str(report)]) == 0
+    result = json.loads(report.read_text())
+    assert result["simulator"].lower().startswith(simulator)
+    assert (result["frames"], result["mismatches"]) == (40, 0)
+    figures = measure(NET, default(NET))
+    assert (result["ii_cycles"], result["latency_cycles"]) == (figures.ii_cycles, figures.latency_cycles)
+
+
+def test_cover(given, tmp_path, capsys):
+    report = tmp_path / "verify.json"
+    assert cli.run(verify.main, [*given, "--cover", "--json", str(report)]) == 0
+    cover = json.loads(report.read_text())["cover"]
+    assert cover["conv"]["saturates down"] > 0 and cover["frames"]["the next begins at once"] > 0
+    assert "argmax" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("net", artifact.names())
 def test_shipped_nets(net, tmp_path):
     """Whole nets on the test images that ship, without stalls and with."""
@@ -172,6 +191,12 @@ def test_a_mismatch_is_failed_work(given, tmp_path, monkeypatch, capsys):
         (["--plan", "missing.json"], "missing.json"),
         (["--json", "."], "name a file to write"),
         (["--plan", __file__], "cannot use plan"),
+        (["--plan", "p.json", "--multipliers", "3"], "--plan and --multipliers exclude each other"),
+        (["--multipliers", "0"], "needs a multiplier at least"),
+        (["--level", "netlist"], "--level netlist needs --board"),
+        (["--level", "netlist", "--board", "nowhere"], "unknown board 'nowhere'"),
+        (["--pins", "-1"], "--pins must be at least 0"),
+        (["--simulator", "cxxrtl", "--cover"], "--simulator cxxrtl runs the portable Verilog alone"),
     ],
 )
 def test_bad_input(given, options, message, monkeypatch, capsys):

@@ -1,0 +1,194 @@
+"""Proofs of what computes: each pipe's output is its formula, for all inputs of small formats."""
+
+from __future__ import annotations
+
+from functools import partial, reduce
+
+import numpy as np
+from amaranth.hdl import Const, Mux, Value
+
+import hdl.classify
+import hdl.grey
+import hdl.pool
+import hdl.requant
+import hdl.residual
+import hdl.table
+import hdl.weigh
+from hdl.device import PORTABLE
+from model.layers import GreySpec, PoolSpec, ReduceSpec, RequantSpec, ResidualSpec
+from model.layers.table import TableSpec
+from model.qformat import QFormat
+from sim.proofs.bench import Bench
+from sim.proofs.proof import Proof
+from sim.proofs.streams import stage
+
+
+def both(conditions) -> Value:
+    """All of some conditions."""
+    return reduce(lambda a, b: a & b, conditions)
+
+
+def nearest(numerator, divisor: int, result, dst: QFormat) -> Value:
+    """Whether a result is ``floor(numerator / divisor)``, kept within a format.
+
+    Said with products, so that no shift, rounding or comparison is written as the hardware has it.
+    """
+    exact = (result * divisor <= numerator) & (numerator < (result + 1) * divisor)
+    over = (result == dst.max) & (numerator >= (dst.max + 1) * divisor)
+    under = (result == dst.min) & (numerator < dst.min * divisor)
+    return exact | over | under
+
+
+def requantised(value, src: QFormat, dst: QFormat, result) -> Value:
+    """Whether a result is a value in another format: rounded half up, then saturated."""
+    down, up = 1 << max(src.frac - dst.frac, 0), 1 << max(dst.frac - src.frac, 0)
+    return nearest(2 * value * up + down, 2 * down, result, dst)
+
+
+def of_pipe(dut, relation) -> Bench:
+    """A bench of a pipe, whose beats stand in a relation lane by lane."""
+    bench = Bench(dut)
+    bench.pipe(dut, lambda beat, out: both(relation(beat, out[lane], lane) for lane in range(dut.lanes)))
+    return bench
+
+
+def requant(src: QFormat, dst: QFormat) -> Bench:
+    dut = hdl.requant.RequantPipe(src, dst, 2)
+    return of_pipe(dut, lambda beat, out, lane: requantised(beat[lane], src, dst, out))
+
+
+def seeded(src: QFormat, dst: QFormat) -> Bench:
+    """The half was added before."""
+    dut = hdl.requant.RequantPipe(src, dst, 1, rounded=True)
+    return of_pipe(dut, lambda beat, out, lane: nearest(beat[lane], 1 << src.frac - dst.frac, out, dst))
+
+
+def pooled(mode: str, kernel, src: QFormat, dst: QFormat) -> Bench:
+    spec = PoolSpec(
+        name="p", in_shape=(*kernel, 2), src=src, dst=dst, mode=mode, kernel=kernel, stride=kernel
+    )
+    dut = hdl.pool.ReducePipe(spec, 2)
+
+    def relation(beat, out, lane):
+        values = [beat[tap * 2 + lane] for tap in range(kernel[0] * kernel[1])]
+        if mode == "sum":
+            return out == sum(values)
+        found = [out == value for value in values]
+        return both(out >= value for value in values) & reduce(lambda a, b: a | b, found)
+
+    return of_pipe(dut, relation)
+
+
+def average(kernel, src: QFormat, dst: QFormat) -> Bench:
+    spec = PoolSpec(
+        name="p", in_shape=(*kernel, 1), src=src, dst=dst, mode="avg", kernel=kernel, stride=kernel
+    )
+    dut, taps = hdl.pool.AveragePipe(spec, 1), kernel[0] * kernel[1]
+    down, up = taps << max(src.frac - dst.frac, 0), 1 << max(dst.frac - src.frac, 0)
+    low, high = taps * src.min, taps * src.max
+
+    def relation(beat, out, lane):
+        reachable = (beat[lane] >= low) & (beat[lane] <= high)
+        return ~reachable | nearest(2 * beat[lane] * up + down, 2 * down, out, dst)
+
+    return of_pipe(dut, relation)
+
+
+def add(body: QFormat, shortcut: QFormat) -> Bench:
+    def made(name, fmt):
+        return (RequantSpec(name=name, in_shape=(1, 1, 2), src=body, dst=fmt),)
+
+    spec = ResidualSpec(
+        name="r", in_shape=(1, 1, 2), src=body, dst=body, body=made("a", body), shortcut=made("b", shortcut)
+    )
+    dut, finer = hdl.residual.AddPipe(spec, 2), max(body.frac, shortcut.frac)
+    left, right = 1 << finer - body.frac, 1 << finer - shortcut.frac
+
+    def relation(beat, out, lane):
+        return out == beat["body"][lane] * left + beat["shortcut"][lane] * right
+
+    return of_pipe(dut, relation)
+
+
+def table(src: QFormat, dst: QFormat) -> Bench:
+    entries = np.random.default_rng(0).integers(dst.min, dst.max + 1, 1 << src.width)
+    spec = TableSpec(name="t", in_shape=(1, 1, 2), src=src, dst=dst, function="drawn", table=entries)
+    dut = hdl.table.TablePipe(spec, 2, PORTABLE)
+
+    def relation(beat, out, lane):
+        return both(
+            (Value.cast(beat[lane]) != index) | (out == int(entry)) for index, entry in enumerate(entries)
+        )
+
+    return of_pipe(dut, relation)
+
+
+def weighed(weights, src: QFormat) -> Bench:
+    weights = np.array(weights)
+    spec = ReduceSpec(
+        name="w", in_shape=(*weights.shape, 1), src=src, dst=src, weights=weights, divisor=1, stride=(1, 1)
+    )
+    dut = hdl.weigh.WeighPipe(spec, 1)
+    numbers = weights.ravel().tolist()
+    return of_pipe(dut, lambda beat, out, _: out == sum(beat[n] * w for n, w in enumerate(numbers)))
+
+
+def lightness(src: QFormat) -> Bench:
+    spec = GreySpec(name="g", in_shape=(1, 1, 3), src=src, dst=src, mode="lightness")
+    dut = hdl.grey.ExtremesPipe(spec)
+    bench = Bench(dut)
+
+    def relation(beat, out):
+        low = high = beat[0]
+        for value in (beat[1], beat[2]):
+            low, high = Mux(value < low, value, low), Mux(value > high, value, high)
+        return out[0] == low + high
+
+    bench.pipe(dut, relation)
+    return bench
+
+
+def argmax(fmt: QFormat, count: int) -> Bench:
+    dut = hdl.classify.Argmax(fmt, count)
+    bench = stage(dut)
+
+    def relation(beats, _, out):
+        values = [
+            beats[0][n * fmt.width :][: fmt.width].as_signed()
+            if fmt.signed
+            else beats[0][n * fmt.width :][: fmt.width]
+            for n in range(count)
+        ]
+        wins = [
+            both(value > other if n < index else value >= other for n, other in enumerate(values))
+            for index, value in enumerate(values)
+        ]
+        chosen = Const(0)
+        for index, win in enumerate(wins):
+            chosen = chosen | (win & (out.cls == index))
+        return chosen & (Value.cast(out.logits) == beats[0])
+
+    bench.frames(dut.i, dut.o, 1, 1, relation, flight=1, settle=count + 3)
+    return bench
+
+
+S, U = partial(QFormat, signed=True), partial(QFormat, signed=False)
+PROOFS = [
+    Proof("Requant s6.3 to s3.1", partial(requant, S(6, 3), S(3, 1)), "rounded", fast=True),
+    Proof("Requant s8.4 to u4.2", partial(requant, S(8, 4), U(4, 2)), "saturated", fast=True),
+    Proof("Requant u8.4 to s5.4", partial(requant, U(8, 4), S(5, 4))),
+    Proof("Requant s4.1 to s6.4", partial(requant, S(4, 1), S(6, 4)), "shifted"),
+    Proof("Requant s16.10 to s8.3", partial(requant, S(16, 10), S(8, 3))),
+    Proof("Requant s20.12 to u8.4", partial(requant, S(20, 12), U(8, 4))),
+    Proof("Requant s21.14 to s8.5, seeded", partial(seeded, S(21, 14), S(8, 5))),
+    Proof("ReducePipe, maximum of 2x2 s4", partial(pooled, "max", (2, 2), S(4, 0), S(4, 0)), "maximum"),
+    Proof("ReducePipe, sum of 3x1 u2", partial(pooled, "sum", (3, 1), U(2, 0), S(8, 0)), "sum"),
+    Proof("AveragePipe, 2x2 u4", partial(average, (2, 2), U(4, 0), U(4, 0)), "average"),
+    Proof("AveragePipe, 3x3 s4.1 to s5.2", partial(average, (3, 3), S(4, 1), S(5, 2))),
+    Proof("AddPipe, s4.3 + u3.1", partial(add, S(4, 3), U(3, 1)), "add", fast=True),
+    Proof("TablePipe, s4 to s3", partial(table, S(4, 0), S(3, 0)), "table", fast=True),
+    Proof("WeighPipe, 7 -3 0 5", partial(weighed, [[7, -3], [0, 5]], U(2, 0)), "weigh", fast=True),
+    Proof("ExtremesPipe, 3 of u4", partial(lightness, U(4, 0)), "lightness", fast=True),
+    Proof("Argmax, 3 of s3", partial(argmax, S(3, 0), 3), "argmax", fast=True),
+    Proof("Argmax, 4 of u2", partial(argmax, U(2, 0), 4)),
+]

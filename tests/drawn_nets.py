@@ -1,0 +1,108 @@
+"""Nets and plans that Hypothesis draws: layers of every kind, any widths, any legal plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import strategies as st
+
+from hdl.folding import SERIAL, WIRED, StagePlan
+from hdl.netplan import Plan, weighted
+from hdl.search import divisors
+from model.layers import ConvSpec
+from model.qformat import QFormat
+from model.qnetwork import QNetwork
+from random_nets import INNER, NetDrawer
+
+INSIDE = (*INNER, "residual")
+"""Of the layers between the first and the last."""
+WIDEST_TABLE = 12
+"""Bits of a table's input, at most."""
+
+
+class Choices:
+    """Hypothesis in the place of NumPy's generator: it decides numbers one by one, and arrays by a seed."""
+
+    def __init__(self, draw):
+        self.draw = draw
+        self.noise = np.random.default_rng(draw(st.integers(0, (1 << 32) - 1)))
+
+    def integers(self, low, high=None, size=None):
+        low, high = (0, low) if high is None else (low, high)
+        if size is not None:
+            return self.noise.integers(low, high, size)
+        return self.draw(st.integers(int(low), int(high) - 1))
+
+    def random(self) -> float:
+        return self.draw(st.integers(0, 99)) / 100
+
+
+class DrawnNets(NetDrawer):
+    """A `NetDrawer` led by Hypothesis, which uses all widths up to 16 bits."""
+
+    def __init__(self, draw):
+        self.rng = self.scales = self.sharing = Choices(draw)
+
+    def format(self, low: int = 1, high: int = 9, signed: bool | None = None) -> QFormat:
+        return super().format(low, (high, high, 16)[self.integer(0, 2)], signed)
+
+    def layer(self, kind, name, shape, src, last=False):
+        # what no table can take in
+        if kind == "table" and src.width > WIDEST_TABLE:
+            kind = "requant"
+        # a dense layer inside a net rounds, and here the last one stands for it
+        last = last and not (kind == "dense" and self.integer(0, 2) == 0)
+        return super().layer(kind, name, shape, src, last)
+
+    def drawn(self) -> tuple[QNetwork, Plan]:
+        """A net of 2 to 6 layers, grey and reduction among them, and a plan."""
+        prepared = self.integer(0, 3) == 0
+        fewest, most = (1, 4) if prepared else (2, 6)
+        net = self.net(self.integer(fewest, most), largest=7, prepared=prepared, inner=INSIDE)
+        return net, self.any_plan(net)
+
+    def any_plan(self, net: QNetwork) -> Plan:
+        """A legal plan; loadable where a set of weights fits one."""
+        loadable = self.integer(0, 3) == 0
+        plan = Plan({spec.name: self.stage(spec, shares=not loadable) for spec in weighted(net)})
+        if not loadable:
+            for spec in weighted(net):
+                plan = self.changed(net, plan, spec)
+            return plan
+        try:
+            made = plan.made_loadable(net)
+            made.check(net)
+        except ValueError:
+            return plan
+        return made
+
+    def changed(self, net: QNetwork, plan: Plan, spec) -> Plan:
+        """The plan with weights of another kind or several pixels at once in a layer, where that is legal."""
+        whole = {"input_lanes": spec.matrices.shape[1], "array": None}
+        change = (
+            {},
+            {},
+            whole | {"weights": WIRED, "output_lanes": spec.out_shape[2]},
+            whole | {"weights": WIRED, "output_lanes": spec.out_shape[2], "digits": self.integer(1, 4)},
+            whole | {"weights": SERIAL, "output_lanes": 1},
+            {"array": None, "output_lanes": spec.out_shape[2], "pixel_lanes": self.integer(2, 4)},
+        )[self.integer(0, 5)]
+        stage = replace(plan.stages[spec.name], **change)
+        other = replace(plan, stages={**plan.stages, spec.name: stage})
+        try:
+            other.check(net)
+        except ValueError:
+            return plan
+        return other
+
+    def stage(self, spec, *, shares: bool) -> StagePlan:
+        """A legal plan of a layer with multipliers."""
+        inputs, outputs = (divisors(n) for n in spec.matrices.shape[1:])
+        if isinstance(spec, ConvSpec):
+            inputs = range(1, inputs[-1] + 1)
+        stage = StagePlan(
+            inputs[self.integer(0, len(inputs) - 1)], outputs[self.integer(0, len(outputs) - 1)]
+        )
+        array = (None, "a", "a", "b")[self.integer(0, 3)] if shares else None
+        return replace(stage, array=array)

@@ -1,0 +1,97 @@
+"""Nets and plans drawn by Hypothesis: the accelerator puts out the golden model's every value."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+import stream_sim
+from drawn_nets import DrawnNets
+from hdl.network import Accelerator
+from model.qchain import walk
+from sim.accelerator import AcceleratorBench, Unloaded, first_mismatch
+from sim.cover import KINDS, Cover
+from sim.taps import first_difference
+
+IMAGES = 3
+VALUES = {*KINDS, "argmax"}
+"""Groups of cases that images decide; stalls decide the others."""
+DRAWN = dict(
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+
+
+def check(data) -> Cover:
+    """Draws a net and a plan and compares all answers, with stalls on both sides; the cases that were met."""
+    drawer = DrawnNets(data.draw)
+    net, plan = drawer.drawn()
+    for spec in walk(net.specs):
+        event(spec.kind)
+    event(f"weights {plan.weights}")
+    for stage in plan.stages.values():
+        event(f"weights {stage.weights}, pixel lanes {stage.pixel_lanes}, digits {stage.digits}")
+    images = drawer.images(net, IMAGES)
+    accelerator = Accelerator(net, plan)
+    stalls = drawer.integer(0, 4) / 10, drawer.integer(0, 4) / 10
+    got, _ = stream_sim.run(
+        Unloaded(accelerator) if plan.loadable else accelerator,
+        stream_sim.frames(net, images, accelerator.lanes),
+        IMAGES,
+        stalls,
+        seed=drawer.integer(0, 1000),
+        limit=200_000,
+        longest=(1, 4, 60)[drawer.integer(0, 2)],
+    )
+    logits = np.array([list(answer.logits) for answer in got])
+    np.testing.assert_array_equal(logits, net.logits(images))
+    np.testing.assert_array_equal([answer.cls for answer in got], net.classify(images))
+    cover = Cover(net)
+    cover.add_values(images)
+    return cover
+
+
+@settings(max_examples=32, **DRAWN)
+@given(st.data())
+def test_drawn_nets_equal_the_golden_model(data):
+    check(data)
+
+
+@pytest.mark.slow
+def test_many_drawn_nets_equal_the_golden_model():
+    """And among them is every case of rounding, saturation and ties in every kind of layer."""
+    cover = Cover()
+
+    @settings(max_examples=300, **DRAWN)
+    @given(st.data())
+    def run(data):
+        cover.add(check(data))
+
+    run()
+    holes = [f"{group}: {case}" for group, case in cover.holes if group in VALUES]
+    assert not holes, "; ".join(holes)
+
+
+@pytest.mark.slow
+def test_drawn_nets_meet_every_stall():
+    """Verilog under Verilator, watched between layers: no state and no change of a handshake is left out."""
+    cover = Cover()
+
+    @settings(max_examples=12, **DRAWN)
+    @given(st.data())
+    def run(data):
+        drawer = DrawnNets(data.draw)
+        net, plan = drawer.drawn()
+        images = drawer.images(net, 40)
+        bench = AcceleratorBench(net, plan, tapped=True)
+        cover.add(Cover(net))
+        for stalls, longest in ((0.0, 1), (0.05, 4000), (0.4, 16)):
+            result = bench.run(images, stalls, drawer.integer(0, 1000), longest_in=longest)
+            assert first_mismatch(net.logits(images), result) is None
+            assert first_difference(net, images, bench.layers, result.taps) is None
+            cover.add_run(result, bench.layers)
+
+    run()
+    holes = [f"{group}: {case}" for group, case in cover.holes if group not in VALUES]
+    assert not holes, "; ".join(holes)
