@@ -15,10 +15,12 @@ from sim.cells import MODULE, cells
 from sim.verilog import emit_rtlil
 
 SOURCE, NETLIST, SCRIPT = "top.il", "netlist.v", "top.ys"
-INPUT_PADS = (("TRELLIS_IO", r'\.DIR\("INPUT"\)'), ("SB_IO", r"\.PIN_TYPE\(6'h01\)"))
-"""Pads that may drive their pin, and what tells that one does not."""
-
-
+PADS = (
+    ("TRELLIS_IO", "INPUT", r'\.DIR\("INPUT"\)'),
+    ("TRELLIS_IO", "OUTPUT", r'\.DIR\("OUTPUT"\)'),
+    ("SB_IO", "INPUT", r"\.PIN_TYPE\(6'h01\)"),
+)
+"""Pads of both directions, those that use one, and what tells them."""
 CELL = re.compile(r"^ +(\w+) #\(", re.MULTILINE)
 
 
@@ -78,9 +80,9 @@ def netlist(files: dict[str, str], family: str, folder=FOLDER) -> str:
     tools.use_yosys()
     made = kept(Path(folder).resolve() / f"netlist-{digest([tools.yosys_version(), family, files])}", make)
     text = (made / NETLIST).read_text()
-    for cell, reads in INPUT_PADS:
-        # Verilator lets no cell that could drive a pin stand at an input
-        text = re.sub(rf"\b{cell} #\((?=[^;]*{reads})", f"{cell}_INPUT #(", text)
+    for cell, side, mark in PADS:
+        # Verilator lets no cell of both directions stand at a port of one
+        text = re.sub(rf"\b{cell} #\((?=[^;]*{mark})", f"{cell}_{side} #(", text)
     return f"// netlist of {family} cells\n{text}"
 
 

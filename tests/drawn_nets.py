@@ -57,14 +57,14 @@ class DrawnNets(NetDrawer):
 
     def drawn(self) -> tuple[QNetwork, Plan]:
         """A net of 2 to 6 layers, grey and reduction among them, and a plan."""
-        prepared = self.integer(0, 3) == 0
+        prepared = self.integer(0, 3) == 3
         fewest, most = (1, 4) if prepared else (2, 6)
         net = self.net(self.integer(fewest, most), largest=7, prepared=prepared, inner=INSIDE)
         return net, self.any_plan(net)
 
     def any_plan(self, net: QNetwork) -> Plan:
         """A legal plan; loadable where a set of weights fits one."""
-        loadable = self.integer(0, 3) == 0
+        loadable = self.integer(0, 3) == 3
         plan = Plan({spec.name: self.stage(spec, shares=not loadable) for spec in weighted(net)})
         if not loadable:
             for spec in weighted(net):

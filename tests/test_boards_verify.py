@@ -36,9 +36,9 @@ def test_a_board_answers_through_its_pins(monkeypatch):
 
 
 def test_cells_without_a_model_are_named(monkeypatch):
-    text = "// netlist of ice40 cells\nmodule top;\n  SB_LUT4 #(\n  SB_PLL40_PAD #(\nendmodule\n"
+    text = "// netlist of ice40 cells\nmodule top;\n  SB_LUT4 #(\n  SB_NEW_CELL #(\nendmodule\n"
     monkeypatch.setattr("boards.verify.netlist", lambda *_: text)
     net = tiny_net()
     core = Core(Design.of(targets.find("icebreaker"), net, search.search(net, 1)))
-    with pytest.raises(ValueError, match=re.escape("nothing models its SB_PLL40_PAD; --pins 0")):
+    with pytest.raises(ValueError, match=re.escape("nothing models its SB_NEW_CELL; --pins 0")):
         core.board()
