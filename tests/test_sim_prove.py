@@ -70,7 +70,8 @@ class Counter(Elaboratable):
 
 
 @pytest.mark.parametrize(("last", "bound", "holds", "depth"), [
-    (5, None, True, None), (6, None, False, None), (5, 20, True, None), (6, 20, False, 6), (6, 4, True, None),
+    (5, None, True, None), (6, None, False, None), (5, 20, True, None), (6, 20, False, 6), (6, 6, True, None),
+    (6, 7, False, 6),
 ])  # fmt: skip
 def test_checker(last, bound, holds, depth, tmp_path):
     """Whatever a design's clock hangs on, its registers step; a bounded search sees as far as it is told."""
