@@ -27,6 +27,10 @@ SHARE = 0.95
 LIMIT = 900
 """Seconds of one run of tests; a mutant that makes them hang is killed by that."""
 COVERING = {
+    "folding": ("folding", "mac"),
+    "reach": ("residual",),
+    "network": ("network", "conv"),
+    "digits": ("digits", "wired"),
     "pipe": ("requant", "mac", "buffer"),
     "memory": ("buffer", "table", "window"),
     "device": ("mac",),
