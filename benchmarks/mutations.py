@@ -42,7 +42,7 @@ COVERING = {
     "dots": ("mac",),
 }
 """Modules whose tests are not, or not only, those of the same name."""
-PROOFS = ("tests/test_sim_prove.py", "-k", "hold")
+PROOFS = ("tests/test_sim_prove.py", "-k", "stages_hold")
 EXAMPLES = """examples:
   python -m benchmarks.mutations                  every mutant, minutes
   python -m benchmarks.mutations --only mac       those of a module
