@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from amaranth.hdl import Module, Signal
@@ -12,29 +11,14 @@ from amaranth.lib.wiring import In, Out
 from boards.answers import Answerer
 from boards.frames import FrameParser
 from boards.images import ImageBuffer
-from boards.protocol import BENCH_BYTES, QUEUE, Command, Error, Identity
+from boards.protocol import BENCH_BYTES, Command, Error, Identity
 from boards.repeat import Repeater
 from boards.uart import Baud, Receiver, Transmitter
 from hdl.buffer import Buffer
 from hdl.device import PORTABLE, Device
-from hdl.estimate import Budget
-from hdl.netplan import Plan
-from model.qnetwork import QNetwork
 
 DOOR = 4
 """Beats that may wait between the image buffer and the core."""
-
-
-def estimate(net: QNetwork, plan: Plan, device: Device) -> Budget:
-    """What the shell takes beside the accelerator, the image buffer included.
-
-    The shell's logic hardly depends on the net: its constants were counted after synthesis.
-    """
-    lanes = plan.lanes_before(net)
-    word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
-    fixed = Budget(lut=1100, ff=620, bram=device.brams(8, 128))
-    by_width = Budget(lut=2 * logits, ff=2 * logits + 3 * word)
-    return fixed + by_width + Budget(bram=device.brams(word, QUEUE * math.prod(net.in_shape) // lanes))
 
 
 @dataclass(frozen=True)
@@ -97,12 +81,14 @@ class Shell(wiring.Component):
         m.submodules.images = images = ImageBuffer(core.i.payload.shape(), core.beats, self.device)
         m.submodules.answerer = answerer = Answerer(self.identity, self.result, self.device)
         m.submodules.transmitter = transmitter = Transmitter(self.link.baud)
-        wiring.connect(m, receiver.o, parser.i)
+        m.d.sync += [parser.i.payload.eq(receiver.o.payload), parser.i.valid.eq(receiver.o.valid)]
         # neither the image buffer's ready chain nor the core's reaches beyond it
         m.submodules.door = door = Buffer(core.i.payload.shape(), DOOR, self.device)
         wiring.connect(m, images.o, door.i)
         wiring.connect(m, door.o, core.i)
-        wiring.connect(m, answerer.o, transmitter.i)
+        m.submodules.sent = sent = Buffer(8, 2, self.device)
+        wiring.connect(m, answerer.o, sent.i)
+        wiring.connect(m, sent.o, transmitter.i)
         m.d.comb += [receiver.line.eq(self.rx), self.tx.eq(transmitter.line)]
 
         # a request is refused as soon as its header tells, and its payload then skipped
@@ -133,6 +119,8 @@ class Shell(wiring.Component):
             m.d.comb += refusal.eq(Error.BUSY)
         with m.Elif(unready):
             m.d.comb += refusal.eq(Error.NOT_READY)
+        keep = Signal()
+        m.d.sync += images.keep.eq(keep)
         note, noted = answerer.note.payload, answerer.note.valid
         m.d.comb += [note.tag.eq(header.tag), note.kind.eq(header.kind)]
         with m.If(parser.begin):
@@ -152,7 +140,7 @@ class Shell(wiring.Component):
                 with m.Elif(header.kind == Command.BENCH):
                     m.d.comb += images.replay.eq(1)
             with m.Else():
-                m.d.comb += images.keep.eq(1)
+                m.d.comb += keep.eq(1)
         if loadable:
             self.load(m, parser, answerer.note, refused)
         if self.identity.bench:

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from hdl.buffer import Buffer
 from hdl.device import Device
 from hdl.folding import Folding, StagePlan, pixels_in
-from hdl.gather import Gather, gathers
+from hdl.gather import Gather
 from hdl.loading import Loads
 from hdl.mac import mac_parts
 from hdl.repack import repack
@@ -33,13 +33,13 @@ def conv_parts(
     with that. The groups of a grouped convolution take turns, each with its own channels of the window.
     Where the lanes are a pixel or part of one, and a window takes a few cycles, it is read from memory.
     """
-    if gathers(spec, plan):
-        folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
+    folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
+    if folding.gathered:
         macs = mac_parts(
             spec, plan, device, client, loads, whole=False, front=Gather(folding, device, client)
         )
         return [*repack(spec.src, lanes, plan.input_lanes), *macs]
-    pixels, steps = pixels_in(spec, plan), Folding(spec, plan).steps
+    pixels, steps = pixels_in(spec, plan), folding.steps
     # Turns of other layers make a window wait longer, yet they come in bursts: enough columns for both.
     paces = {steps, client.load // (spec.out_shape[0] * spec.out_shape[1]) if client else steps}
     ahead = max(columns_ahead(spec, taken, lanes, plan) for taken in paces)
@@ -52,6 +52,8 @@ def conv_parts(
         device,
         spec.groups,
         ahead,
+        # A window's cycles must be enough to look for it, to slide to it and to take it.
+        patient=not windows_ahead(spec, steps, plan) and row_shifts(spec, plan) + 2 <= steps,
     )
     parts = [*repack(spec.src, lanes, pixels * spec.in_shape[2]), window]
     if count := windows_ahead(spec, steps, plan):
@@ -99,12 +101,17 @@ def windows_ahead(spec: ConvSpec, steps: int, plan: StagePlan) -> int:
 
     Windows side by side count as one.
     """
-    right = spec.out_shape[1] // plan.pixel_lanes
-    stride = 1 if plan.pixel_lanes > 1 else spec.geometry.stride[1]
+    right, shifts = spec.out_shape[1] // plan.pixel_lanes, row_shifts(spec, plan)
     columns = pace(spec.in_shape, spec.geometry, pixels_in(spec, plan))[1] // spec.out_shape[0]
-    shifts = columns - (right - 1) * stride
     # Where windows take several cycles the next one is looked for before the last of them.
     if right * steps < columns or shifts < steps or shifts == steps == 1:
         return 0
     # One more waits in the window's own registers.
     return max(ceil((shifts + Buffer.latency) / steps) - 1, 2)
+
+
+def row_shifts(spec: ConvSpec, plan: StagePlan) -> int:
+    """Columns from a row's last window to the next row's first: the most from one window to the next."""
+    columns = pace(spec.in_shape, spec.geometry, pixels_in(spec, plan))[1] // spec.out_shape[0]
+    stride = 1 if plan.pixel_lanes > 1 else spec.geometry.stride[1]
+    return columns - (spec.out_shape[1] // plan.pixel_lanes - 1) * stride

@@ -139,7 +139,9 @@ def check(spec, lanes, *, stalls=0.2, frames=3):
     expected = spec.run(images).reshape(-1, lanes).tolist()
     channels = spec.in_shape[2]
     chain = Chain([("d", part) for part in parts(spec, plan, channels, PORTABLE)], PORTABLE)
-    got, cycles = stream_sim.run(chain, images.reshape(-1, channels).tolist(), len(expected), stalls, longest=8)
+    got, cycles = stream_sim.run(
+        chain, images.reshape(-1, channels).tolist(), len(expected), stalls, longest=8
+    )
     assert stream_sim.values(got) == expected
     return cycles[len(expected) // frames - 1 :: len(expected) // frames]
 
