@@ -27,6 +27,10 @@ SHARE = 0.95
 LIMIT = 900
 """Seconds of one run of tests; a mutant that makes them hang is killed by that."""
 COVERING = {
+    "folding": ("folding", "mac"),
+    "reach": ("residual",),
+    "network": ("network", "conv"),
+    "digits": ("digits", "wired"),
     "pipe": ("requant", "mac", "buffer"),
     "memory": ("buffer", "table", "window"),
     "device": ("mac",),
@@ -38,7 +42,7 @@ COVERING = {
     "dots": ("mac",),
 }
 """Modules whose tests are not, or not only, those of the same name."""
-PROOFS = ("tests/test_sim_prove.py", "-k", "hold")
+PROOFS = ("tests/test_sim_prove.py", "-k", "stages_hold")
 EXAMPLES = """examples:
   python -m benchmarks.mutations                  every mutant, minutes
   python -m benchmarks.mutations --only mac       those of a module

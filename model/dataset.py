@@ -158,7 +158,7 @@ def parse_idx(file, limit: int) -> np.ndarray:
     count = 1
     for size in shape:
         count *= size
-    if count > MAX_BYTES:
+    if MAX_BYTES < count <= limit:
         raise ValueError(f"too large: its header promises {by(shape)} bytes, and {MAX_BYTES:,} are taken")
     # Before a wrong header makes us ask for gigabytes.
     data = file.read(count + 1) if count <= limit else b""

@@ -96,6 +96,8 @@ WORDS = (
     b"layers",
 )
 """Pieces of texts."""
+MEMBERS = ("net.json.npy", "0/bias.npy", "../x.npy", "0/shifts.npy", "é")
+"""What a member of an archive may come to be called."""
 DTYPES = ("<i8", "<f4", "|b1", "<c8", "<U3", ">i2", "|u1", "<M8[s]", "|V4")
 """Types that an array may come to have."""
 
@@ -194,26 +196,23 @@ def as_archive(random: Random, content: bytes) -> bytes:
     if random.random() < 0.3:
         return damaged(random, content)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
+        whole = {name: archive.read(name) for name in archive.namelist()}
+    members = dict(whole)
     for _ in range(random.choice((1, 1, 2))):
-        name = random.choice(list(members))
+        name = random.choice(list(whole))
         kind = random.randrange(6)
         if kind == 0:
-            members[name] = damaged(random, members[name])
+            members[name] = damaged(random, whole[name])
         elif kind == 1:
-            members.pop(name)
-            if not members:
-                return b"PK"
+            members.pop(name, None)
         elif kind == 2:
-            members[random.choice(("net.json.npy", "0/bias.npy", "../x.npy", "0/shifts.npy", "é"))] = members[
-                name
-            ]
+            members[random.choice(MEMBERS)] = whole[name]
         elif name.endswith(".json.npy"):
-            text = json.loads(bytes(np.load(io.BytesIO(members[name]), allow_pickle=False)))
+            text = json.loads(bytes(np.load(io.BytesIO(whole[name]), allow_pickle=False)))
             told = json.dumps(retold(random, text)).encode()
             members[name] = npy(np.frombuffer(told, np.uint8))
         else:
-            array = np.load(io.BytesIO(members[name]), allow_pickle=False)
+            array = np.load(io.BytesIO(whole[name]), allow_pickle=False)
             members[name] = npy(changed(random, array))
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:

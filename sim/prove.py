@@ -36,6 +36,9 @@ then a mutant of the stage must be refuted. A property that fails, a mutant that
 too long is exit status 1.
 """
 
+Question = tuple[Proof, str, Fault | None]
+"""A stage, the property that is asked about (all if empty), and the fault that is put in."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -114,9 +117,9 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"--stage {options.stage!r} is in the name of no stage")
     started = time.monotonic()
     with cli.progress() as progress:
-        total = sum(1 + len(proof.faults) for proof in proofs)
-        task = progress.add_task("prove", total=total, note="")
-        rows = run(proofs, options.jobs, lambda: progress.advance(task))
+        asked = questions(proofs)
+        task = progress.add_task("prove", total=len(asked), note="")
+        rows = run(asked, options.jobs, lambda: progress.advance(task))
     seconds = time.monotonic() - started
     cli.console().print(table(rows))
     wrong = [row for row in rows if not row.right]
@@ -132,12 +135,17 @@ def main(argv: list[str]) -> None:
         )
 
 
-def run(proofs: list[Proof], jobs: int = 1, advance=lambda: None) -> list[Row]:
-    """All properties of some stages, and their mutants.
+def questions(proofs: list[Proof]) -> list[Question]:
+    """Each stage with all its properties, and each of its mutants with the one that must fail."""
+    return [(proof, *asked) for proof in proofs for asked in (("", None), *proof.faults)]
+
+
+def run(asked: list[Question], jobs: int = 1, advance=lambda: None) -> list[Row]:
+    """What becomes of properties of stages and mutants.
 
     Parameters
     ----------
-    proofs : list of Proof
+    asked : list of Question
     jobs : int
         Checkers side by side.
     advance : callable
@@ -149,18 +157,15 @@ def run(proofs: list[Proof], jobs: int = 1, advance=lambda: None) -> list[Row]:
         If a fault no longer fits its module.
     """
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(jobs) as pool:
-        asked: list[Future] = []
-        for proof in proofs:
-            for prop, fault in (("", None), *proof.faults):
-                # Hardware is made here, one at a time: a mutant's modules are everybody's while it is made.
-                with mutated(fault):
-                    bench = proof.make()
-                    text = bench.rtlil()
-                asked.append(
-                    pool.submit(answers, proof, bench, text, prop, fault, Path(name), f"n{len(asked)}")
-                )
-                asked[-1].add_done_callback(lambda _: advance())
-        return [row for rows in asked for row in rows.result()]
+        waiting: list[Future] = []
+        for number, (proof, prop, fault) in enumerate(asked):
+            # Hardware is made here, one at a time: a mutant's modules are everybody's while it is made.
+            with mutated(fault):
+                bench = proof.make()
+                text = bench.rtlil()
+            waiting.append(pool.submit(answers, proof, bench, text, prop, fault, Path(name), f"n{number}"))
+            waiting[-1].add_done_callback(lambda _: advance())
+        return [row for rows in waiting for row in rows.result()]
 
 
 def answers(

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from PIL import Image
 
 from hdl.buffer import Buffer
 from hdl.chain import Chain
 from hdl.device import PORTABLE
 from hdl.netplan import Plan
 from hdl.network import Accelerator
-from model import artifact, cli, describe
+from model import artifact, classify, cli, describe, report
 from model.description import tomllib
 from random_nets import NetDrawer
 from sim.verilog import emit
@@ -134,3 +135,26 @@ def test_arrays_in_verilog():
         return emit(Accelerator(net, Plan(stages)))
 
     assert shared("; endmodule") == shared("a")
+
+
+SAID = [
+    5, [], {}, "x", [5], {"quantised": "x", "images": 3}, {"quantised": 0.5},
+    {"quantised": 0.5, "images": "x"},
+    [{}], [{"layer": "a", "values": 1, "range": [None], "saturated": "x"}],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", SAID)
+@pytest.mark.parametrize("command", [describe.main, report.main, classify.main])
+def test_what_an_artifact_says_of_itself(said, command, tmp_path, capsys):
+    """It is shown if it is well-formed; else left out, or refused before anything is written."""
+    net = NetDrawer(1).net(2)
+    metadata = dict.fromkeys(("accuracy", "classes", "quantisation"), said)
+    path, out = tmp_path / "net.npz", tmp_path / "out.json"
+    artifact.save(path, replace(net, metadata=metadata))
+    picture = tmp_path / "one.png"
+    Image.new("L", (8, 8)).save(picture)
+    argv = [str(path), *([str(picture), "--resize"] if command is classify.main else []), "--json", str(out)]
+    status = cli.run(command, argv)
+    assert status in (0, 2) and out.exists() == (status == 0)
+    assert capsys.readouterr().err.count("\n") == (status == 2)

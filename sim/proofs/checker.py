@@ -202,7 +202,8 @@ def check(source: Graph, output: str, folder: Path, name: str, bound: int | None
     holds = {"snl_UNSAT": True, "snl_SAT": False}.get(word)
     if bound is not None and holds is None and int(depth) >= bound - 1:
         holds = True
-    return Verdict(holds, max(int(depth), 0), time.monotonic() - started)
+    # It says how many cycles after the first were searched without a failure.
+    return Verdict(holds, int(depth) + (holds is False), time.monotonic() - started)
 
 
 def yosys(script: str, folder: Path, name: str) -> subprocess.CompletedProcess:

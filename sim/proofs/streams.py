@@ -200,8 +200,11 @@ def gate(beats: int, *, holds: bool) -> Bench:
     with m.If(gives):
         m.d.sync += place.eq(Mux(place == beats - 1, 0, place + 1))
     ends = gives & (place == beats - 1)
-    bench.hold(OUTPUTS, queue.i.valid == ends)
-    bench.hold(OUTPUTS, ~ends | (queue.i.payload == whole))
+    # The verdict follows a cycle later.
+    ended, was_whole = Signal(), Signal()
+    m.d.sync += [ended.eq(ends), was_whole.eq(whole)]
+    bench.hold(OUTPUTS, queue.i.valid == ended)
+    bench.hold(OUTPUTS, ~ended | (queue.i.payload == was_whole))
     bench.hold(OUTPUTS, ~whole | ends)
     bench.hold(VALUES, ~gives | (Value.cast(dut.o.payload) == Mux(takes, Value.cast(frame.data), 0)))
     return bench
