@@ -73,9 +73,8 @@ class Answerer(wiring.Component):
 
         # the answer in work
         begin, byte = writer.header.payload, chosen.i.payload
-        short = Signal(
-            48, reset_less=True
-        )  # class (16 bits) and cycles (32 bits), or an error's code and kind
+        # class (16 bits) and cycles (32 bits), or an error's code and kind
+        short = Signal(48, reset_less=True)
         left = Signal(range(max(6, size)))
         index = Signal(range(max(classes, len(self.description))))
         sent = Signal()

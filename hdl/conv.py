@@ -111,7 +111,8 @@ def windows_ahead(spec: ConvSpec, steps: int, plan: StagePlan) -> int:
 
 
 def row_shifts(spec: ConvSpec, plan: StagePlan) -> int:
-    """Columns from a row's last window to the next row's first: the most from one window to the next."""
-    columns = pace(spec.in_shape, spec.geometry, pixels_in(spec, plan))[1] // spec.out_shape[0]
+    """Columns from a row's last window to the next one's first: the most from one window to the next."""
+    right = spec.out_shape[1] // plan.pixel_lanes
     stride = 1 if plan.pixel_lanes > 1 else spec.geometry.stride[1]
-    return columns - (spec.out_shape[1] // plan.pixel_lanes - 1) * stride
+    columns = pace(spec.in_shape, spec.geometry, pixels_in(spec, plan))[1] // spec.out_shape[0]
+    return columns - (right - 1) * stride
