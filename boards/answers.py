@@ -70,6 +70,11 @@ class Answerer(wiring.Component):
         elements = self.answer["logits"].shape
         width, classes = Signal(elements.elem_shape).shape().width, elements.length
         size = logit_bytes(width)
+        # a result is taken the cycle after its last byte: many registers hang on that
+        takes = Signal()
+        m.d.sync += takes.eq(0)
+        m.d.comb += self.result.ready.eq(takes)
+        waiting = self.result.valid & ~takes
 
         # the answer in work
         begin, byte = writer.header.payload, chosen.i.payload
@@ -84,21 +89,18 @@ class Answerer(wiring.Component):
         m.d.comb += rom.addr.eq(index)
         m.d.sync += moved.eq(Cat(sent, moved))
         logit = Signal(Shape(8 * size, signed=Signal(elements.elem_shape).shape().signed))
-        # a power of two of places: a tree of multiplexers, where the tools see one
-        places = Cat(
-            self.result.payload.logits, Const(0, width * ((1 << (classes - 1).bit_length()) - classes))
-        )
-        shown = Signal(elements.elem_shape)
-        m.d.comb += [
-            shown.eq(places.word_select(index[: (classes - 1).bit_length()], width)),
-            logit.eq(shown),
-        ]
+        # a power of two of places, so that the tools see a tree of multiplexers; a register stands behind it
+        bits = (classes - 1).bit_length()
+        places = Cat(self.result.payload.logits, Const(0, width * ((1 << bits) - classes)))
+        selected = Signal(elements.elem_shape)
+        m.d.comb += logit.eq(selected)
+        m.d.sync += selected.eq(places.word_select(index[:bits], width))
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += writer.header.valid.eq(self.result.valid | notes.o.valid)
+                m.d.comb += writer.header.valid.eq(waiting | notes.o.valid)
                 m.d.sync += index.eq(0)
-                with m.If(self.result.valid):
+                with m.If(waiting):
                     m.d.comb += [
                         begin.tag.eq(self.tag),
                         begin.kind.eq(REPLY | Mux(self.bench, Command.BENCH, Command.CLASSIFY)),
@@ -136,7 +138,7 @@ class Answerer(wiring.Component):
                             m.next = following
             with m.State("LOGITS"):
                 m.d.comb += [
-                    chosen.i.valid.eq(1),
+                    chosen.i.valid.eq(moved == 0),
                     byte.eq(logit.word_select((size - 1 - left)[: exact_log2(size)], 8)),
                 ]
                 with m.If(sent):
@@ -144,7 +146,7 @@ class Answerer(wiring.Component):
                     with m.If(left == 0):
                         m.d.sync += [left.eq(size - 1), index.eq(index + 1)]
                         with m.If(index == classes - 1):
-                            m.d.comb += self.result.ready.eq(1)
+                            m.d.sync += takes.eq(1)
                             m.next = "IDLE"
             with m.State("IDENTITY"):
                 m.d.comb += [chosen.i.valid.eq(moved == 0), byte.eq(rom.data)]
