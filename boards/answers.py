@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -36,6 +36,7 @@ class Answerer(wiring.Component):
         Lost while `NOTES` of them wait.
     result : in, stream of `answer`
         With it come `tag`, the request's, `cycles`, what it took, and `bench`, whether that asked for one.
+        All of it stays until it is sent, and is taken then: no copy is made.
     o : out, stream of bytes
     """
 
@@ -66,27 +67,14 @@ class Answerer(wiring.Component):
         m.d.comb += self.note.ready.eq(1)
         note = notes.o.payload
 
-        # the result in wait
         elements = self.answer["logits"].shape
         width, classes = Signal(elements.elem_shape).shape().width, elements.length
         size = logit_bytes(width)
-        waiting, bench = Signal(), Signal()
-        tag, numbers = Signal(8, reset_less=True), Signal(48, reset_less=True)
-        logits = Signal(width * classes, reset_less=True)
-        # taking a result is decided a cycle before, and shifts come a cycle late: many registers hang on both
-        takes, shifts = Signal(), Signal()
-        m.d.sync += [takes.eq(self.result.valid & ~waiting & ~takes), shifts.eq(0)]
+        # a result is taken the cycle after its last byte: many registers hang on that
+        takes = Signal()
+        m.d.sync += takes.eq(0)
         m.d.comb += self.result.ready.eq(takes)
-        with m.If(shifts):
-            m.d.sync += logits.eq(logits >> width)
-        with m.If(takes):
-            m.d.sync += [
-                waiting.eq(1),
-                tag.eq(self.tag),
-                bench.eq(self.bench),
-                numbers.eq(self.result.payload.cls | (self.cycles << 16)),
-                logits.eq(self.result.payload.logits),
-            ]
+        waiting = self.result.valid & ~takes
 
         # the answer in work
         begin, byte = writer.header.payload, chosen.i.payload
@@ -101,8 +89,12 @@ class Answerer(wiring.Component):
         m.d.comb += rom.addr.eq(index)
         m.d.sync += moved.eq(Cat(sent, moved))
         logit = Signal(Shape(8 * size, signed=Signal(elements.elem_shape).shape().signed))
-        first = Signal(elements.elem_shape)
-        m.d.comb += [first.eq(logits), logit.eq(first)]
+        # a power of two of places, so that the tools see a tree of multiplexers; a register stands behind it
+        bits = (classes - 1).bit_length()
+        places = Cat(self.result.payload.logits, Const(0, width * ((1 << bits) - classes)))
+        selected = Signal(elements.elem_shape)
+        m.d.comb += logit.eq(selected)
+        m.d.sync += selected.eq(places.word_select(index[:bits], width))
 
         with m.FSM():
             with m.State("IDLE"):
@@ -110,11 +102,11 @@ class Answerer(wiring.Component):
                 m.d.sync += index.eq(0)
                 with m.If(waiting):
                     m.d.comb += [
-                        begin.tag.eq(tag),
-                        begin.kind.eq(REPLY | Mux(bench, Command.BENCH, Command.CLASSIFY)),
+                        begin.tag.eq(self.tag),
+                        begin.kind.eq(REPLY | Mux(self.bench, Command.BENCH, Command.CLASSIFY)),
                         begin.length.eq(result_bytes(classes, width)),
                     ]
-                    m.d.sync += [short.eq(numbers), left.eq(5)]
+                    m.d.sync += [short.eq(self.result.payload.cls | (self.cycles << 16)), left.eq(5)]
                     with m.If(writer.header.ready):
                         m.next = "RESULT"
                 with m.Elif(note.code != 0):
@@ -146,15 +138,15 @@ class Answerer(wiring.Component):
                             m.next = following
             with m.State("LOGITS"):
                 m.d.comb += [
-                    chosen.i.valid.eq(~shifts),
+                    chosen.i.valid.eq(moved == 0),
                     byte.eq(logit.word_select((size - 1 - left)[: exact_log2(size)], 8)),
                 ]
                 with m.If(sent):
                     m.d.sync += left.eq(left - 1)
                     with m.If(left == 0):
-                        m.d.sync += [left.eq(size - 1), shifts.eq(1), index.eq(index + 1)]
+                        m.d.sync += [left.eq(size - 1), index.eq(index + 1)]
                         with m.If(index == classes - 1):
-                            m.d.sync += waiting.eq(0)
+                            m.d.sync += takes.eq(1)
                             m.next = "IDLE"
             with m.State("IDENTITY"):
                 m.d.comb += [chosen.i.valid.eq(moved == 0), byte.eq(rom.data)]

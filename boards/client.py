@@ -1,9 +1,6 @@
 """A board at a serial port: images out, answers in, several of them on the way.
 
-from boards.client import Board
-
-with Board("/dev/ttyUSB0") as board:
-    print(board.identity.net, board.classify(image).cls)
+``with Board("/dev/ttyUSB0") as board: board.classify(image).cls``
 """
 
 from __future__ import annotations
@@ -48,6 +45,9 @@ FIRST_WAIT = 0.25
 """Seconds until an identify counts as unanswered, the first time; each further time twice as many."""
 POLL = 0.02
 """Seconds for which one read waits."""
+STUCK = 60.0
+"""Seconds in which a port takes `CHUNK` bytes, if it takes any."""
+CHUNK = 1024
 WINDOW = 32
 """Images on the way at most, where the core is faster than the line: USB adapters hold answers back for up to
 16 ms, six images at 3 Mbaud."""
@@ -166,10 +166,10 @@ class Board:
         self.name = find_port() if port is None else port
         self.rates = RATES if baud is None else (baud,)
         self.repeats = 0
+        self.settled = False
         self.decoder = Decoder()
-        # so that what an earlier client is still owed is not taken for an answer to this one
         self.tag = random.randrange(256)
-        self.line = serial.Serial(self.name, self.rates[0], timeout=POLL, exclusive=True)
+        self.line = serial.Serial(self.name, self.rates[0], timeout=POLL, write_timeout=STUCK, exclusive=True)
         with contextlib.suppress(Exception):
             self.line.set_low_latency_mode(True)  # a wish: not every adapter knows it
         try:
@@ -217,25 +217,40 @@ class Board:
         rates = " or ".join(f"{rate:,}" for rate in self.rates)
         raise Failure(f"nothing answers at {self.name} with {rates} baud: is a bitstream of convgate loaded?")
 
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[None]:
+        """A port that vanishes or takes no more bytes is a failure of the work, not of the input."""
+        try:
+            yield
+        except serial.SerialTimeoutException:
+            raise Failure(f"{self.name} takes no more bytes") from None
+        except OSError as error:
+            raise Failure(f"{self.name} has gone: {error}") from None
+
     def patience(self, request: int, answer: int) -> float:
         """Seconds to wait for an answer, from the bytes of a request's payload and of the answer's."""
         return 1.0 + 8 * self.byte_seconds * (request + answer + 2 * (HEADER_BYTES + CRC_BYTES))
 
     def forget(self) -> None:
         """Drop what has come in."""
-        while self.line.in_waiting:
-            self.line.read(self.line.in_waiting)
+        with self.attached():
+            while self.line.in_waiting:
+                self.line.read(self.line.in_waiting)
         self.decoder.reset()
 
     def send(self, kind: int, payload: bytes = b"") -> int:
         """Send a request; returns its tag."""
         self.tag = (self.tag + 1) % 256
-        self.line.write(Frame(kind, self.tag, payload).encode())
+        wire = Frame(kind, self.tag, payload).encode()
+        with self.attached():
+            for start in range(0, len(wire), CHUNK):
+                self.line.write(wire[start : start + CHUNK])
         return self.tag
 
     def receive(self) -> list[Frame]:
         """Frames that have come in, after a moment at most."""
-        return self.decoder.feed(self.line.read(max(1, self.line.in_waiting)))
+        with self.attached():
+            return self.decoder.feed(self.line.read(max(1, self.line.in_waiting)))
 
     def ask(self, kind: int, payload: bytes = b"", *, wait: float) -> bytes | None:
         """One request; its answer's payload, or None if there is none within so many seconds.
@@ -289,9 +304,23 @@ class Board:
             If it does not answer any more, or is another one now.
         """
         time.sleep(PAUSE)
+        self.settled = False
         found = self.identify()
         if found != self.identity:
             raise Failure(f"{self.name}: another bitstream answers now ({found.net} on {found.board})")
+
+    def settle(self) -> None:
+        """See to it that no answer is on its way to an earlier client, or from before something went wrong.
+
+        Results keep their order, so that of an empty image comes behind all that are owed. One of them might
+        bear the same tag; it does not so again for another tag far away.
+        """
+        size = result_bytes(self.identity.classes, self.identity.logit.width)
+        while not self.settled:
+            self.settled = True  # until something goes wrong again
+            for _ in range(2):
+                self.tag = (self.tag + 128) % 256
+                self.insist(Command.CLASSIFY, bytes(self.identity.image_bytes), size)
 
     def classify(self, images: np.ndarray) -> Result | list[Result]:
         """What the board says of an image (H, W, C), or of several (N, H, W, C)."""
@@ -323,6 +352,7 @@ class Board:
         failures = due = 0
         ended = False
         deadline = 0.0
+        self.settle()
 
         def drop(flight: Flight, why: str) -> None:
             """Send an image again later, but not for ever."""
@@ -383,6 +413,7 @@ class Board:
                 flying.clear()
                 self.window = min(self.window, self.identity.queue + 1)
                 self.recover()
+                self.settle()
 
     def widen(self, result: Result, request: int, answer: int) -> None:
         """More images on the way, if the core is done with one before the line brings the next."""

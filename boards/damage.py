@@ -12,6 +12,7 @@ from boards.protocol import (
     CRC_BYTES,
     HEADER_BYTES,
     MAX_LENGTH,
+    REPLY,
     SYNC,
     Command,
     Frame,
@@ -141,6 +142,8 @@ class Traffic:
             self.now += 10 + broken
             for answer in self.referee.answers[before:]:
                 self.answered = max(self.answered, self.now) + 10 * (self.size(answer) + 2)
+                if answer.kind == REPLY | Command.BENCH:
+                    self.answered += CALM  # images are refused until a bench is answered
 
     def size(self, answer: Expected) -> int:
         """Bytes of an answer."""
@@ -317,6 +320,16 @@ class Traffic:
         self.part.items.append(Rate(1 + self.rng.uniform(-0.02, 0.02)))
         self.send(frame)
         self.part.items.append(Rate(1))
+
+    def do_rate_far_off(self):
+        """At rates that the board does not understand; so the referee is told nothing."""
+        self.quiet()
+        slow = self.rng.random() < 0.5
+        rate = self.rng.uniform(0.2, 0.85) if slow else self.rng.uniform(1.2, 4)
+        wire = self.request().encode() if self.rng.random() < 0.5 else self.rng.bytes(self.draw(1, 30))
+        self.frames += 1
+        self.part.items += [Rate(rate), wire, Rate(1)]
+        self.pause(2 * LONG)
 
     def do_pause_within(self):
         wire = self.request().encode()

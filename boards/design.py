@@ -24,7 +24,6 @@ from model.qnetwork import QNetwork
 from model.spec import Spec
 from sim import tools
 
-
 BENCH_LUTS = 6000
 """From so many LUTs on a chip has room for the command bench, which takes about 70."""
 
@@ -151,15 +150,14 @@ class Design:
         tools.use_yosys()
         return self.prepare(debug_verilog=True).files["top.debug.v"]
 
-    def pin(self, resource: str, part: str | None = None, number: int = 0) -> str:
-        """Name of the top's port for a resource of the platform; of a pair the one that is not inverted."""
-        pin = Pin(resource, number, part)
+    def port(self, pin: Pin) -> str:
+        """Name of the top's port for a pin of the platform; of a pair the one that is not inverted."""
         end = "p" if isinstance(self.target.ends(pin), DiffPairs) else "io"
-        return "__".join([f"{resource}_{number}", *([part] if part else []), end])
+        return "__".join([f"{pin.resource}_{pin.number}", *([pin.part] if pin.part else []), end])
 
-    def active_low(self, resource: str, part: str | None = None, number: int = 0) -> bool:
-        """Whether a resource's pin is inverted."""
-        return self.target.ends(Pin(resource, number, part)).invert
+    def active_low(self, pin: Pin) -> bool:
+        """Whether a pin is inverted."""
+        return self.target.ends(pin).invert
 
 
 def plain(value):

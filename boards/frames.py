@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.crc import catalog
 from amaranth.lib.wiring import In, Out
 
+from boards.crc import SerialCrc
 from boards.protocol import CRC_BYTES, HEADER_BYTES, SYNC
 
 HEADER_CRC = catalog.CRC8_SMBUS
@@ -21,7 +22,7 @@ class FrameParser(wiring.Component):
 
     Bytes outside a frame and headers whose CRC is wrong are dropped in silence. From a right header on the
     frame is followed to its end, so that its payload is never taken for another frame; a pause of `timeout`
-    cycles abandons it. Bytes come at least 4 cycles apart, as a serial line's do.
+    cycles abandons it. Bytes come at least 12 cycles apart, as a serial line's do.
 
     Parameters
     ----------
@@ -64,8 +65,8 @@ class FrameParser(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crc8 = crc8 = HEADER_CRC().create()
-        m.submodules.crc32 = crc32 = FRAME_CRC().create()
+        m.submodules.crc8 = crc8 = SerialCrc(HEADER_CRC)
+        m.submodules.crc32 = crc32 = SerialCrc(FRAME_CRC)
         byte, error, valid = self.i.payload.data, self.i.payload.error, self.i.valid
         left = Signal(24)
         spoilt = Signal()
@@ -74,8 +75,8 @@ class FrameParser(wiring.Component):
         inside = Signal()
         m.d.comb += [
             expired.eq(late & ~valid),
-            crc8.data.eq(byte),
-            crc32.data.eq(byte),
+            crc8.byte.eq(byte),
+            crc32.byte.eq(byte),
             crc8.valid.eq(valid & inside),
             crc32.valid.eq(valid & inside),
             crc8.start.eq(~inside),
@@ -132,7 +133,7 @@ class FrameParser(wiring.Component):
                     m.d.comb += [self.done.eq(1), self.timed_out.eq(1)]
                     m.next = "HUNT"
             with m.State("CRC"):
-                with m.If(left == 0):
+                with m.If((left == 0) & ~crc32.busy):
                     m.d.comb += [self.done.eq(1), self.good.eq(crc32.match_detected & ~spoilt)]
                     m.next = "HUNT"
                 with m.Elif(valid):
@@ -144,7 +145,7 @@ class FrameParser(wiring.Component):
 
 
 class FrameWriter(wiring.Component):
-    """A header and a payload as the bytes of a frame.
+    """A header and a payload as the bytes of a frame, one each 9 cycles at most.
 
     Members
     -------
@@ -166,23 +167,21 @@ class FrameWriter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crc8 = crc8 = HEADER_CRC().create()
-        m.submodules.crc32 = crc32 = FRAME_CRC().create()
+        m.submodules.crc8 = crc8 = SerialCrc(HEADER_CRC)
+        m.submodules.crc32 = crc32 = SerialCrc(FRAME_CRC)
         sync = Const(int.from_bytes(SYNC, "little"), 8 * len(SYNC))
         header = Signal(HEADER.size + len(sync))
         left = Signal(24)
         length = Signal(24)
         sent = Signal()
-        counted = Signal()
-        # the CRCs follow a cycle later: what is sent is chosen first, and CRCs are deep
-        summed, summing = Signal(8), Signal()
-        m.d.sync += [summed.eq(self.o.payload), summing.eq(sent & counted)]
+        counted, ready = Signal(), Signal()
         m.d.comb += [
             sent.eq(self.o.valid & self.o.ready),
-            crc8.data.eq(summed),
-            crc32.data.eq(summed),
-            crc8.valid.eq(summing),
-            crc32.valid.eq(summing),
+            ready.eq(~crc8.busy & ~crc32.busy),
+            crc8.byte.eq(self.o.payload),
+            crc32.byte.eq(self.o.payload),
+            crc8.valid.eq(sent & counted),
+            crc32.valid.eq(sent & counted),
         ]
         with m.If(sent):
             m.d.sync += left.eq(left - 1)
@@ -200,7 +199,7 @@ class FrameWriter(wiring.Component):
                     m.next = "HEADER"
             with m.State("HEADER"):
                 m.d.comb += [
-                    self.o.valid.eq(1),
+                    self.o.valid.eq(ready),
                     self.o.payload.eq(header[:8]),
                     # the CRCs do not cover the sync word
                     counted.eq(left <= HEADER.size // 8 - 1),
@@ -210,7 +209,7 @@ class FrameWriter(wiring.Component):
                     with m.If(left == 0):
                         m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.comb += [self.o.valid.eq(~summing), self.o.payload.eq(crc8.crc), counted.eq(1)]
+                m.d.comb += [self.o.valid.eq(ready), self.o.payload.eq(crc8.crc), counted.eq(1)]
                 with m.If(sent):
                     m.d.sync += left.eq(length - 1)
                     with m.If(length == 0):
@@ -220,8 +219,8 @@ class FrameWriter(wiring.Component):
                         m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
                 m.d.comb += [
-                    self.o.valid.eq(self.i.valid),
-                    self.i.ready.eq(self.o.ready),
+                    self.o.valid.eq(self.i.valid & ready),
+                    self.i.ready.eq(self.o.ready & ready),
                     self.o.payload.eq(self.i.payload),
                     counted.eq(1),
                 ]
@@ -230,7 +229,7 @@ class FrameWriter(wiring.Component):
                     m.next = "CRC"
             with m.State("CRC"):
                 m.d.comb += [
-                    self.o.valid.eq(~summing),
+                    self.o.valid.eq(ready),
                     self.o.payload.eq(crc32.crc.word_select((CRC_BYTES - 1 - left)[:2], 8)),
                 ]
                 with m.If(sent & (left == 0)):

@@ -28,13 +28,13 @@ from model.qnetwork import QNetwork
 
 EXAMPLES = """\
 examples:
-  python -m boards.host                                  who is there, at the only USB serial port
-  python -m boards.host seven.png photo.jpg              classes and scores of pictures
-  python -m boards.host /dev/ttyUSB1 --dataset           the whole MNIST test set, and the accuracy
-  python -m boards.host --dataset --check lenet          and every logit compared with the integer model
-  python -m boards.host --bench                          the core's own rate, without the serial line
-  python -m boards.host --watch pictures/                every picture that comes into a folder, until Ctrl-C
-  python -m boards.host --load my.npz --plan build/ulx3s/plan.json    other weights, then pictures as above
+  python -m boards.host                              who is there, at the only USB serial port
+  python -m boards.host seven.png photo.jpg          classes and scores of pictures
+  python -m boards.host /dev/ttyUSB1 --dataset       the whole MNIST test set, and the accuracy
+  python -m boards.host --dataset --check lenet      and every logit compared with the integer model
+  python -m boards.host --bench                      the core's own rate, without the serial line
+  python -m boards.host --watch pictures/            every picture that comes into a folder, until Ctrl-C
+  python -m boards.host --load my.npz --plan build/ulx3s/plan.json      other weights
 
 exit status: 0 done, 1 the board does not answer or answers wrongly, 2 bad input
 """
@@ -85,10 +85,9 @@ def main(argv: list[str]) -> None:
 
 def parse(argv: list[str]) -> Namespace:
     """The options; `port` and `pictures` told apart."""
-    parser = cli.Parser(prog="python -m boards.host", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument(
-        "words", metavar="[PORT] [PICTURE ...]", nargs="*", help="a serial port, PNG or JPEG files"
-    )
+    usage = "python -m boards.host [-h] [PORT] [PICTURE ...] [--dataset | --bench | --watch DIR] [OPTION ...]"
+    parser = cli.Parser(prog="python -m boards.host", usage=usage, description=__doc__, epilog=EXAMPLES)
+    parser.add_argument("words", metavar="PORT, PICTURE", nargs="*", help="a serial port, PNG or JPEG files")
     parser.add_argument("--dataset", action="store_true", help="the test set: accuracy, confusion, images/s")
     parser.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
     parser.add_argument("--frames", type=int, metavar="N", help="so many images of it (all)")
@@ -101,13 +100,15 @@ def parse(argv: list[str]) -> Namespace:
     parser.add_argument("--resize", action="store_true", help="scale pictures to the size that the net takes")
     parser.add_argument("--baud", type=int, metavar="N", help="of the port; else the usual rates are tried")
     parser.add_argument("--json", metavar="FILE", help="write the results as JSON")
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)
     words = options.words
     options.port = words.pop(0) if words and is_port(words[0]) else None
     options.pictures = words
-    tasks = [options.dataset, options.bench, options.watch is not None, bool(words)]
-    if sum(tasks) > 1:
-        parser.error("choose one of --dataset, --bench, --watch and pictures")
+    tasks = options.dataset + options.bench + (options.watch is not None)
+    if tasks > 1:
+        parser.error("choose one of --dataset, --bench and --watch")
+    if tasks and words:
+        parser.error(f"{words[0]} is no serial port that is there, and pictures go by themselves")
     if (options.load is None) != (options.plan is None):
         parser.error("--load and --plan belong together")
     if (options.data is not None or options.frames is not None) and not options.dataset:
@@ -181,7 +182,8 @@ class Session:
             if result.logits != tuple(row.tolist()) or result.cls != cls:
                 self.wrong += 1
                 self.first = self.first or (
-                    f"{name}: class {result.cls} with logits {list(result.logits)}, not {cls} with {row.tolist()}"
+                    f"{name}: class {result.cls} with logits {list(result.logits)}, not {cls} with"
+                    f" {row.tolist()}"
                 )
 
     def read(self, path) -> np.ndarray:
@@ -240,8 +242,8 @@ class Session:
         self.console.print(confused(confusion))
         self.console.print(f"right: {right:,} of {len(images):,}, {right / len(images):.2%}")
         self.console.print(
-            f"{len(images):,} images in {seconds:.1f} s: {rate:,.1f} images/s, {share:.1%} of what the line carries"
-            f" at {self.board.baud:,} baud"
+            f"{len(images):,} images in {seconds:.1f} s: {rate:,.1f} images/s, {share:.1%} of what the line"
+            f" carries at {self.board.baud:,} baud"
         )
         if self.board.repeats:
             self.console.print(f"{self.board.repeats:,} times an image had to be sent again")

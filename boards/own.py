@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import re
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 from amaranth.build import Platform
+from amaranth.hdl import Module, UnusedElaboratable
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from boards import toolchains
 from boards.board import Pin, Programmer, Target, chip_name
+from boards.top import Top
 from hdl.chips import CHIPS
 
 SETTINGS = "convgate"
@@ -65,12 +71,16 @@ def find(board: str) -> Target:
         have = f"its platforms are {', '.join(found)}" if found else "it defines no platform"
         raise ValueError(f"{path}: " + (f"no platform {wanted!r}: {have}" if wanted else f"name one: {have}"))
     base = found[wanted] if wanted else next(iter(found.values()))
-    try:
-        return checked(target_of(base))
-    except ValueError as error:
-        raise ValueError(f"{path}: {base.__name__}: {error}") from None
-    except Exception as error:  # of the user's code, or of Amaranth about it
-        raise ValueError(f"{path}: {base.__name__}: {type(error).__name__}: {error}") from None
+    with warnings.catch_warnings():
+        # what an error keeps from being elaborated is not worth a warning of its own
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        try:
+            return checked(target_of(base))
+        except Exception as error:  # of the user's code, or of Amaranth about it
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            problem = f"{path}: {base.__name__}: {kind}{error}"
+        gc.collect()
+    raise ValueError(problem)
 
 
 def imported(path: Path):
@@ -175,8 +185,20 @@ def lights(platform: Platform) -> tuple[Pin, ...]:
     return tuple(found)
 
 
+class Echo(wiring.Component):
+    """What stands in for the shell where only the pins matter: it sends what it receives."""
+
+    def __init__(self, leds: int):
+        super().__init__({"rx": In(1), "tx": Out(1), "leds": Out(leds)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += [self.tx.eq(self.rx), self.leds.eq(self.leds + self.rx)]
+        return m
+
+
 def checked(target: Target) -> Target:
-    """A board whose name and pins are as they have to be.
+    """A board whose name and pins are as they have to be, and of which Amaranth makes input for the tools.
 
     Raises
     ------
@@ -185,8 +207,8 @@ def checked(target: Target) -> Target:
     """
     if not re.fullmatch(f"[!-~]{{1,{NAME_LENGTH}}}", target.name) or {"/", "\\"} & set(target.name):
         raise ValueError(f"name {target.name!r} is not 1 to {NAME_LENGTH} letters, digits and hyphens")
-    serial = [target.uart._replace(part=part) for part in ("rx", "tx")]
-    reset = [] if target.reset is None else [target.reset]
-    for found in (*serial, *target.lights, *target.high, *reset):
-        target.ends(found)
+    for part in ("rx", "tx"):
+        target.ends(target.uart._replace(part=part))
+    pll = target.tools.solve(target.base, target.oscillator_mhz, target.clock_mhz, target.pll_pin)
+    target.platform().prepare(Top(target, pll, Echo(target.leds)), "top")
     return target

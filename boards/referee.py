@@ -1,7 +1,7 @@
 """What a board must answer, by the words of ``docs/protocol.md``: written without a look at the hardware.
 
-The line's timing is left out: the caller says when the board times out, when it is reset, and sees to it that it is
-not asked for more than it can hold, or bears with `Error.BUSY`.
+The line's timing is left out: the caller says when the board times out and when it is reset, and sees to it
+that it is not asked for more than it can hold, or bears with `Error.BUSY`.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Referee:
             self.refuse(Error.UNKNOWN_COMMAND)
         elif self.length != self.lengths[self.kind]:
             self.refuse(Error.BAD_LENGTH)
-        elif needs_weights and self.net is None or self.kind == Command.BENCH and self.image is None:
+        elif (needs_weights and self.net is None) or (self.kind == Command.BENCH and self.image is None):
             self.refuse(Error.NOT_READY)
 
     def end(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from boards.board import Pin
 from boards.design import Design
 from model.cli import Failure
 from sim.bench import cells
@@ -124,7 +125,7 @@ class SimulatedBoard:
             **cells(verilog),
         }
         with resources.as_file(source.joinpath("board.cpp")) as main:
-            self.program = build(sources, {"LEDS": design.target.leds}, folder, main)
+            self.program = build(sources, {"LEDS": lamps(design)}, folder, main)
 
     @property
     def bit(self) -> int:
@@ -205,16 +206,27 @@ def heard(records: np.ndarray) -> Heard:
 
 def wrapper(design: Design) -> str:
     """The module ``board``: the same pins whatever the platform calls them."""
-    target = design.target
-    pins = [f".{design.pin(target.oscillator)}(oscillator)"]
-    pins += [f".{design.pin(target.uart, 'rx')}(rx)", f".{design.pin(target.uart, 'tx')}(tx)"]
-    pins += [f".{design.pin('led', number=index)}(leds[{index}])" for index in range(target.leds)]
+    target, count = design.target, lamps(design)
+    # the tops of some families have pins of both directions, which take a wire and not an input
+    ports = {"oscillator_pin": Pin(target.oscillator)}
+    ports |= {name: target.uart._replace(part=part) for name, part in (("rx_pin", "rx"), ("tx", "tx"))}
+    ports |= {f"lamps[{index}]": light for index, light in enumerate(target.lights)}
+    pins = [f".{design.port(pin)}({name})" for name, pin in ports.items()]
     if target.reset is not None:
-        level = "~" if design.active_low(target.reset) else ""
-        pins.append(f".{design.pin(target.reset)}({level}button)")
+        pins.append(f".{design.port(target.reset)}(button_pin)")
+    level = "~" if target.reset is not None and design.active_low(target.reset) else ""
+    inverted = sum(design.active_low(light) << index for index, light in enumerate(target.lights))
     return f"""module board (
-    input oscillator, button, rx, output tx, output [{target.leds - 1}:0] leds
+    input oscillator, button, rx, output tx, output [{count - 1}:0] leds
 );
+  wire oscillator_pin = oscillator, rx_pin = rx, button_pin = {level}button;
+  wire [{count - 1}:0] lamps;
+  assign leds = lamps ^ {count}'d{inverted};
   top top ({", ".join(pins)});
 endmodule
 """
+
+
+def lamps(design: Design) -> int:
+    """Width of the port for the LEDs: one at least, for boards that have none."""
+    return max(design.target.leds, 1)

@@ -32,8 +32,9 @@ examples:
   python -m boards.host /tmp/board seven.png     in another window: the host takes it for a board
   python -m sim.board ulx3s --baud 3000000       a slower line, as boards have it
 
-Every bit on the line is simulated, so the line is as fast as the core's clock allows where --baud does not say
-otherwise; the pseudo-terminal itself has no rate. Ctrl-C ends it. The signal USR1 presses the reset button.
+Every bit on the line is simulated, so the line is as fast as the core's clock allows where --baud does not
+say otherwise; the pseudo-terminal itself has no rate. Ctrl-C ends it. The signal USR1 presses the reset
+button.
 """
 
 
@@ -69,7 +70,9 @@ class State:
 def main(argv: list[str]) -> None:
     """The command; see `EXAMPLES`."""
     options = parse(argv)
-    board = SimulatedBoard(design_of(options))
+    with cli.progress() as progress:
+        progress.add_task("compile", total=None, note="Verilog, C++")
+        board = SimulatedBoard(design_of(options))
     master, slave = pty.openpty()
     # the port stays open on this side, so that hosts may come and go
     tty.setraw(slave)
@@ -142,7 +145,11 @@ def serve(board: SimulatedBoard, master: int, port: str, json) -> None:
     )
     console.print(f"serial port: {port}")
     process = subprocess.Popen(
-        board.command("serve", master), pass_fds=[master], stdout=subprocess.PIPE, text=True, process_group=0
+        board.command("serve", master),
+        pass_fds=[master],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     signal.signal(signal.SIGUSR1, lambda *_: process.send_signal(signal.SIGUSR1))
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())

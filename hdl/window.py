@@ -270,8 +270,8 @@ class Window(wiring.Component):
         device: Device,
         parts: int = 1,
         ahead: int = 0,
-        together: bool = False,
         patient: bool = False,
+        together: bool = False,
     ):
         pixels = lanes // shape[2]
         if lanes % shape[2] if pixels else shape[2] % lanes:

@@ -1,7 +1,7 @@
 """``python -m sim.board BOARD``: the simulated board.
 
-Boards lie above simulation: nothing here imports them. The command is that of ``boards.terminal``, started by its
-name, as a shell would.
+Boards lie above simulation: nothing here imports them. The command is that of ``boards.terminal``, started by
+its name, as a shell would.
 """
 
 import runpy

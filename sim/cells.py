@@ -21,8 +21,8 @@ BLACK_BOX = re.compile(
 def cells(verilog: str) -> dict[str, str]:
     """Models of the chip's own cells that a Verilog text names, by file name.
 
-    Cell ``ABC`` is in ``sim/abc.v``. For a netlist yosys' models of the family come too, and before ours:
-    ours may know less of a cell than synthesis makes use of.
+    Cell ``ABC`` or ``aBC`` is in ``sim/abc.v``, and may stand on other models. For a netlist yosys' models of
+    the family come too, and before ours: ours may know less of a cell than synthesis makes use of.
 
     Parameters
     ----------
@@ -32,10 +32,18 @@ def cells(verilog: str) -> dict[str, str]:
     family = FAMILY.match(verilog)
     library = models(family[1]) if family else ""
     known = set(MODULE.findall(library))
-    words = set(re.findall(r"\w+", verilog)) - known
+    words = named(verilog) - {name.upper() for name in known}
     paths = sorted(Path(__file__).parent.glob("*.v"))
-    found = {path.name: path.read_text() for path in paths if path.stem.upper() in words}
+    found: dict[str, str] = {}
+    while more := [path for path in paths if path.stem.upper() in words and path.name not in found]:
+        found |= {path.name: path.read_text() for path in more}
+        words |= named("\n".join(found.values()))
     return found | ({LIBRARY: library} if library else {})
+
+
+def named(verilog: str) -> set[str]:
+    """Words of a Verilog text without its comments, in capitals."""
+    return set(re.findall(r"\w+", re.sub(r"//.*", "", verilog).upper()))
 
 
 @functools.cache

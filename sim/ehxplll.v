@@ -1,4 +1,4 @@
-// The ECP5's PLL, as far as boards/pll.py uses it.
+// The ECP5's PLL, as far as boards/pll/ecp5.py uses it.
 //
 // One tick of bench.clk (sim/board.cpp) is one cycle of the oscillator inside. So the bench decides how fast that
 // runs, and the PLL locks only if its phase detector sees equal frequencies from the input and from the feedback

@@ -45,7 +45,7 @@ if tool == "nextpnr-ecp5":
         "utilization": {{cell: {{"used": n, "available": 99}} for n, cell in enumerate(cells)}},
         "critical_paths": [{{"from": "posedge clk", "to": "posedge clk", "path": [step]}}],
     }}))
-if tool == "ecppack":
+if tool == "ecppack" and "LEAVING" not in os.environ:
     Path("top.bit").write_bytes(b"bits"), Path("top.svf").write_text("svf")
 """
 STEPS = toolchains.TRELLIS.tools.values()
@@ -264,6 +264,13 @@ def test_failing_tool_leaves_the_old_output_and_its_log(capsys, net, fake, monke
     assert os.path.join("out", "logs", f"{step}.log") in err
     assert "was here" in Path(f"out/logs/{step}.log").read_text()
     assert {name: content for name, content in tree().items() if "logs" not in name} == before
+
+
+def test_a_tool_that_leaves_nothing_has_failed(capsys, net, fake, monkeypatch):
+    monkeypatch.setenv("LEAVING", "nothing")
+    status, _, err = run(capsys, "ulx3s", "--net", net)
+    assert (status, err) == (1, "error: pack failed: ecppack left no top.bit\n")
+    assert os.listdir("build/ulx3s") == ["logs"] and os.listdir("build/cache") == []
 
 
 def test_interrupted_build_leaves_the_old_output(capsys, net, fake, monkeypatch):

@@ -121,28 +121,35 @@ def test_a_report_that_is_not_whole(tmp_path, text):
 
 
 SCRIPT = """
-import hashlib
+import hashlib, sys
 from pathlib import Path
 from boards.design import Design
 from stub_shell import prepare
-from test_boards_flow import flow_of
+from test_boards_flow import find, flow_of
 Design.prepare = prepare
-flow = flow_of("hx8k-breakout")
+flow = flow_of(sys.argv[1])
 flow.write(Path("work"))
 for tool, arguments in flow.commands:
     flow.execute(Path("work"), tool, arguments)
-print(flow.digest, hashlib.sha256(Path("work/top.bin").read_bytes()).hexdigest())
+print(flow.digest, hashlib.sha256(Path("work", find(sys.argv[1]).tools.bitstream).read_bytes()).hexdigest())
 """
 
 
-def test_two_builds_give_the_same_bitstream(tmp_path):
+@pytest.mark.parametrize(
+    "board",
+    [
+        "hx8k-breakout",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("ulx3s-12f", "tang-nano-9k")),
+    ],
+)
+def test_two_builds_give_the_same_bitstream(tmp_path, board):
     """In two folders, by two processes with other hash seeds, one after the other: to the packed bits."""
     found = []
     for number, folder in enumerate((tmp_path / "a", tmp_path / "another" / "folder")):
         folder.mkdir(parents=True)
         path = os.pathsep.join(str(root) for root in (Path(flow.__file__).parents[1], Path(__file__).parent))
         result = subprocess.run(
-            [sys.executable, "-c", SCRIPT],
+            [sys.executable, "-c", SCRIPT, board],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": str(number + 1)},
             capture_output=True,

@@ -24,6 +24,7 @@ class MyPlatform(LatticeECP5Platform):
     resources = [
         Resource("clk25", 0, Pins("P6", dir="i"), Clock(25e6), Attrs(IO_TYPE="LVCMOS33")),
         UARTResource(0, rx="A9", tx="B9", attrs=Attrs(IO_TYPE="LVCMOS33")),
+        Resource("key", 0, Pins("B11", dir="i"), Attrs(IO_TYPE="LVCMOS33")),
         *LEDResources(pins="A11 A12", attrs=Attrs(IO_TYPE="LVCMOS33")),
     ]
     connectors = []
@@ -67,7 +68,7 @@ def test_all_that_can_be_said(write):
         "baud": 4_000_000,
         "uart": "uart 0",
         "lights": ["led 1"],
-        "reset": "led 0",
+        "reset": "key",
         "high": ["led 0"],
         "load": ["openFPGALoader", "--cable", "ft232"],
         "flash": ["openFPGALoader", "--write-flash"],
@@ -76,7 +77,7 @@ def test_all_that_can_be_said(write):
     }
     target = own.find(write(f"    convgate = {settings!r}\n"))
     assert (target.name, target.clock_mhz, target.baud, target.max_baud) == ("mine", 62.5, 4e6, 4e6)
-    assert (target.lights, target.reset, target.high) == ((Pin("led", 1),), Pin("led"), (Pin("led"),))
+    assert (target.lights, target.reset, target.high) == ((Pin("led", 1),), Pin("key"), (Pin("led"),))
     assert target.programmer.load == ("openFPGALoader", "--cable", "ft232")
     assert target.programmer.flash == ("openFPGALoader", "--write-flash")
     assert target.net == "lenet"
@@ -102,13 +103,17 @@ def test_the_file_may_import_what_stands_beside_it(write):
         ("    convgate = {'uart': 'uart x'}", "", "", "a pin is 'resource', 'resource number'"),
         ("    convgate = {'uart': 'clk25'}", "", "", "clk25 has no part 'rx'"),
         ("    convgate = {'reset': 'button'}", "", "", "button#0 does not exist"),
+        ("    convgate = {'lights': ['led 5']}", "", "", "led#5 does not exist"),
+        ("    convgate = {'clock_mhz': 5000}", "", "", "a clock of 5000 MHz is impossible"),
+        ("", "BG256", "BG999", "MyPlatform: UndefinedError: 'dict object' has no attribute 'BG999'"),
+        ("", 'rx="A9"', 'rx="A11"', "already used by"),
         ("    convgate = {'oscillator': 'led'}", "", "", "resource 'led' has no Clock(...)"),
         ("    convgate = {'name': 'a/b'}", "", "", "name 'a/b' is not 1 to 16"),
         ("    convgate = {'name': 'x' * 17}", "", "", "is not 1 to 16"),
         ("", "LFE5U-25F", "LFE5U-99F", "chip 'LFE5U-99F' is not known: LFE5U-12F"),
         ("", '    default_clk = "clk25"\n', "    default_clk = None\n", "it has no default_clk"),
         ("", "LatticeECP5Platform", "XilinxPlatform", "is no platform of a chip that can be built for"),
-        ("1 / 0\n", "", "", "my_board.py, line 16: ZeroDivisionError: division by zero"),
+        ("1 / 0\n", "", "", "my_board.py, line 17: ZeroDivisionError: division by zero"),
         ("", "dir=", "dri=", "my_board.py, line 11: TypeError: Pins.__init__() got"),
         ("    def __init__(self):\n        raise KeyError('oh')\n", "", "", "MyPlatform: KeyError: 'oh'"),
         ("(", "", "", "my_board.py: SyntaxError"),

@@ -223,7 +223,7 @@ def bench(count, tag=20) -> bytes:
 def test_bench_classifies_the_last_image_at_full_rate(count, delay):
     core = FakeCore(delay=delay)
     first, last = draw(core), draw(core)
-    items = [request(core, first, 1), request(core, last, 2), bench(count), 3000]
+    items = [request(core, first, 1), request(core, last, 2), 3000, bench(count), 3000]
     found, skipped, leds = converse(core, [*items, request(core, first, 3), 3000, bench(1, 21)], 4000)
     assert [frame.tag for frame in found] == [1, 2, 20, 3, 21] and skipped == 0
     assert found[2].kind == found[4].kind == REPLY | Command.BENCH

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from boards import targets
+from boards import flow, targets
 from boards.board import Pin, chip_name
 from boards.build import cells_of, default_plan
 from boards.design import Design
@@ -63,8 +63,8 @@ def design_of(target) -> Design:
 
 
 def port(target, pin) -> str:
-    """Name of a pin's port, as `Design.pin` has it."""
-    return design_of(target).pin(pin.resource, pin.part, pin.number)
+    """Name of a pin's port."""
+    return design_of(target).port(pin)
 
 
 def test_there_are_the_boards_of_the_documentation():
@@ -102,12 +102,8 @@ def test_outputs_have_their_polarity(name):
     target = TARGETS[name]
     design = design_of(target)
     low = {"ulx3s-12f": False, "icebreaker": True, "upduino3": True, "tang-nano-9k": True}[name]
-    assert all(design.active_low(*pin_of(light)) == low for light in target.lights)
-    assert not any(design.active_low(*pin_of(pin)) for pin in target.high)
-
-
-def pin_of(pin) -> tuple:
-    return pin.resource, pin.part, pin.number
+    assert all(design.active_low(light) == low for light in target.lights)
+    assert not any(design.active_low(pin) for pin in target.high)
 
 
 def test_names_and_their_short_forms():
@@ -131,3 +127,17 @@ def test_every_board_is_synthesised(name, tmp_path):
     for name, kind in (("dsp", "multipliers"), ("bram", "block RAMs")):
         used = sum(count for cell, count in cells.items() if cell.startswith(PRIMITIVES[name]))
         assert used <= getattr(target.budget, name), kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_board_is_packed(name, tmp_path, monkeypatch):
+    """With a stub for a shell: the tools take its chip, pins and PLL, as far as the bitstream."""
+    monkeypatch.setattr(Design, "prepare", prepare)
+    target = TARGETS[name]
+    made = Flow(design_of(target), 1, tmp_path)
+    made.write(tmp_path)
+    for tool, arguments in made.commands:
+        made.execute(tmp_path, tool, arguments)
+    assert (tmp_path / target.tools.bitstream).stat().st_size > 1000
+    assert flow.routed(tmp_path)["fmax"]

@@ -1,0 +1,334 @@
+"""The host's side against a board in Python on a pseudo-terminal, whose line and temper are bad."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from boards import client, host
+from boards.client import Board, Refusal
+from boards.protocol import REPLY, Command, Error, Frame
+from idx import encode
+from model import cli
+from model.cli import Failure
+from pty_board import IDENTITY, II, LATENCY, PtyBoard, golden
+
+IMAGES = np.random.default_rng(5).integers(0, 256, (40, 2, 3, 1))
+FIRST = 3
+"""Number of the first image's request: an identify and two empty images go before it."""
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """No test waits as long as a user would."""
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.05)
+    monkeypatch.setattr(client, "BENCH_SECONDS", 0.01)
+    monkeypatch.setattr(Board, "patience", lambda self, request, answer: 0.15)
+
+
+def right(results, images=IMAGES) -> bool:
+    return [(result.cls, result.logits) for result in results] == [golden(image) for image in images]
+
+
+def test_board_says_who_it_is_and_classifies():
+    with PtyBoard() as fake, Board(fake.port) as board:
+        assert board.identity == IDENTITY
+        result = board.classify(IMAGES[0])
+        assert right([result], IMAGES[:1]) and result.cycles == LATENCY
+        assert right(board.classify(IMAGES))
+        assert board.repeats == 0
+
+
+def test_many_images_are_on_the_way():
+    """All are sent before the first answer is let out."""
+    ahead = 4
+    mishaps = {n: "late" for n in range(FIRST, FIRST + ahead - 1)}
+    with PtyBoard(mishaps) as fake, Board(fake.port) as board:
+        board.window = ahead
+        assert right(board.classify(IMAGES))
+        assert board.repeats == 0
+
+
+@pytest.mark.parametrize(
+    "mishap",
+    ["silent", "damaged", "late", Error.BAD_CRC, Error.BUSY, Error.TIMEOUT, lambda frame: b"\xff" * 300],
+)
+@pytest.mark.parametrize("place", [1, FIRST, FIRST + 1, FIRST + len(IMAGES) - 1])
+def test_every_image_is_answered_rightly_whatever_happens_to_one(mishap, place):
+    with PtyBoard({place: mishap}) as fake, Board(fake.port) as board:
+        assert right(board.classify(IMAGES))
+        assert board.repeats or place < FIRST or mishap == "late"
+
+
+def test_noise_is_no_mishap():
+    with PtyBoard({n: "noise" for n in range(60)}) as fake, Board(fake.port) as board:
+        assert right(board.classify(IMAGES))
+        assert board.repeats == 0
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 5, 31, 127, 128, 200, 255])
+def test_answers_to_an_earlier_client_are_not_taken(ahead):
+    """It had 32 images on the way, whose tags are the next ones, or later."""
+
+    def owed(frame):
+        tags = [(frame.tag + ahead + n) % 256 for n in range(32)]
+        stale = [Frame(REPLY | Command.CLASSIFY, tag, bytes(18)) for tag in tags]
+        return b"".join(answer.encode() for answer in (*stale, honest.answer(frame)))
+
+    with PtyBoard({1: owed}) as honest, Board(honest.port) as board:
+        assert right(board.classify(IMAGES))
+
+
+def test_first_request_may_be_lost():
+    with PtyBoard({0: "silent", 1: "silent", 2: "damaged"}) as fake, Board(fake.port, 9600) as board:
+        assert (board.identity, board.baud) == (IDENTITY, 9600)
+
+
+def test_board_that_falls_silent_is_a_failure(monkeypatch):
+    monkeypatch.setattr(client, "ATTEMPTS", 2)
+    with (
+        PtyBoard({n: "silent" for n in range(FIRST + 2, 200)}) as fake,
+        Board(fake.port) as board,
+        pytest.raises(Failure, match="nothing answers"),
+    ):
+        board.classify(IMAGES)
+
+
+def test_image_that_always_fails_is_a_failure(monkeypatch):
+    with (
+        PtyBoard({n: Error.BAD_CRC for n in range(FIRST, 200)}) as fake,
+        Board(fake.port) as board,
+        pytest.raises(Failure, match=r"image 0 failed 6 times \(bad crc\)"),
+    ):
+        board.classify(IMAGES[:1])
+
+
+@pytest.mark.parametrize("code", [Error.NOT_READY, Error.UNKNOWN_COMMAND, Error.BAD_LENGTH, 99])
+def test_refusal_for_good_is_told(code):
+    words = "number 99" if code == 99 else client.called(Error, code)
+    answer = lambda frame: Frame(0xFF, frame.tag, bytes([code, frame.kind])).encode()  # noqa: E731
+    with (
+        PtyBoard({1: answer}) as fake,
+        Board(fake.port) as board,
+        pytest.raises(Refusal, match=f"refused bench: {words}"),
+    ):
+        board.bench(1)
+
+
+def test_port_that_vanishes_is_a_failure():
+    with PtyBoard() as fake, Board(fake.port) as board:
+        os.close(board.line.fd)
+        os.open(os.devnull, os.O_RDONLY)  # in its place, so that nothing is closed twice
+        with pytest.raises(Failure, match="has gone"):
+            board.classify(IMAGES)
+
+
+def test_port_that_takes_no_more_is_a_failure(monkeypatch):
+    monkeypatch.setattr(client, "STUCK", 0.1)
+    with PtyBoard() as fake, Board(fake.port) as board:
+        fake.ended.set()
+        fake.thread.join()
+        with pytest.raises(Failure, match="takes no more bytes"):
+            for _ in range(50):
+                board.send(Command.LOAD, bytes(1000))
+
+
+def test_other_bitstream_is_noticed():
+    changed = IDENTITY.__class__(**{**IDENTITY.__dict__, "build": b"changed!"})
+    with PtyBoard({1: "silent"}) as fake, Board(fake.port) as board:
+        fake.identity = changed
+        with pytest.raises(Failure, match="another bitstream answers now"):
+            board.classify(IMAGES)
+
+
+def test_window_follows_the_core():
+    with PtyBoard() as fake, Board(fake.port, 1_000_000) as board:
+        board.classify(IMAGES[:1])
+        assert board.window == IDENTITY.queue + 1  # an answer takes longer than a request of these
+        board.widen(board.classify(IMAGES[0]), 784, 20)
+        assert board.window == client.WINDOW
+        board.narrow()
+        board.widen(board.classify(IMAGES[0]), 784, 20)
+        assert board.window == IDENTITY.queue
+
+
+def test_measure_tells_the_steady_rate():
+    with PtyBoard() as fake, Board(fake.port) as board:
+        rate = board.measure(IMAGES[0])
+    assert (rate.cycles_per_image, rate.latency_cycles) == (II, LATENCY)
+    assert rate.images_per_second == pytest.approx(50e6 / II)
+
+
+def test_measure_refuses_a_core_that_is_wrong_at_full_rate():
+    with PtyBoard() as fake, Board(fake.port) as board:
+        answer = lambda frame: Frame(0x84, frame.tag, bytes(18)).encode()  # noqa: E731
+        fake.mishaps = {n: answer for n in range(FIRST + 1, 20)}
+        with pytest.raises(Failure, match="answers otherwise at full rate"):
+            board.measure(IMAGES[0])
+
+
+def test_board_without_benches():
+    identity = IDENTITY.__class__(**{**IDENTITY.__dict__, "bench": False})
+    with (
+        PtyBoard(identity=identity) as fake,
+        Board(fake.port) as board,
+        pytest.raises(ValueError, match="fake-board was built without"),
+    ):
+        board.bench(1)
+
+
+def test_image_of_another_shape_is_refused():
+    with (
+        PtyBoard() as fake,
+        Board(fake.port) as board,
+        pytest.raises(ValueError, match="takes an image of 2x3x1"),
+    ):
+        board.classify(IMAGES[0].reshape(3, 2, 1))
+
+
+# -- the command
+
+
+def command(*words) -> int:
+    return cli.run(host.main, list(map(str, words)))
+
+
+@pytest.fixture
+def picture(tmp_path) -> Path:
+    path = tmp_path / "picture.png"
+    Image.fromarray(IMAGES[0, :, :, 0].astype(np.uint8)).save(path)
+    return path
+
+
+def test_pictures(picture, tmp_path, capsys):
+    with PtyBoard() as fake:
+        assert command(fake.port, picture, picture, "--json", tmp_path / "out.json") == 0
+    out = capsys.readouterr().out
+    assert "fake on fake-board: images of 2 x 3 x 1, 3 classes, core at 50 MHz, build 0001020304050607" in out
+    cls, logits = golden(IMAGES[0])
+    assert f"picture.png: class {cls}, {LATENCY} cycles, 0.8 microseconds" in out
+    assert f"{logits[cls] / 16:.3f}" in out and "█" in out
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["answers"] == 2 * [
+        {
+            "picture": str(picture),
+            "class": cls,
+            "logits": list(logits),
+            "cycles": LATENCY,
+            "microseconds": 0.8,
+        }
+    ]
+
+
+def test_dataset(tmp_path, capsys):
+    labels = np.array([golden(image)[0] for image in IMAGES])
+    labels[3] = (labels[3] + 1) % 3
+    (tmp_path / "t10k-images-idx4-ubyte").write_bytes(encode(IMAGES))
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(encode(labels))
+    with PtyBoard() as fake:
+        assert command(fake.port, "--dataset", "--data", tmp_path, "--json", tmp_path / "out.json") == 0
+    out = capsys.readouterr().out
+    assert "right: 39 of 40, 97.50%" in out and "images/s" in out
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["right"], found["images"], found["repeats"]) == (39, 40, 0)
+    assert np.trace(found["confusion"]) == 39 and np.sum(found["confusion"]) == 40
+
+
+def test_bench(tmp_path, capsys):
+    with PtyBoard() as fake:
+        assert command(fake.port, "--bench", "--json", tmp_path / "out.json") == 0
+    assert f"7,142,857 images/s: one each {II} cycles of 50 MHz" in capsys.readouterr().out
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["ii_cycles"], found["latency_cycles"]) == (II, LATENCY)
+
+
+def test_watch(picture, tmp_path):
+    """Pictures that are there, that come, that change, and a file that is none."""
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    with PtyBoard() as fake:
+        words = [sys.executable, "-u", "-m", "boards.host", fake.port, "--watch", str(tmp_path)]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        found = []
+
+        def read_until(text):
+            while text not in "".join(found):
+                line = process.stdout.readline()
+                assert line, found
+                found.append(line)
+
+        read_until("picture.png: class")
+        picture.rename(tmp_path / "second.png")
+        read_until("second.png: class")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert "bad.png is no PNG or JPEG picture" in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--bench", "--dataset"], "choose one of"),
+        (["a.png", "--bench"], "a.png is no serial port that is there"),
+        (["--load", "lenet"], "--load and --plan belong together"),
+        (["--frames", "3"], "belong to --dataset"),
+        (["--dataset", "--frames", "0"], "at least 1"),
+        (["--baud", "0"], "at least 1"),
+        (["/dev/no-such-port"], "no-such-port"),
+        (["no-such-picture.png"], "no-such-picture.png"),
+        (["--watch", "no-such-folder"], "no-such-folder is no folder"),
+        (["--check", "no-such-net"], "no-such-net"),
+    ],
+)
+def test_bad_input_is_one_line(words, what, capsys):
+    try:
+        status = command(*words)
+    except SystemExit as ended:
+        status = ended.code
+    text = capsys.readouterr().err
+    assert (status, text.count("\n")) == (2, 1)
+    assert what in text
+
+
+class Port:
+    def __init__(self, device, vid=1):
+        self.device, self.vid, self.description = device, vid, "a bridge"
+
+
+@pytest.mark.parametrize(
+    ("ports", "what"),
+    [
+        ([], "no USB serial port"),
+        ([Port("/dev/ttyS0", None)], "no USB serial port"),
+        ([Port("/dev/b"), Port("/dev/a")], r"several serial ports, name one: /dev/a \(a bridge\), /dev/b"),
+    ],
+)
+def test_port_that_cannot_be_found(ports, what, monkeypatch):
+    monkeypatch.setattr(client.list_ports, "comports", lambda: ports)
+    with pytest.raises(ValueError, match=what):
+        client.find_port()
+
+
+def test_the_only_port_is_found(monkeypatch):
+    monkeypatch.setattr(
+        client.list_ports, "comports", lambda: [Port("/dev/ttyS0", None), Port("/dev/ttyUSB3")]
+    )
+    assert client.find_port() == "/dev/ttyUSB3"
+
+
+def test_arrivals_wait_until_a_file_is_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(host, "LOOK", 0.02)
+    path, given = tmp_path / "a.png", []
+    path.write_bytes(b"1")
+    source = host.arrivals(tmp_path)
+    given.append(next(source))
+    start = time.monotonic()
+    path.write_bytes(b"22")
+    given.append(next(source))
+    assert given == [path, path] and time.monotonic() - start >= 0.02
