@@ -8,7 +8,7 @@ import shutil
 import sys
 from argparse import Namespace
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.progress import Progress
@@ -22,8 +22,9 @@ from boards.listing import taken
 from boards.publish import publish, publish_logs
 from boards.toolchains import REPORT
 from hdl.estimate import UNITS, Budget, lacking
-from hdl.netplan import Plan, beside, weighted
-from hdl.search import DEFAULT_MULTIPLIERS, Search
+from hdl.fit import Fitter, excess
+from hdl.netplan import Plan, beside
+from hdl.search import DEFAULT_MULTIPLIERS
 from model import artifact, cli
 from model.cli import Failure
 from model.files import check_writable, replacing
@@ -144,19 +145,12 @@ def show(options: Namespace) -> None:
 def default_plan(
     net: QNetwork, target: Target, shipped: Plan | None = None, *, loadable: bool = False
 ) -> Plan:
-    """The net's own plan, or the fastest of a few that the board's chip has room for; else the smallest."""
+    """The net's own plan, or the fastest found that the board's chip has room for; else the smallest."""
     if shipped is not None and not loadable and not lacking(taken(net, shipped, target), target.budget):
         return shipped
-    # Layers with loadable weights do not share.
-    least = max(len(weighted(net)), 1) if loadable else 1
-    count = max(min(DEFAULT_MULTIPLIERS, target.budget.dsp), least)
-    search = Search(net, shares=not loadable)
-    while True:
-        plan = search.within(count)
-        plan = plan.made_loadable(net) if loadable else plan
-        if count == least or not lacking(taken(net, plan, target), target.budget):
-            return plan
-        count = max(count // 2, least)
+    room = replace(target.budget, lut=int(target.budget.lut * target.tools.fill))
+    fitter = Fitter(net, target.family, loadable=loadable)
+    return (fitter.fastest(room, DEFAULT_MULTIPLIERS, wires=False) or fitter.smallest()).plan
 
 
 def checked_fit(design: Design) -> Budget:
@@ -169,15 +163,11 @@ def checked_fit(design: Design) -> Budget:
     """
     target = design.target
     need = taken(design.net, design.plan, target)
-    names = lacking(need, target.budget)
-    if names:
-        parts = [
-            f"about {getattr(need, name):,} {UNITS[name]} of {getattr(target.budget, name):,}"
-            for name in names
-        ]
+    if lacking(need, target.budget):
+        fitter = Fitter(design.net, target.family)
         raise ValueError(
-            f"net {design.net.name!r} is too large for {target.name}: it needs {' and '.join(parts)};"
-            " take a plan with fewer multipliers, a smaller net or a larger board"
+            f"net {design.net.name!r} is too large for {target.name}: it needs {excess(need, target.budget)};"
+            f" {fitter.nearest(target.budget) or 'no plan fits: take a smaller net or a larger board'}"
         )
     return need
 

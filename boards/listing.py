@@ -7,9 +7,9 @@ import functools
 from rich.table import Table
 
 from boards.board import Target, request
-from boards.shell import estimate as shell_estimate
 from boards.targets import ALIASES, TARGETS
 from hdl.estimate import Budget, estimate, lacking
+from hdl.fit import Fitter, around
 from hdl.netplan import Plan
 from model import artifact
 from model.qnetwork import QNetwork
@@ -17,12 +17,12 @@ from model.qnetwork import QNetwork
 
 def taken(net: QNetwork, plan: Plan, target: Target) -> Budget:
     """What the accelerator and the shell round it take of a chip, estimated."""
-    return estimate(net, plan, target.family) + shell_estimate(net, plan, target.family)
+    return estimate(net, plan, target.family) + around(net, plan, target.family)
 
 
 def fits(net: QNetwork, target: Target) -> bool:
     """Whether the smallest plan of a net fits, by the estimate."""
-    return not lacking(taken(net, Plan.serial(net), target), target.budget)
+    return not lacking(Fitter(net, target.family).smallest().need, target.budget)
 
 
 def places(target: Target) -> str:

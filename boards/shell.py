@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from amaranth.hdl import Module, Signal
@@ -12,29 +11,14 @@ from amaranth.lib.wiring import In, Out
 from boards.answers import Answerer
 from boards.frames import FrameParser
 from boards.images import ImageBuffer
-from boards.protocol import BENCH_BYTES, QUEUE, Command, Error, Identity
+from boards.protocol import BENCH_BYTES, Command, Error, Identity
 from boards.repeat import Repeater
 from boards.uart import Baud, Receiver, Transmitter
 from hdl.buffer import Buffer
 from hdl.device import PORTABLE, Device
-from hdl.estimate import Budget
-from hdl.netplan import Plan
-from model.qnetwork import QNetwork
 
 DOOR = 4
 """Beats that may wait between the image buffer and the core."""
-
-
-def estimate(net: QNetwork, plan: Plan, device: Device) -> Budget:
-    """What the shell takes beside the accelerator, the image buffer included.
-
-    The shell's logic hardly depends on the net: its constants were counted after synthesis.
-    """
-    lanes = plan.lanes_before(net)
-    word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
-    fixed = Budget(lut=1300, ff=610, bram=device.brams(8, 128))
-    by_width = Budget(lut=logits, ff=3 * word)
-    return fixed + by_width + Budget(bram=device.brams(word, QUEUE * math.prod(net.in_shape) // lanes))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from hdl.buffer import Buffer
 from hdl.device import Device
 from hdl.folding import Folding, StagePlan, pixels_in
-from hdl.gather import Gather, gathers
+from hdl.gather import Gather
 from hdl.loading import Loads
 from hdl.mac import mac_parts
 from hdl.repack import repack
@@ -33,13 +33,13 @@ def conv_parts(
     with that. The groups of a grouped convolution take turns, each with its own channels of the window.
     Where the lanes are a pixel or part of one, and a window takes a few cycles, it is read from memory.
     """
-    if gathers(spec, plan):
-        folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
+    folding = Folding(spec, plan) if loads is None else loads.foldings[spec.name]
+    if folding.gathered:
         macs = mac_parts(
             spec, plan, device, client, loads, whole=False, front=Gather(folding, device, client)
         )
         return [*repack(spec.src, lanes, plan.input_lanes), *macs]
-    pixels, steps = pixels_in(spec, plan), Folding(spec, plan).steps
+    pixels, steps = pixels_in(spec, plan), folding.steps
     # Turns of other layers make a window wait longer, yet they come in bursts: enough columns for both.
     paces = {steps, client.load // (spec.out_shape[0] * spec.out_shape[1]) if client else steps}
     ahead = max(columns_ahead(spec, taken, lanes, plan) for taken in paces)

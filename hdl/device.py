@@ -145,6 +145,14 @@ class Device:
         """Block RAMs of a memory, in the best of the shapes."""
         return min(-(-depth // words) * -(-width // bits) for words, bits in self.bram_shapes)
 
+    def product_luts(self, width: int) -> int:
+        """LUTs of a product of `width` bits that is made of them."""
+        return width * width // 2
+
+    def places(self, lut: int, ff: int) -> int:
+        """LUT places that LUTs and flip-flops take; flip-flops none where they have places of their own."""
+        return lut
+
     def rom_luts(self, width: int, depth: int) -> int:
         """LUTs of a ROM: a tree of LUTs and multiplexers for each bit."""
         return width * -(-depth // (1 << self.lut_inputs))

@@ -10,7 +10,7 @@ import gc
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import singledispatch
 
 import numpy as np
@@ -20,13 +20,14 @@ from amaranth.lib import wiring
 from hdl.buffer import Buffer
 from hdl.chain import Chain
 from hdl.classify import Argmax
+from hdl.collect import Collect
 from hdl.device import Device
 from hdl.digits import DigitPipe, Digits
 from hdl.dots import Dots
 from hdl.ecp5 import ECP5
 from hdl.folding import SHIFT_WIDTH
 from hdl.gather import Gather
-from hdl.graph import Graph
+from hdl.graph import Graph, digits
 from hdl.grey import ExtremesPipe
 from hdl.loading import Loads
 from hdl.loadrom import COLUMN, GROUP, Share
@@ -97,7 +98,7 @@ def estimate(net: QNetwork, plan: Plan, device: Device = ECP5) -> Budget:
         If the plan does not fit the net.
     """
     with counting():
-        return counted(Accelerator(net, plan, device))
+        return placed(counted(Accelerator(net, plan, device)), device)
 
 
 @contextmanager
@@ -107,6 +108,11 @@ def counting() -> Iterator[None]:
         warnings.simplefilter("ignore", UnusedElaboratable)
         yield
         gc.collect()
+
+
+def placed(need: Budget, device: Device) -> Budget:
+    """The same with the LUTs' places counted, some of which flip-flops take."""
+    return replace(need, lut=device.places(need.lut, need.ff))
 
 
 def counted(accelerator: Accelerator) -> Budget:
@@ -307,7 +313,7 @@ def _(part: Dots, device: Device) -> Budget:
     elif hard := device.multipliers(lanes, shape_of(source), shape_of(factor)):
         total += Budget(dsp=hard)
     else:
-        total += Budget(lut=product * product // 2, ff=2 * product).times(lanes)
+        total += Budget(lut=device.product_luts(product), ff=2 * product).times(lanes)
     return total + tree(product, part.input_lanes).times(part.output_lanes * pixels)
 
 
@@ -351,7 +357,7 @@ def _(part: MacPipe, device: Device) -> Budget:
         f"{folding.spec.name}.bias", width * folding.seed_lanes, folding.seeds, device, part.loads
     )
     total += adder(width).times(plan.lanes)
-    total += Budget(ff=width).times((folding.output_folds - 1) * plan.lanes)
+    total += Budget(ff=width).times((folding.sums - 1) * plan.lanes)
     if folding.input_folds > 1:
         total += Budget(lut=width).times(plan.lanes)
     return total
@@ -439,13 +445,27 @@ def _(part: ReducePipe, device: Device) -> Budget:
 
 
 @resources.register
+def _(part: Collect, device: Device) -> Budget:
+    word, value = bits(part.o.payload), bits(part.i.payload)
+    places = (part.depth - 1).bit_length()
+    total = (
+        ram(word, part.depth, device) + Budget(lut=14, ff=5 + value + word + places) + adder(places).times(2)
+    )
+    for limit in (part.groups, *part.spec.in_shape[:2], *part.spec.kernel):
+        total += counter(limit)
+    return total + Budget(lut=3 * word if part.spec.mode == "max" else 2 * word)
+
+
+@resources.register
 def _(part: AveragePipe, device: Device) -> Budget:
     factor, _, _ = part.spec.reciprocal
     target = part.spec.dst.width
     source = part.spec.sum_format.width
     product = source + factor.bit_length()
     lane = adder(product) + Budget(lut=3 * target, ff=product + 2 * target + 2)
-    if factor & (factor - 1):
+    if factor & (factor - 1) and not device.infers:
+        lane += adder(source).times(len(digits(factor)) - 1)
+    elif factor & (factor - 1):
         # A product wider than a multiplier takes several.
         parts = [-(-width // device.multiplier_width) for width in (source, factor.bit_length() + 1)]
         lane += Budget(dsp=parts[0] * parts[1])

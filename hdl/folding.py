@@ -21,6 +21,8 @@ MOST_SHIFT = (1 << SHIFT_WIDTH) - 1
 """Largest loadable shift of a channel, bits."""
 WIRED = "wired"
 """What a `StagePlan` says of weights that are no numbers in a memory but shifts and additions."""
+GATHERED_STEPS = 3
+"""Cycles of a window that hide the check whether the next one's pixels are there."""
 SERIAL = "serial"
 """What it says of weights in tables of sums, which inputs address bit by bit."""
 
@@ -217,6 +219,27 @@ class Folding:
         return self.plan.output_lanes if self.seeded_bias.ndim == 1 else self.plan.lanes
 
     @property
+    def gathered(self) -> bool:
+        """Whether windows are read from memory slice by slice, as often as there are output beats.
+
+        Then one sum after the other is finished, and none has to wait while the others get their share.
+        """
+        spec, plan = self.spec, self.plan
+        return (
+            isinstance(spec, ConvSpec)
+            and not (plan.wired or plan.serial)
+            and plan.pixel_lanes == 1
+            and self.groups == 1
+            and spec.in_shape[2] % plan.input_lanes == 0
+            and self.steps >= GATHERED_STEPS
+        )
+
+    @property
+    def sums(self) -> int:
+        """Sums under way in an output lane."""
+        return 1 if self.gathered else self.output_folds
+
+    @property
     def seeds(self) -> int:
         """Output beats until the biases repeat."""
         return self.seeded_bias.size // self.seed_lanes
@@ -244,7 +267,7 @@ class Folding:
                 self.output_folds,
                 self.plan.output_lanes,
             )
-            .transpose(0, 1, 3, 4, 2)
+            .transpose((0, 3, 1, 4, 2) if self.gathered else (0, 1, 3, 4, 2))
         )
         steps = folded.reshape(self.steps, *own[::-1])
         steps = np.pad(steps, ((0, 0), (0, lanes[1] - own[1]), (0, lanes[0] - own[0])))

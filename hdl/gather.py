@@ -1,4 +1,4 @@
-"""Windows read from memory, a slice a cycle, where a convolution's window takes many cycles."""
+"""Windows read from memory, a slice a cycle, where a convolution's window takes a few cycles."""
 
 from __future__ import annotations
 
@@ -6,28 +6,13 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 
 from hdl.device import Device
-from hdl.folding import Folding, StagePlan
+from hdl.folding import Folding
 from hdl.mac import counter, step_layout
 from hdl.memory import Ram
 from hdl.pipe import Front, lanes_of
 from hdl.reach import ahead_rows
 from hdl.share import Client
 from hdl.window import within
-from model.layers.conv import ConvSpec
-
-LEAST_STEPS = 3
-"""Cycles of a window that hide the check whether the next one's pixels are there."""
-
-
-def gathers(spec: ConvSpec, plan: StagePlan) -> bool:
-    """Whether a layer's windows are gathered: a slice is part of a pixel, and a window takes a few cycles."""
-    return (
-        spec.groups == 1
-        and plan.pixel_lanes == 1
-        and not (plan.wired or plan.serial)
-        and spec.in_shape[2] % plan.input_lanes == 0
-        and Folding(spec, plan).steps >= LEAST_STEPS
-    )
 
 
 class Gather(Front):
@@ -35,24 +20,23 @@ class Gather(Front):
 
     It takes the place of a `Window` and its `Sequencer`. Those hold a window in registers, twice; here a
     slice is a word of a ring of pixels, and an address walks over the window: `input_lanes` values of a
-    pixel, the pixel's other slices, the row's other pixels, the other rows. The ring has room for as many
-    rows again as a window has, so that the layers before work ahead, and no FIFO stands before it.
+    pixel, the pixel's other slices, the row's other pixels, the other rows. It does so once for each output
+    beat, so a sum is finished before the next one begins. The ring has room for as many rows again as a
+    window has, so that the layers before work ahead, and no FIFO stands before it.
 
     What a window needs that is not there yet, and the rows that nothing needs after it, are counted in words:
     a window begins when the words between the first row that is kept and its own last pixel have come.
 
-    Latency: three cycles from a window's last pixel to its first step. Throughput: one step a cycle.
+    Latency: four cycles from a window's last pixel to its first step. Throughput: one step a cycle.
 
     Parameters
     ----------
     folding : Folding
-        Of a convolution that `gathers`.
+        Of a convolution that is `gathered`.
     device : Device
     client : Client, optional
         If the multipliers are shared: then steps wait for their turns.
     """
-
-    latency = 3
 
     def __init__(self, folding: Folding, device: Device, client: Client | None = None):
         self.folding, self.device, self.client = folding, device, client
@@ -100,7 +84,7 @@ class Gather(Front):
         (top, _), (left, _) = spec.geometry.padding
         (down, right), (step_down, step_right) = spec.geometry.positions(spec.in_shape), spec.geometry.stride
         below, beside = spec.geometry.dilation
-        begin, steps, moves = Signal(), Signal(), Signal()
+        begin, steps = Signal(), Signal()
         m.submodules.ring = ring = Ram(len(Value.cast(self.i.payload)), self.depth, self.device)
 
         # The next window: its place, and where in the ring its corner stands, or would without padding.
@@ -115,17 +99,21 @@ class Gather(Front):
             m.d.sync += corner.eq(corner + moved)
         able = self.counted(m, ring, begin, (row, column), last_column)
 
-        # The step under way: which slice of which pixel of which row of the window.
-        part, last_part = counter(m, "part", slices, moves)
-        across, last_across = counter(m, "across", wide, moves & last_part)
-        deep, last_deep = counter(m, "deep", tall, moves & last_part & last_across)
+        # The step under way: which slice of which pixel of which row of the window, and for which outputs.
+        part, last_part = counter(m, "part", slices, steps)
+        across, last_across = counter(m, "across", wide, steps & last_part)
+        deep, last_deep = counter(m, "deep", tall, steps & last_part & last_across)
+        starts, ends = (part == 0) & (across == 0) & (deep == 0), last_part & last_across & last_deep
+        output, last_output = counter(m, "output", folding.output_folds, steps & ends)
         address = Signal(range(self.depth))
         to_pixel = (beside - 1) * slices + 1
         to_line = (below * width - (wide - 1) * beside - 1) * slices + 1
-        moved = Mux(last_part, Mux(last_across, *self.wrapped(to_line, to_pixel)), 1)
+        to_corner = -((tall - 1) * below * width + (wide - 1) * beside) * slices - (slices - 1)
+        moved = Mux(last_deep, *self.wrapped(to_corner, to_line))
+        moved = Mux(last_part, Mux(last_across, moved, to_pixel % self.depth), 1)
         with m.If(begin):
             m.d.sync += address.eq(corner)
-        with m.Elif(moves):
+        with m.Elif(steps):
             m.d.sync += address.eq(address + moved)
         y, x = (
             Signal(range((down - 1) * step_down + (tall - 1) * below + 1)),
@@ -133,19 +121,17 @@ class Gather(Front):
         )
         with m.If(begin):
             m.d.sync += [y.eq(row * step_down), x.eq(column * step_right)]
-        with m.Elif(moves & last_part):
-            m.d.sync += x.eq(x + beside)
+        with m.Elif(steps & last_part):
+            m.d.sync += x.eq(x + Mux(last_across, -(wide - 1) * beside, beside))
             with m.If(last_across):
-                m.d.sync += [y.eq(y + below), x.eq(x - (wide - 1) * beside)]
+                m.d.sync += y.eq(y + Mux(last_deep, -(tall - 1) * below, below))
         outside = ~within(y, top, height) | ~within(x, left, width)
 
-        output, last_output = counter(m, "output", folding.output_folds, steps)
         first = self.client.first if self.client else 0
         index, _ = counter(m, "index", folding.steps, steps, first)
-        starts, ends = (part == 0) & (across == 0) & (deep == 0), last_part & last_across & last_deep
         seed = output
         if folding.seeds > folding.output_folds:
-            seed, _ = counter(m, "seed", folding.seeds, steps & starts)
+            seed, _ = counter(m, "seed", folding.seeds, steps & ends)
 
         # Behind the memory a step waits until it is taken.
         active, waits, advance, taken = Signal(), Signal(), Signal(), Signal()
@@ -153,13 +139,12 @@ class Gather(Front):
             taken.eq(self.client.turn if self.client else waits),
             advance.eq(~waits | taken),
             steps.eq(active & advance),
-            moves.eq(steps & last_output),
-            begin.eq(able & self.room & (~active | (moves & ends))),
+            begin.eq(able & self.room & (~active | (steps & ends & last_output))),
             self.spend.eq(begin),
             ring.read_addr.eq(address),
             ring.read_en.eq(advance),
         ]
-        with m.If(begin | (moves & ends)):
+        with m.If(begin | (steps & ends & last_output)):
             m.d.sync += active.eq(begin)
         if self.client:
             m.d.comb += self.client.asks.eq(waits)

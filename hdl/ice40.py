@@ -21,6 +21,8 @@ DOUBLE = {
 }
 """Parameters for two products, with a register behind each."""
 
+ALONE, TOGETHER = 0.36, 0.95
+"""Logic cells for each LUT and each flip-flop that is estimated."""
 CONTROLS = (
     *(f"{port}HOLD" for port in "ABCD"),
     *(f"{what}{half}" for what in ("IRST", "ORST", "OLOAD", "ADDSUB", "OHOLD") for half in ("TOP", "BOT")),
@@ -72,6 +74,14 @@ class Ice40(Device):
         if not self.per_multiplier(a.shape(), b.shape()):
             return super().multiply(m, a, b, name)
         return self.products(m, [(a, b)], name)[0]
+
+    def product_luts(self, width: int) -> int:
+        # Nearly all of them take a cell alone.
+        return round(super().product_luts(width) / ALONE)
+
+    def places(self, lut: int, ff: int) -> int:
+        # A cell is a LUT and a flip-flop behind it; many registers have no LUT of their own before them.
+        return round(ALONE * lut + TOGETHER * ff)
 
     def per_multiplier(self, a: Shape, b: Shape) -> int:
         widest = max(a.width, b.width)

@@ -257,11 +257,8 @@ class MacPipe(Pipe):
         for lane in range(plan.lanes):
             seed = bias.word_select(lane % folding.seed_lanes, folding.accumulator.width).as_signed()
             total = Signal(signed(folding.accumulator.width), name=f"total{lane}")
-            # As many sums are under way as there are output folds: they circulate.
-            ring = [
-                Signal.like(total, name=f"sum_{lane}_{n}", reset_less=True)
-                for n in range(folding.output_folds)
-            ]
+            # The sums that are under way circulate.
+            ring = [Signal.like(total, name=f"sum_{lane}_{n}", reset_less=True) for n in range(folding.sums)]
             base = seed if folding.input_folds == 1 else Mux(starts, seed, ring[-1])
             m.d.comb += [total.eq(base + source.dots[lane]), self.o.payload[lane].eq(ring[0])]
             with m.If(valid):

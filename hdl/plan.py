@@ -9,8 +9,8 @@ from dataclasses import asdict, fields, replace
 from hdl import chips
 from hdl.device import Device
 from hdl.ecp5 import ECP5
-from hdl.estimate import UNITS, Budget, estimate, lacking
-from hdl.fit import PLENTY, fastest
+from hdl.estimate import UNITS, Budget, lacking
+from hdl.fit import PLENTY, Fitter, excess, multipliers
 from hdl.latency import quickened
 from hdl.netplan import Plan, beside
 from hdl.search import Search
@@ -28,8 +28,8 @@ examples:
 
 exit status: 0 done, 2 bad input, among it a net that does not fit
 """
-FILL = 0.9
-"""Share of a chip's LUTs and flip-flops that a plan may take: the serial port and routing need some too."""
+FILL = 0.95
+"""Share of a chip's LUTs and flip-flops that a design may take: more is hard to route."""
 
 
 def main(argv: list[str]) -> None:
@@ -38,6 +38,7 @@ def main(argv: list[str]) -> None:
     name, budget, device = room(options)
     net = artifact.load(options.net)
     check_writable(options.out, options.json)
+    fitter = Fitter(net, device, on_board=options.board is not None)
     planner = Search(net, device=device)
     if options.plan is not None:
         plan = Plan.load(options.plan, net)
@@ -47,14 +48,15 @@ def main(argv: list[str]) -> None:
         plan = planner.within(options.multipliers)
     else:
         plan = beside(artifact.find(options.net), net)
-        if plan is None or lacking(estimate(net, plan, device), budget):
-            plan = fastest(net, budget, device)
+        if plan is None or lacking(fitter.fit(plan).need, budget):
+            plan = (fitter.fastest(budget) or fitter.smallest()).plan
     sheet = Sheet(net, plan, device)
     if options.latency is not None and sheet.latency > options.latency:
         sheet = quicker(sheet, options.latency, min(options.multipliers or PLENTY, budget.dsp))
         plan = sheet.plan
-    if lacking(sheet.total, budget):
-        raise ValueError(refusal(planner, plan, sheet.total, name, budget, device))
+    need = fitter.fit(plan).need
+    if lacking(need, budget):
+        raise ValueError(refusal(fitter, plan, need, name, budget))
     console = cli.console()
     console.print(sheet.table())
     console.print(summary(sheet, options.clock))
@@ -102,10 +104,14 @@ def room(options: Namespace) -> tuple[str, Budget, Device]:
     name, budget, device = "the limits given", Budget(*[PLENTY] * len(fields(Budget))), ECP5
     if options.board is not None:
         chip = chips.find(options.board)
-        name, budget, device = chip.name, chip.budget, chip.device
-        budget = replace(budget, lut=int(budget.lut * FILL), ff=int(budget.ff * FILL))
+        name, budget, device = chip.name, available(chip), chip.device
     own = {key: getattr(options, key) for key in UNITS if getattr(options, key) is not None}
     return name, replace(budget, **own), device
+
+
+def available(chip: chips.Chip) -> Budget:
+    """What a design may take of a chip."""
+    return replace(chip.budget, lut=int(chip.budget.lut * FILL), ff=int(chip.budget.ff * FILL))
 
 
 def quicker(sheet: Sheet, cycles: int, multipliers: int) -> Sheet:
@@ -118,31 +124,22 @@ def quicker(sheet: Sheet, cycles: int, multipliers: int) -> Sheet:
     return sheet
 
 
-def refusal(planner: Search, plan: Plan, need: Budget, name: str, budget: Budget, device: Device) -> str:
+def refusal(fitter: Fitter, plan: Plan, need: Budget, name: str, budget: Budget) -> str:
     """Why a plan is not built: what exceeds what, and what would fit."""
-    excess = ", ".join(
-        f"about {getattr(need, key):,} {UNITS[key]} of {getattr(budget, key):,}"
-        for key in lacking(need, budget)
-    )
-    said = f"net {planner.net.name!r} with {multipliers(plan)} does not fit {name}: it takes {excess}"
-    near = fastest(planner.net, budget, device)
-    needs = estimate(planner.net, near, device)
-    if not lacking(needs, budget):
-        sheet = Sheet(planner.net, near, device)
-        return (
-            f"{said}; the nearest plan that fits has {multipliers(near)}"
-            f" and takes {sheet.cycles:,} cycles a frame"
-        )
-    roomy = next((chip for chip in chips.CHIPS.values() if not lacking(needs, chip.budget)), None)
-    return f"{said}; no plan fits, the smallest needs " + (
-        f"a {roomy.name}" if roomy else ", ".join(f"{getattr(needs, key):,} {UNITS[key]}" for key in UNITS)
-    )
+    said = f"net {fitter.net.name!r} with {multipliers(plan)} does not fit {name}: it takes {excess(need, budget)}"
+    if near := fitter.nearest(budget):
+        return f"{said}; {near}"
+    return f"{said}; no plan fits, the smallest needs {roomy(fitter)}"
 
 
-def multipliers(plan: Plan) -> str:
-    """How many there are, and what is no multiplier but counts as some."""
-    wired = sum(stage.multipliers for stage in plan.stages.values() if stage.wired)
-    return f"{plan.multipliers} multipliers" + (f" ({wired} of them hard-wired)" if wired else "")
+def roomy(fitter: Fitter) -> str:
+    """The smallest chip that has room for a net, or what the smallest plan takes where none has."""
+    for chip in sorted(chips.CHIPS.values(), key=lambda chip: chip.budget.lut):
+        other = Fitter(fitter.net, chip.device, on_board=fitter.on_board)
+        if not lacking(other.smallest().need, available(chip)):
+            return f"a chip like {chip.name}"
+    needs = fitter.smallest().need
+    return ", ".join(f"{getattr(needs, key):,} {UNITS[key]}" for key in UNITS)
 
 
 def summary(sheet: Sheet, clock: float) -> str:

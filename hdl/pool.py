@@ -5,6 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 
+from hdl.collect import Collect, collects
 from hdl.device import Device
 from hdl.pipe import Pipe, delayed, lanes_of, tree, tree_latency
 from hdl.repack import repack
@@ -82,11 +83,14 @@ class AveragePipe(Pipe):
 def pool_parts(spec: PoolSpec, lanes: int, device: Device) -> list[wiring.Component]:
     """Stage of a `PoolSpec`; as many lanes come out as went in, or fewer of several pixels."""
     taken, made = pooled(spec, lanes)
-    parts = [
-        *repack(spec.src, lanes, taken),
-        Window(spec.in_shape, spec.geometry, spec.src, taken, spec.fill, device, together=True),
-        ReducePipe(spec, made),
-    ]
+    if collects(spec, lanes):
+        parts = [Collect(spec, lanes, device)]
+    else:
+        parts = [
+            *repack(spec.src, lanes, taken),
+            Window(spec.in_shape, spec.geometry, spec.src, taken, spec.fill, device, together=True),
+            ReducePipe(spec, made),
+        ]
     if spec.mode == "avg":
         parts.append(AveragePipe(spec, made))
     elif spec.mode == "sum" and spec.sum_format != spec.dst:

@@ -107,7 +107,7 @@ class Search:
     ----------
     net : QNetwork
     shares : bool
-        Whether layers may share multipliers.
+        Whether layers may share multipliers, or have none; with loadable weights they may not.
     device : Device
         For which weights are hard-wired where a layer has all lanes and that is cheaper.
     wired : set of str
@@ -132,13 +132,17 @@ class Search:
         self.net, self.layers, self.shares = net, weighted(net), shares
         self.device = device
         self.wired = {index for index, spec in enumerate(self.layers) if spec.name in wired}
-        self.lanes = [lanes_of(spec) for spec in self.layers]
+        self.lanes = [self.worthwhile(spec) for spec in self.layers]
         # No plan is faster than the layers take their pixels, so no multiplier is spent on more.
         beats = [beats_of(spec, spec.in_shape[2]) for spec in walk(net.specs)]
         self.floor = max(answer_cycles(net), *beats)
         self.options = {members: list(self.options_of(members)) for members in self.sharings()}
         cycles = {option.cycles for options in self.options.values() for option in options}
         self.rates = sorted({self.floor, *cycles})
+
+    def worthwhile(self, spec: WeightedSpec) -> tuple[list[int], list[int]]:
+        """Input and output lanes that a layer may have, ascending."""
+        return lanes_of(spec)
 
     def sharings(self) -> Iterator[tuple[int, ...]]:
         """Layers that may share an array, by their numbers."""
@@ -230,6 +234,12 @@ class Search:
         """The multipliers of the fastest plan."""
         return multipliers_of(self.cheapest(self.rates[self.first_within(None)]))
 
+    def spent(self, plan: Plan) -> int:
+        """Multipliers of a plan, those for the products of `wired` layers not counted."""
+        return plan.multipliers - sum(
+            plan.stages[self.layers[index].name].multipliers for index in self.wired
+        )
+
     def first_within(self, multipliers: int | None) -> int:
         """The number of the highest rate that so many multipliers keep, or any number of them."""
 
@@ -290,7 +300,7 @@ class Search:
                 else:
                     stages[index] = self.stage(index, option.input_lanes, option.output_lanes, array)
         plan = Plan({spec.name: stages[index] for index, spec in enumerate(self.layers)})
-        return hardened(self.net, plan, self.device)
+        return hardened(self.net, plan, self.device) if self.shares else plan
 
 
 def multipliers_of(arrays: list[Arrayed]) -> int:

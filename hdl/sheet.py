@@ -6,7 +6,7 @@ import gc
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
@@ -16,7 +16,7 @@ from hdl.chain import Chain
 from hdl.classify import Argmax
 from hdl.cost import answer_cycles, bound_cycles, cost, load_of, planned_cycles
 from hdl.device import Device
-from hdl.estimate import Budget, resources, surround
+from hdl.estimate import Budget, placed, resources, surround
 from hdl.latency import Timeline
 from hdl.netplan import Plan
 from hdl.network import Accelerator
@@ -114,7 +114,8 @@ class Sheet:
         self.rows.append(
             Row("frame, class", "ends", cycles=answer_cycles(net), estimate=ends, latency=self.latency)
         )
-        self.total = sum((row.estimate for row in self.rows), Budget())
+        self.total = placed(sum((row.estimate for row in self.rows), Budget()), device)
+        self.rows = [replace(row, estimate=placed(row.estimate, device)) for row in self.rows]
 
     def layer(self, stage, taken: Budget, done: int) -> Row:
         """The row of a layer."""
@@ -212,7 +213,7 @@ def pieces(chain: Chain) -> Iterator[tuple[str, wiring.Component]]:
 def delay(part: wiring.Component) -> int:
     """Cycles from a beat to what comes of it, if nothing waits."""
     if isinstance(part, Elastic):
-        return part.latency + getattr(part.front, "latency", 1)
+        return part.latency + 1
     if isinstance(part, Argmax):
         return part.count + 1
     if isinstance(part, Window):

