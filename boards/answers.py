@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from boards.frames import FrameWriter
 from boards.protocol import FAILED, REPLY, Command, Identity, logit_bytes, result_bytes
+from hdl.buffer import Buffer
 from hdl.device import PORTABLE, Device
 from hdl.memory import Rom
 
@@ -56,46 +57,50 @@ class Answerer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.writer = writer = FrameWriter()
-        m.submodules.notes = notes = fifo.SyncFIFOBuffered(width=NOTE.size, depth=NOTES)
+        m.submodules.chosen = chosen = Buffer(8, 2, self.device)
+        wiring.connect(m, chosen.o, writer.i)
+        # one more of them waits in its output register
+        m.submodules.notes = notes = Buffer(NOTE, NOTES - 1, self.device)
         wiring.connect(m, writer.o, wiring.flipped(self.o))
-        m.d.comb += [
-            notes.w_data.eq(self.note.payload),
-            notes.w_en.eq(self.note.valid),
-            self.note.ready.eq(notes.w_rdy),
-        ]
-        note = data.View(NOTE, notes.r_data)
+        # what is noted follows from a byte and a CRC: a register stands behind that
+        m.d.sync += [notes.i.payload.eq(self.note.payload), notes.i.valid.eq(self.note.valid)]
+        m.d.comb += self.note.ready.eq(1)
+        note = notes.o.payload
 
         elements = self.answer["logits"].shape
         width, classes = Signal(elements.elem_shape).shape().width, elements.length
         size = logit_bytes(width)
+        # a result is taken the cycle after its last byte: many registers hang on that
+        takes = Signal()
+        m.d.sync += takes.eq(0)
+        m.d.comb += self.result.ready.eq(takes)
+        waiting = self.result.valid & ~takes
 
         # the answer in work
-        begin, byte = writer.header.payload, writer.i.payload
-        short = Signal(48)  # class (16 bits) and cycles (32 bits), or an error's code and kind
+        begin, byte = writer.header.payload, chosen.i.payload
+        # class (16 bits) and cycles (32 bits), or an error's code and kind
+        short = Signal(48, reset_less=True)
         left = Signal(range(max(6, size)))
         index = Signal(range(max(classes, len(self.description))))
         sent = Signal()
-        m.d.comb += sent.eq(writer.i.valid & writer.i.ready)
+        m.d.comb += sent.eq(chosen.i.valid & chosen.i.ready)
         m.submodules.identity = rom = Rom(8, self.description, self.device)
-        settled = Signal()
+        moved = Signal(Rom.latency)
         m.d.comb += rom.addr.eq(index)
-        m.d.sync += settled.eq(~sent)
+        m.d.sync += moved.eq(Cat(sent, moved))
         logit = Signal(Shape(8 * size, signed=Signal(elements.elem_shape).shape().signed))
-        # a power of two of places: a tree of multiplexers, where the tools see one
-        places = Cat(
-            self.result.payload.logits, Const(0, width * ((1 << (classes - 1).bit_length()) - classes))
-        )
-        chosen = Signal(elements.elem_shape)
-        m.d.comb += [
-            chosen.eq(places.word_select(index[: (classes - 1).bit_length()], width)),
-            logit.eq(chosen),
-        ]
+        # a power of two of places, so that the tools see a tree of multiplexers; a register stands behind it
+        bits = (classes - 1).bit_length()
+        places = Cat(self.result.payload.logits, Const(0, width * ((1 << bits) - classes)))
+        selected = Signal(elements.elem_shape)
+        m.d.comb += logit.eq(selected)
+        m.d.sync += selected.eq(places.word_select(index[:bits], width))
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += writer.header.valid.eq(self.result.valid | notes.r_rdy)
+                m.d.comb += writer.header.valid.eq(waiting | notes.o.valid)
                 m.d.sync += index.eq(0)
-                with m.If(self.result.valid):
+                with m.If(waiting):
                     m.d.comb += [
                         begin.tag.eq(self.tag),
                         begin.kind.eq(REPLY | Mux(self.bench, Command.BENCH, Command.CLASSIFY)),
@@ -107,25 +112,25 @@ class Answerer(wiring.Component):
                 with m.Elif(note.code != 0):
                     m.d.comb += [begin.tag.eq(note.tag), begin.kind.eq(FAILED), begin.length.eq(2)]
                     m.d.sync += [short.eq(Cat(note.code, note.kind)), left.eq(1)]
-                    with m.If(notes.r_rdy & writer.header.ready):
-                        m.d.comb += notes.r_en.eq(1)
+                    with m.If(notes.o.valid & writer.header.ready):
+                        m.d.comb += notes.o.ready.eq(1)
                         m.next = "ERROR"
                 if self.loadable:
                     with m.Elif(note.kind == Command.LOAD):
                         m.d.comb += [begin.tag.eq(note.tag), begin.kind.eq(REPLY | Command.LOAD)]
-                        m.d.comb += notes.r_en.eq(notes.r_rdy & writer.header.ready)
+                        m.d.comb += notes.o.ready.eq(notes.o.valid & writer.header.ready)
                 with m.Else():
                     m.d.comb += [
                         begin.tag.eq(note.tag),
                         begin.kind.eq(REPLY | Command.IDENTIFY),
                         begin.length.eq(len(self.description)),
                     ]
-                    with m.If(notes.r_rdy & writer.header.ready):
-                        m.d.comb += notes.r_en.eq(1)
+                    with m.If(notes.o.valid & writer.header.ready):
+                        m.d.comb += notes.o.ready.eq(1)
                         m.next = "IDENTITY"
             for state, following in ("ERROR", "IDLE"), ("RESULT", "LOGITS"):
                 with m.State(state):
-                    m.d.comb += [writer.i.valid.eq(1), byte.eq(short[:8])]
+                    m.d.comb += [chosen.i.valid.eq(1), byte.eq(short[:8])]
                     with m.If(sent):
                         m.d.sync += [short.eq(short[8:]), left.eq(left - 1)]
                         with m.If(left == 0):
@@ -133,7 +138,7 @@ class Answerer(wiring.Component):
                             m.next = following
             with m.State("LOGITS"):
                 m.d.comb += [
-                    writer.i.valid.eq(1),
+                    chosen.i.valid.eq(moved == 0),
                     byte.eq(logit.word_select((size - 1 - left)[: exact_log2(size)], 8)),
                 ]
                 with m.If(sent):
@@ -141,10 +146,10 @@ class Answerer(wiring.Component):
                     with m.If(left == 0):
                         m.d.sync += [left.eq(size - 1), index.eq(index + 1)]
                         with m.If(index == classes - 1):
-                            m.d.comb += self.result.ready.eq(1)
+                            m.d.sync += takes.eq(1)
                             m.next = "IDLE"
             with m.State("IDENTITY"):
-                m.d.comb += [writer.i.valid.eq(settled), byte.eq(rom.data)]
+                m.d.comb += [chosen.i.valid.eq(moved == 0), byte.eq(rom.data)]
                 with m.If(sent):
                     m.d.sync += index.eq(index + 1)
                     with m.If(index == len(self.description) - 1):

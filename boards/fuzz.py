@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -284,7 +284,7 @@ def main(argv: list[str]) -> None:
         f"{tally.frames:,} frames in {tally.cases:,} cases, {tally.bytes:,} bytes, seed {options.seed},"
         f" {seconds:.0f} s: every answer right"
     )
-    cli.write_json(options.json, {"seed": options.seed, "seconds": round(seconds, 1), **asdict(tally)})
+    cli.write_json(options.json, {"seed": options.seed, "seconds": round(seconds, 1), **vars(tally)})
 
 
 def batches(fuzzer: Fuzzer, options):

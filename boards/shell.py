@@ -81,12 +81,14 @@ class Shell(wiring.Component):
         m.submodules.images = images = ImageBuffer(core.i.payload.shape(), core.beats, self.device)
         m.submodules.answerer = answerer = Answerer(self.identity, self.result, self.device)
         m.submodules.transmitter = transmitter = Transmitter(self.link.baud)
-        wiring.connect(m, receiver.o, parser.i)
+        m.d.sync += [parser.i.payload.eq(receiver.o.payload), parser.i.valid.eq(receiver.o.valid)]
         # neither the image buffer's ready chain nor the core's reaches beyond it
         m.submodules.door = door = Buffer(core.i.payload.shape(), DOOR, self.device)
         wiring.connect(m, images.o, door.i)
         wiring.connect(m, door.o, core.i)
-        wiring.connect(m, answerer.o, transmitter.i)
+        m.submodules.sent = sent = Buffer(8, 2, self.device)
+        wiring.connect(m, answerer.o, sent.i)
+        wiring.connect(m, sent.o, transmitter.i)
         m.d.comb += [receiver.line.eq(self.rx), self.tx.eq(transmitter.line)]
 
         # a request is refused as soon as its header tells, and its payload then skipped
@@ -117,6 +119,8 @@ class Shell(wiring.Component):
             m.d.comb += refusal.eq(Error.BUSY)
         with m.Elif(unready):
             m.d.comb += refusal.eq(Error.NOT_READY)
+        keep = Signal()
+        m.d.sync += images.keep.eq(keep)
         note, noted = answerer.note.payload, answerer.note.valid
         m.d.comb += [note.tag.eq(header.tag), note.kind.eq(header.kind)]
         with m.If(parser.begin):
@@ -136,7 +140,7 @@ class Shell(wiring.Component):
                 with m.Elif(header.kind == Command.BENCH):
                     m.d.comb += images.replay.eq(1)
             with m.Else():
-                m.d.comb += images.keep.eq(1)
+                m.d.comb += keep.eq(1)
         if loadable:
             self.load(m, parser, answerer.note, refused)
         if self.identity.bench:

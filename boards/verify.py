@@ -14,7 +14,7 @@ from boards.simulate import SimulatedBoard
 from hdl.netplan import Plan
 from model.cli import Failure
 from model.qnetwork import QNetwork
-from sim.netlist import NETLIST, SCRIPT, SOURCE, Recipe, netlist
+from sim.netlist import NETLIST, SCRIPT, SOURCE, Recipe, lacking, netlist
 
 LISTEN = 4000
 """Bits of silence after which no more answers are awaited."""
@@ -33,7 +33,7 @@ class Core:
 
     @classmethod
     def of(cls, board: str, net: QNetwork, plan: Plan | None = None, shipped: Plan | None = None) -> Core:
-        """The design that ``boards.build`` makes of a board's name, a net, and a plan or the one it ships with.
+        """The design that ``boards.build`` makes of a board's name, a net, and a plan or the shipped one.
 
         Raises
         ------
@@ -66,6 +66,22 @@ class Core:
         """How the build synthesises."""
         return Recipe(self.device.name, self.files[SCRIPT])
 
+    def board(self) -> SimulatedBoard:
+        """The netlist of the whole board.
+
+        Raises
+        ------
+        ValueError
+            If a cell has no model, such as the PLL of some families.
+        """
+        text = netlist(self.files, self.device.name)
+        if missing := lacking(text):
+            raise ValueError(
+                f"the pins of {self.design.target.name} cannot be simulated: nothing models its"
+                f" {', '.join(missing)}; --pins 0 leaves them out"
+            )
+        return SimulatedBoard(self.design, text)
+
     def check_pins(self, images: np.ndarray) -> int:
         """Send images to the netlist of the whole board through its serial pins.
 
@@ -83,7 +99,7 @@ class Core:
         Failure
             If one is not.
         """
-        board = SimulatedBoard(self.design, netlist(self.files, self.device.name))
+        board = self.board()
         identity, net = self.design.identity, self.design.net
         requests = [
             Frame(Command.CLASSIFY, index & 0xFF, image_payload(image, identity)).encode()

@@ -14,8 +14,8 @@ class Buffer(wiring.Component):
     """First in, first out, up to ``depth + 1`` beats: one of them waits in the output register.
 
     Amaranth's own FIFO would do, could it be told which kind of memory to use. Whether there is room, and
-    whether there is a word, are registers of their own, so that no chain of ready or valid signals goes through
-    a FIFO, and none goes through its counter.
+    whether there is a word, are registers of their own, so that no chain of ready or valid signals goes
+    through a FIFO, and none goes through its counter.
 
     Latency: two cycles. Throughput: one beat a cycle.
 
@@ -45,6 +45,12 @@ class Buffer(wiring.Component):
         produce, consume = Signal(range(self.depth)), Signal(range(self.depth))
         level = Signal(range(self.depth + 1))
         room, filled = Signal(init=1), Signal()
+        # The level follows a cycle late, and what it lacks is known: so its counter ends no chain.
+        more, fewer = Signal(), Signal()
+
+        def lags(exact: int, compare) -> Value:
+            return Mux(more, compare(exact - 1), Mux(fewer, compare(exact + 1), compare(exact)))
+
         writes, reads = Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(room),
@@ -58,12 +64,14 @@ class Buffer(wiring.Component):
             Value.cast(self.o.payload).eq(storage.read_data),
         ]
         m.d.sync += [
-            room.eq(reads | (room & ~(writes & (level == self.depth - 1)))),
-            filled.eq(writes | (level > 1) | (filled & ~reads)),
+            room.eq(reads | (room & ~(writes & lags(self.depth - 1, level.__eq__)))),
+            filled.eq(writes | lags(1, level.__gt__) | (filled & ~reads)),
+            more.eq(writes & ~reads),
+            fewer.eq(reads & ~writes),
         ]
-        with m.If(writes & ~reads):
+        with m.If(more):
             m.d.sync += level.eq(level + 1)
-        with m.If(reads & ~writes):
+        with m.If(fewer):
             m.d.sync += level.eq(level - 1)
         for pointer, moves in ((produce, writes), (consume, reads)):
             with m.If(moves):

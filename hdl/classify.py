@@ -13,7 +13,8 @@ from model.qformat import QFormat
 class Argmax(wiring.Component):
     """Index of the largest of `count` values, the first of equals.
 
-    Latency: ``count + 1`` cycles, one comparison a cycle; initiation interval: ``count + 2``.
+    Latency: ``count + 2`` cycles, one to see the values and one a comparison; initiation interval:
+    ``count + 3``.
 
     Parameters
     ----------
@@ -41,22 +42,32 @@ class Argmax(wiring.Component):
         best = Signal(values[0].shape(), reset_less=True)
         winner = Signal(range(self.count), reset_less=True)
         index = Signal(range(self.count))
-        busy, done = Signal(), Signal()
+        # The many registers that take the values hang on one flip-flop.
+        takes, busy, done = Signal(), Signal(), Signal()
         bits = Value.cast(values)
         value = values[0]
+        # A value is compared in the cycle before, with the best so far and with the one that may become it.
+        replaced, beats_last, beats_best, larger = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += larger.eq((index == 0) | Mux(replaced, beats_last, beats_best))
         m.d.comb += [
-            self.i.ready.eq(~busy & ~done),
+            self.i.ready.eq(takes),
             self.o.valid.eq(done),
             self.o.payload.cls.eq(winner),
             self.o.payload.logits.eq(values),
         ]
-        with m.If(self.i.valid & self.i.ready):
+        m.d.sync += takes.eq(self.i.valid & ~busy & ~done & ~takes)
+        with m.If(takes):
             m.d.sync += [values.eq(self.i.payload), index.eq(0), busy.eq(1)]
         with m.If(busy):
             # A full turn: the values stand where they stood when the answer is given.
             m.d.sync += bits.eq(bits.rotate_right(self.fmt.width))
             m.d.sync += index.eq(Mux(index == self.count - 1, 0, index + 1))
-            with m.If((index == 0) | (value > best)):
+            m.d.sync += [
+                replaced.eq(larger),
+                beats_last.eq(values[1 % self.count] > value),
+                beats_best.eq(values[1 % self.count] > best),
+            ]
+            with m.If(larger):
                 m.d.sync += [best.eq(value), winner.eq(index)]
             with m.If(index == self.count - 1):
                 m.d.sync += [busy.eq(0), done.eq(1)]

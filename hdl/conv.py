@@ -52,6 +52,8 @@ def conv_parts(
         device,
         spec.groups,
         ahead,
+        # A window's cycles must be enough to look for it, to slide to it and to take it.
+        patient=not windows_ahead(spec, steps, plan) and row_shifts(spec, plan) + 2 <= steps,
     )
     parts = [*repack(spec.src, lanes, pixels * spec.in_shape[2]), window]
     if count := windows_ahead(spec, steps, plan):
@@ -99,12 +101,18 @@ def windows_ahead(spec: ConvSpec, steps: int, plan: StagePlan) -> int:
 
     Windows side by side count as one.
     """
-    right = spec.out_shape[1] // plan.pixel_lanes
-    stride = 1 if plan.pixel_lanes > 1 else spec.geometry.stride[1]
+    right, shifts = spec.out_shape[1] // plan.pixel_lanes, row_shifts(spec, plan)
     columns = pace(spec.in_shape, spec.geometry, pixels_in(spec, plan))[1] // spec.out_shape[0]
-    shifts = columns - (right - 1) * stride
     # Where windows take several cycles the next one is looked for before the last of them.
     if right * steps < columns or shifts < steps or shifts == steps == 1:
         return 0
     # One more waits in the window's own registers.
     return max(ceil((shifts + Buffer.latency) / steps) - 1, 2)
+
+
+def row_shifts(spec: ConvSpec, plan: StagePlan) -> int:
+    """Columns from a row's last window to the next one's first: the most from one window to the next."""
+    right = spec.out_shape[1] // plan.pixel_lanes
+    stride = 1 if plan.pixel_lanes > 1 else spec.geometry.stride[1]
+    columns = pace(spec.in_shape, spec.geometry, pixels_in(spec, plan))[1] // spec.out_shape[0]
+    return columns - (right - 1) * stride

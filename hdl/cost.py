@@ -118,4 +118,4 @@ def planned_cycles(net: QNetwork, plan: Plan) -> int:
 
 def answer_cycles(net: QNetwork) -> int:
     """Initiation interval of the search for the largest logit, see `hdl.classify.Argmax`."""
-    return net.classes + 2
+    return net.classes + 3

@@ -26,6 +26,8 @@ class Device:
         Widest factor of a hard multiplier, bits, as a signed number; 0 where products are made of LUTs.
     infers : bool
         Whether synthesis may make a hard multiplier of a product that is written as one.
+    product_latency : int
+        Cycles from factors to their product.
     """
 
     name: str = "portable"
@@ -34,9 +36,10 @@ class Device:
     lut_inputs: int = 4
     multiplier_width: int = 18
     infers: bool = True
+    product_latency: int = 2
 
     def products(self, m: Module, pairs: list[tuple[Value, Value]], name: str) -> list[Value]:
-        """The products of pairs of values, two cycles later.
+        """The products of pairs of values, `product_latency` cycles later.
 
         Parameters
         ----------
@@ -59,7 +62,8 @@ class Device:
         return -(-count // each) if each else 0
 
     def multiply(self, m: Module, a: Value, b: Value, name: str) -> Value:
-        """The product of two values, two cycles later: registers before and behind the multiplier.
+        """The product of two values, `product_latency` cycles later; registers stand before and behind the
+        multiplier.
 
         Parameters
         ----------

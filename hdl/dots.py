@@ -30,7 +30,8 @@ def needs_no_multiplier(weight_format: QFormat) -> bool:
 class Dots(wiring.Component):
     """``input_lanes * output_lanes * pixel_lanes`` multipliers, and an adder tree for each sum.
 
-    Latency: 4 + ceil(log2(input_lanes)) cycles: weights 2, products 2 (1 without multipliers), tree.
+    Latency: weights 2 cycles, products the device's `product_latency` (1 without multipliers), then the tree,
+    ceil(log2(input_lanes)).
     Throughput: one step a cycle.
 
     Parameters
@@ -87,7 +88,8 @@ class Dots(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a step to its sums."""
-        return Rom.latency + (1 if self.selects else 2) + tree_latency(self.input_lanes)
+        products = 1 if self.selects else self.device.product_latency
+        return Rom.latency + products + tree_latency(self.input_lanes)
 
     @property
     def selects(self) -> bool:

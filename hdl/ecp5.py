@@ -22,7 +22,8 @@ SLICE, PITCH = 16, 20
 
 @dataclass(frozen=True)
 class Ecp5(Device):
-    """``MULT18X18D`` with its input and output registers (Lattice FPGA-TN-02205, sysDSP usage guide), and
+    """``MULT18X18D`` with its input and output registers (Lattice FPGA-TN-02205, sysDSP usage guide) and one
+    of the fabric behind them, since multipliers stand in few rows of the chip and adders far from them; and
     ``DP16KD`` with its output registers (FPGA-TN-02204, memory usage guide) for tables, and for memories that
     are read in two cycles.
 
@@ -31,12 +32,21 @@ class Ecp5(Device):
     """
 
     name: str = "ecp5"
+    product_latency: int = 3
     bram_shapes: tuple[tuple[int, int], ...] = (*Device.bram_shapes, (512, 36))
 
     def multiply(self, m: Module, a: Value, b: Value, name: str) -> Value:
         shape = (a * b).shape()
         if max(len(a) + (not a.shape().signed), len(b) + (not b.shape().signed)) > WIDTH:
-            return super().multiply(m, a, b, name)
+            product = super().multiply(m, a, b, name)
+        else:
+            product = self.multiplier(m, a, b, name)
+        moved = Signal(shape, name=f"{name}_moved", reset_less=True)
+        m.d.sync += moved.eq(product)
+        return moved
+
+    def multiplier(self, m: Module, a: Value, b: Value, name: str) -> Value:
+        """A ``MULT18X18D``: the product two cycles later, as wide as the cell has it."""
         product = Signal(signed(2 * WIDTH), name=f"{name}_dsp")
         ports = {"i_CLK0": ClockSignal(), "i_CE0": Const(1), "i_RST0": Const(0)}
         for side, value in (("A", a), ("B", b)):
@@ -48,8 +58,7 @@ class Ecp5(Device):
         ports |= {f"o_P{bit}": product[bit] for bit in range(2 * WIDTH)}
         parameters = {f"p_REG_{register}_CLK": "CLK0" for register in REGISTERS}
         m.submodules[name] = Instance("MULT18X18D", **parameters, **ports)
-        exact = product[: shape.width]
-        return exact.as_signed() if shape.signed else exact
+        return product
 
     def block_rom(self, m: Module, addr: Value, words: list[int], width: int) -> Value:
         if len(words) > WORDS:
@@ -136,7 +145,7 @@ def port(side: str, bits: int, address: Value, *, enable=1, out_en=1, output=Non
         "CSDECODE_": "0b000",
         "WRITEMODE_": "NORMAL",
     }
-    # The lowest address bits choose bits of a word; where it has two bytes, the lowest two enable their writing.
+    # The lowest address bits choose bits of a word; the lowest two enable writing where it has two bytes.
     low = {WIDTH: 4, WIDTH // 2: 3}[bits]
     lines = Cat(Const(3 if bits == WIDTH and data is not None else 0, low), address)
     inputs = {"CLK": ClockSignal(), "CE": enable, "OCE": out_en, "WE": write_en, "RST": 0}

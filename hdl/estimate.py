@@ -40,7 +40,7 @@ from hdl.pool import AveragePipe, ReducePipe
 from hdl.repack import Narrow, Widen
 from hdl.requant import RequantPipe
 from hdl.residual import AddPipe, Branches
-from hdl.serial import TAPS, SerialDots, signed_range
+from hdl.serial import TAPS, SerialDots, entries, signed_range, table_luts
 from hdl.share import Array
 from hdl.sweep import Sweep
 from hdl.table import TablePipe
@@ -156,7 +156,9 @@ def adder(width: int) -> Budget:
 
 def wired(graph: Graph) -> Budget:
     """A `Wired`."""
-    return Budget(lut=sum(width + CARRY for width in graph.widths), ff=graph.registers)
+    # A cell holds two bits; nextpnr puts another before each chain, and one behind it.
+    luts = sum(2 * -(-width // 2) + 4 for width in graph.widths)
+    return Budget(lut=luts, ff=graph.registers)
 
 
 def rom(width: int, depth: int, device: Device) -> Budget:
@@ -311,9 +313,10 @@ def _(part: Dots, device: Device) -> Budget:
         exact = adder(product + 1).times(part.output_lanes * pixels)
         total += Budget(lut=product, ff=product + 1).times(lanes) + exact
     elif hard := device.multipliers(lanes, shape_of(source), shape_of(factor)):
-        total += Budget(dsp=hard)
+        total += Budget(dsp=hard, ff=(device.product_latency - 2) * product * lanes)
     else:
-        total += Budget(lut=device.product_luts(product), ff=2 * product).times(lanes)
+        registers = device.product_latency * product
+        total += Budget(lut=device.product_luts(product), ff=registers).times(lanes)
     return total + tree(product, part.input_lanes).times(part.output_lanes * pixels)
 
 
@@ -324,11 +327,10 @@ def _(part: SerialDots, device: Device) -> Budget:
     # A bit of each input, and its copies for the channels of later steps.
     total = Budget(lut=pairs + -(-pairs // 4), ff=pairs + part.steps).times(inputs)
     for column in part.weights.T:
-        ranges = [
-            (int(taps.clip(max=0).sum()), int(taps.clip(min=0).sum()))
-            for taps in np.split(column, range(TAPS, inputs, TAPS))
-        ]
-        total += sum((Budget(*[signed_range(*ends).width] * 2) for ends in ranges), Budget())
+        sums = [entries(taps) for taps in np.split(column, range(TAPS, inputs, TAPS))]
+        ranges = [(min(table), max(table)) for table in sums]
+        total += Budget(lut=sum(map(table_luts, sums)))
+        total += Budget(ff=sum(signed_range(*ends).width for ends in ranges))
         while len(ranges) > 1:
             pairs = [ranges[index : index + 2] for index in range(0, len(ranges), 2)]
             ranges = [tuple(map(sum, zip(*pair))) for pair in pairs]

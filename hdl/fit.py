@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hdl.cost import planned_cycles
 from hdl.device import Device
 from hdl.estimate import UNITS, Budget, estimate, lacking, placed
-from hdl.harden import wirable
+from hdl.harden import MOST, constant_luts, serialised, wirable
 from hdl.netplan import Plan, weighted
 from hdl.pipe import shape_of
 from hdl.search import Search, divisors
@@ -24,7 +24,7 @@ SPEED = 3
 STEPS = 16
 """A plan is looked for until a 16th more multipliers are known to be too many."""
 NOTHING = Budget()
-SHELL = 1100, 620
+SHELL = 1300, 610
 """LUTs and flip-flops of what stands between the serial port and the accelerator."""
 WAITING = 24, 8
 """Bits and number of answers without a result that may wait."""
@@ -94,7 +94,8 @@ class Fitter:
         """The fastest plan found that fits, or a much smaller one that is nearly as fast; None if none fits.
 
         Where a chip has too few multipliers to keep up with the pixels, layers are hard-wired, one after
-        another, as long as that makes it faster.
+        another, as long as that makes it faster; and where they still are too few, a layer that has the time
+        takes its inputs bit by bit.
 
         Parameters
         ----------
@@ -112,7 +113,18 @@ class Fitter:
             tried = self.best([search], budget, limit)
             if tried is not None and (best is None or tried.cycles < best.cycles):
                 best = tried
-        return best
+        return self.serial(best, budget) if wires and not self.loadable else best
+
+    def serial(self, best: Fit | None, budget: Budget) -> Fit | None:
+        """A plan as fast as pixels come, with layers bit by bit, if the best one is slower; else that."""
+        search = self.searches[0]
+        if best is not None and best.cycles <= search.floor:
+            return best
+        tried = serialised(self.net, search.plan(search.floor), search.floor, budget.dsp)
+        if constant_luts(self.net, tried, self.device) > MOST:
+            return best
+        found = self.fit(tried)
+        return best if lacking(found.need, budget) else found
 
     def best(self, searches: list[Search], budget: Budget, limit: int) -> Fit | None:
         """The best plan of some searches that fits."""
@@ -184,7 +196,7 @@ def around(net: QNetwork, plan: Plan, device: Device) -> Budget:
     """
     lanes = plan.lanes_before(net)
     word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
-    need = Budget(lut=SHELL[0] + 2 * logits, ff=SHELL[1] + 2 * logits + 3 * word)
+    need = Budget(lut=SHELL[0] + logits, ff=SHELL[1] + 3 * word)
     # Answers that wait stand in block RAM where LUTs cannot be written.
     waiting = 0 if device.lutram_words else device.brams(*WAITING)
     images = device.brams(word, 2 * math.prod(net.in_shape) // lanes)

@@ -19,6 +19,8 @@ SHIFT_WIDTH = 3
 """Bits of a loadable shift of a channel."""
 MOST_SHIFT = (1 << SHIFT_WIDTH) - 1
 """Largest loadable shift of a channel, bits."""
+MOST_WIRED = 1 << 14
+"""Weights of a hard-wired layer, at most: many more than any chip has room for."""
 WIRED = "wired"
 """What a `StagePlan` says of weights that are no numbers in a memory but shifts and additions."""
 GATHERED_STEPS = 3
@@ -156,6 +158,8 @@ class Folding:
     def unroll(self, spec: WeightedSpec, plan: StagePlan) -> None:
         """Take all groups as one, as hard-wired weights do."""
         lanes = self.inputs, self.groups * self.outputs
+        if spec.weights.size > MOST_WIRED:
+            spec.fail(f"{spec.weights.size:,} weights are too many to hard-wire; {MOST_WIRED:,} are the most")
         if (plan.input_lanes, plan.output_lanes) != lanes:
             spec.fail(
                 f"hard-wired weights take all products in one cycle, {lanes[0]} x {lanes[1]} lanes, not"

@@ -74,16 +74,19 @@ class Gate(wiring.Component):
         broken = Signal()
         frame = self.i.payload
         overtaken = ~at_start & frame.first
-        may_begin = verdicts.i.ready
+        # A verdict is noted the cycle after its frame's last beat, and whether there is room a cycle later
+        # still: two frames of one beat may have begun meanwhile; one waits in the FIFO's output register.
+        due, whole, room, waiting = Signal(), Signal(), Signal(init=1), Signal(range(VERDICTS + 2))
+        # What was offered cannot be taken back: such a frame has begun.
+        offered = Signal()
+        m.d.sync += [
+            waiting.eq(waiting + due - (self.verdict.valid & self.verdict.ready)),
+            room.eq(waiting < VERDICTS - 1),
+            offered.eq(self.o.valid & ~self.o.ready),
+        ]
+        may_begin = (room & ~self.hold if self.holds else room) | offered
         if self.holds:
-            # What was offered cannot be taken back: such a frame has begun.
-            offered, waiting = Signal(), Signal(range(VERDICTS + 2))
-            may_begin = verdicts.i.ready & (~self.hold | offered)
-            m.d.sync += [
-                offered.eq(self.o.valid & ~self.o.ready),
-                waiting.eq(waiting + verdicts.i.valid - (self.verdict.valid & self.verdict.ready)),
-            ]
-            m.d.comb += self.busy.eq(~at_start | filling | offered | (waiting != 0))
+            m.d.comb += self.busy.eq(~at_start | filling | offered | due | (waiting != 0))
         m.d.comb += [
             # A beat is swallowed where no frame is open and none begins.
             swallows.eq(self.i.valid & ~filling & at_start & ~frame.first),
@@ -91,7 +94,10 @@ class Gate(wiring.Component):
             fills.eq(filling),
             self.o.valid.eq(passes | fills),
             self.i.ready.eq(swallows | (passes & self.o.ready)),
+            verdicts.i.valid.eq(due),
+            verdicts.i.payload.eq(whole),
         ]
+        m.d.sync += due.eq(0)
         with m.If(passes):
             m.d.comb += Value.cast(self.o.payload).eq(Value.cast(frame.data))
 
@@ -117,11 +123,7 @@ class Gate(wiring.Component):
                     m.d.comb += broken.eq(1)
                     m.d.sync += skipping.eq(1)
             with m.If(at_end):
-                m.d.comb += [
-                    verdicts.i.valid.eq(1),
-                    verdicts.i.payload.eq(passes & frame.last),
-                ]
-                m.d.sync += filling.eq(0)
+                m.d.sync += [due.eq(1), whole.eq(passes & frame.last), filling.eq(0)]
         with m.If(broken & (self.dropped != 0xFFFF)):
             m.d.sync += self.dropped.eq(self.dropped + 1)
         return m

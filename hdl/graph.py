@@ -19,6 +19,8 @@ import numpy as np
 
 from model.qformat import QFormat
 
+BLOCK = 256
+"""Inputs whose pairs are looked at first; pairs are as many as the square of that."""
 NODE_BITS = 20
 """Of a node's number in the number of a pair."""
 
@@ -274,15 +276,20 @@ class Builder:
                 self.queue(self.replaced(key, found).items())
 
     def first_pairs(self) -> Iterator[tuple[int, int]]:
-        """All pairs that there are at first, with how often each occurs."""
-        keys = []
-        for terms in self.columns:
-            listed = sorted((shift, node, negative) for (node, shift), negative in terms.items())
-            shift, node, negative = np.array(listed, np.int64).reshape(-1, 3).T
-            a, b = np.triu_indices(len(listed), 1)
-            keys.append(pair_key(node[a], node[b], shift[b] - shift[a], negative[a] ^ negative[b]))
-        found = np.unique(np.concatenate(keys), return_counts=True)
-        return zip(*(array.tolist() for array in found))
+        """The pairs that there are at first, within each `BLOCK` of inputs, with how often each occurs."""
+        for first in range(0, self.inputs, BLOCK):
+            keys = []
+            for terms in self.columns:
+                listed = sorted(
+                    (shift, node, negative)
+                    for (node, shift), negative in terms.items()
+                    if first <= node < first + BLOCK
+                )
+                shift, node, negative = np.array(listed, np.int64).reshape(-1, 3).T
+                a, b = np.triu_indices(len(listed), 1)
+                keys.append(pair_key(node[a], node[b], shift[b] - shift[a], negative[a] ^ negative[b]))
+            found = np.unique(np.concatenate(keys), return_counts=True)
+            yield from zip(*(array.tolist() for array in found))
 
     def queue(self, counts: Iterable[tuple[int, int]]) -> None:
         """Queue those pairs that occur more than once, by what they save."""

@@ -1,4 +1,4 @@
-"""Which layers are hard-wired: those whose shifts and additions cost less than multipliers."""
+"""Which layers need no multipliers: those whose shifts and additions, or tables of sums, cost less."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from functools import lru_cache
 from hdl.device import Device
 from hdl.ecp5 import ECP5
 from hdl.estimate import counting, resources
-from hdl.folding import WIRED, Folding, StagePlan
+from hdl.folding import SERIAL, WIRED, Folding, StagePlan
 from hdl.graph import digits
 from hdl.mac import MacPipe
 from hdl.netplan import Plan, weighted
+from hdl.serial import SerialDots
 from hdl.wired import WiredPipe
 from model.qnetwork import QNetwork
 from model.spec import WeightedSpec
@@ -80,3 +81,40 @@ def wirable(net: QNetwork, device: Device, luts: int) -> Iterator[frozenset[str]
             return
         names |= {spec.name}
         yield names
+
+
+def serial_plan(spec: WeightedSpec, cycles: int) -> StagePlan | None:
+    """The plan of a layer whose inputs come bit by bit, fast enough for a frame in so many cycles.
+
+    None if there is none: a layer must have time for every bit of a position's inputs.
+    """
+    groups, inputs, outputs = spec.matrices.shape
+    height, width, _ = spec.out_shape
+    for lanes in range(1, outputs // spec.src.width + 1):
+        if outputs % lanes == 0 and height * width * outputs // lanes <= cycles and groups == 1:
+            return StagePlan(inputs, lanes, weights=SERIAL)
+    return None
+
+
+def serialised(net: QNetwork, plan: Plan, cycles: int, multipliers: int) -> Plan:
+    """The same plan with layers bit by bit, those with most multipliers first, until these are enough."""
+    stages = dict(plan.stages)
+    for spec in sorted(weighted(net), key=lambda spec: -stages[spec.name].multipliers):
+        own = stages[spec.name]
+        left = sum(stage.multipliers for stage in stages.values() if not stage.weights)
+        if left > multipliers and not own.weights and not own.array:
+            stages[spec.name] = serial_plan(spec, cycles) or own
+    return replace(plan, stages=stages)
+
+
+def constant_luts(net: QNetwork, plan: Plan, device: Device) -> int:
+    """LUTs of all products by constants that a plan has."""
+    total = 0
+    for spec in weighted(net):
+        stage = plan.stages[spec.name]
+        if stage.wired:
+            total += wired_luts(spec, device)
+        elif stage.serial:
+            with counting():
+                total += resources(SerialDots(spec.src, spec.matrices[0], stage.output_lanes), device).lut
+    return total

@@ -84,7 +84,8 @@ def paced(ready: np.ndarray, step: float) -> np.ndarray:
 def quickened(net: QNetwork, plan: Plan, delays: dict[str, int], cycles: int, multipliers: int) -> Plan:
     """A plan with more lanes for the layers that a frame waits for most.
 
-    Layers with multipliers of their own get more, one layer at a time, each time where a cycle is cheapest.
+    Layers with multipliers of their own get more, one layer at a time, each time where a cycle is cheapest;
+    those without any stay as they are.
 
     Parameters
     ----------
@@ -101,13 +102,15 @@ def quickened(net: QNetwork, plan: Plan, delays: dict[str, int], cycles: int, mu
         If that is not enough.
     """
     last = net.specs[-1].name
-    own = [spec for spec in weighted(net) if [spec.name] in plan.arrays]
+    own = [
+        spec for spec in weighted(net) if [spec.name] in plan.arrays and not plan.stages[spec.name].weights
+    ]
     while (now := Timeline(net, plan, delays).done[last]) > cycles:
-        best = None
+        best, left = None, multipliers - plan.real_multipliers
         for spec in own:
             for stage in choices(spec):
                 more = stage.multipliers - plan.stages[spec.name].multipliers
-                if not 0 < more <= multipliers - plan.multipliers:
+                if not 0 < more <= left:
                     continue
                 tried = replace(plan, stages={**plan.stages, spec.name: stage})
                 saved = now - max(Timeline(net, tried, delays).done[last], cycles)

@@ -62,17 +62,23 @@ class Ram(wiring.Component):
     device : Device
     init : sequence of int
         First contents, by default zeros.
+    holds_address : bool
+        Where a memory is made of LUTs, hold the address and not the word: its few registers hang on `read_en`
+        instead of all.
 
     Members
     -------
     write_addr, write_data, write_en : in
     read_addr, read_en : in
     read_data : out
-        The word of the last cycle with `read_en`, held until the next.
+        The word of the last cycle with `read_en`, held until the next, or until it is written if the memory
+        is made of LUTs and `holds_address`.
     """
 
-    def __init__(self, width: int, depth: int, device: Device, init=()):
+    def __init__(self, width: int, depth: int, device: Device, init=(), *, holds_address: bool = False):
         self.width, self.depth, self.device, self.init = width, depth, device, init
+        self.style = device.ram_style(width, depth)
+        self.holds_address = holds_address and self.style == "distributed"
         super().__init__(
             {
                 "write_addr": In(range(depth)),
@@ -92,17 +98,21 @@ class Ram(wiring.Component):
             shape=self.width,
             depth=self.depth,
             init=self.init,
-            attrs={"ram_style": self.device.ram_style(self.width, self.depth), "no_rw_check": 1},
+            attrs={"ram_style": self.style, "no_rw_check": 1},
         )
         write, read = storage.write_port(), storage.read_port(domain="comb")
-        word = Signal(self.width, reset_less=True)
         m.d.comb += [
             write.addr.eq(self.write_addr),
             write.data.eq(self.write_data),
             write.en.eq(self.write_en),
-            read.addr.eq(self.read_addr),
-            self.read_data.eq(word),
         ]
+        source, held = (self.read_addr, read.addr) if self.holds_address else (read.data, self.read_data)
+        register = Signal.like(source, name="held", reset_less=True)
+        m.d.comb += held.eq(register)
         with m.If(self.read_en):
-            m.d.sync += word.eq(read.data)
+            m.d.sync += register.eq(source)
+        if self.holds_address:
+            m.d.comb += self.read_data.eq(read.data)
+        else:
+            m.d.comb += read.addr.eq(self.read_addr)
         return m

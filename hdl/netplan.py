@@ -60,8 +60,9 @@ class Plan:
                 f"the plan names {min(surplus)!r}, which is no layer with weights of {net.name!r}"
             )
         for spec in weighted(net):
-            if self.loadable and self.stages[spec.name].wired:
-                spec.fail("hard-wired weights cannot be written at run time; plan multipliers for it")
+            if self.loadable and (own := self.stages[spec.name].weights):
+                name = "hard-wired" if own == WIRED else own
+                spec.fail(f"{name} weights cannot be written at run time; plan multipliers for it")
             self.folding(spec)
             if self.stages[spec.name].pixel_lanes > 1 and spec not in net.specs:
                 spec.fail("it has pixel lanes, which are not built within a residual addition")
@@ -165,6 +166,13 @@ class Plan:
     def multipliers(self) -> int:
         """Multipliers of all layers."""
         return sum(map(self.array_multipliers, self.arrays))
+
+    @property
+    def real_multipliers(self) -> int:
+        """Those of layers whose weights are numbers."""
+        return sum(
+            self.array_multipliers(names) for names in self.arrays if not self.stages[names[0]].weights
+        )
 
     def shared(self, net: QNetwork) -> list[dict[str, Folding]]:
         """The layers of each array that more than one layer uses, in the net's order."""

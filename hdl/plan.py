@@ -126,7 +126,8 @@ def quicker(sheet: Sheet, cycles: int, multipliers: int) -> Sheet:
 
 def refusal(fitter: Fitter, plan: Plan, need: Budget, name: str, budget: Budget) -> str:
     """Why a plan is not built: what exceeds what, and what would fit."""
-    said = f"net {fitter.net.name!r} with {multipliers(plan)} does not fit {name}: it takes {excess(need, budget)}"
+    taken = f"with {multipliers(plan)} does not fit {name}: it takes {excess(need, budget)}"
+    said = f"net {fitter.net.name!r} {taken}"
     if near := fitter.nearest(budget):
         return f"{said}; {near}"
     return f"{said}; no plan fits, the smallest needs {roomy(fitter)}"

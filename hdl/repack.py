@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import lcm
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -39,21 +39,18 @@ class Widen(wiring.Component):
         m = Module()
         word = len(Value.cast(self.i.payload))
         held = Signal(word * self.factor, reset_less=True)
-        count = Signal(range(self.factor + 1))
+        count = Signal(range(self.factor))
         m.d.comb += [
-            self.o.valid.eq(count == self.factor),
             self.i.ready.eq(~self.o.valid | self.o.ready),
             Value.cast(self.o.payload).eq(held),
         ]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [
-                held.eq(Cat(held[word:], Value.cast(self.i.payload))),
-                count.eq(count + 1),
-            ]
-            with m.If(self.o.valid):
-                m.d.sync += count.eq(1)
-        with m.Elif(self.o.valid & self.o.ready):
-            m.d.sync += count.eq(0)
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid & (count == self.factor - 1))
+            with m.If(self.i.valid):
+                m.d.sync += [
+                    held.eq(Cat(held[word:], Value.cast(self.i.payload))),
+                    count.eq(Mux(count == self.factor - 1, 0, count + 1)),
+                ]
         return m
 
 

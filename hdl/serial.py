@@ -88,7 +88,8 @@ class SerialDots(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits, phase = self.selected(m)
-        # From the selection's first register to the sums of tables; the next step's flag comes a cycle before.
+        # From the selection's first register to the sums of tables; the next step's flag comes a cycle
+        # before.
         depth = 2 + tree_latency(self.tables)
         first = delayed(m, phase[0], depth, "first")
         last = delayed(m, phase[self.src.width - 1] & self.valid, depth + 1, "last")
@@ -171,9 +172,7 @@ def ring(m: Module, name: str, count: int, advance: Value) -> Signal:
 def tables(m: Module, bits: Signal, column: np.ndarray, name: str):
     """What each `TAPS` bits add, a cycle later, with its least and largest value; none that is always 0."""
     for number, start in enumerate(range(0, len(column), TAPS)):
-        weights = column[start : start + TAPS]
-        numbers = np.arange(1 << len(weights))[:, None] >> np.arange(len(weights)) & 1
-        sums = [int(entry) for entry in numbers @ weights]
+        sums = entries(column[start : start + TAPS])
         shape = signed_range(min(sums), max(sums))
         entry = Signal(shape, name=f"entry_{name}_{number}", reset_less=True)
         words = [word & (1 << len(entry)) - 1 for word in sums]
@@ -183,6 +182,23 @@ def tables(m: Module, bits: Signal, column: np.ndarray, name: str):
         m.d.comb += port.addr.eq(bits[start : start + TAPS])
         m.d.sync += entry.eq(port.data.as_signed())
         yield entry, min(sums), max(sums)
+
+
+def entries(weights: np.ndarray) -> list[int]:
+    """The sums of all choices of a few weights: bit n of an entry's number says whether weight n is in it."""
+    chosen = np.arange(1 << len(weights))[:, None] >> np.arange(len(weights)) & 1
+    return (chosen @ weights).tolist()
+
+
+def table_luts(sums: list[int]) -> int:
+    """LUTs of a table: one for each bit that is no constant, no input and like no other."""
+    size = len(sums)
+    width = signed_range(min(sums), max(sums)).width
+    bits = {sum((entry >> bit & 1) << number for number, entry in enumerate(sums)) for bit in range(width)}
+    inputs = {
+        sum((number >> tap & 1) << number for number in range(size)) for tap in range(size.bit_length() - 1)
+    }
+    return len(bits - inputs - {0, (1 << size) - 1})
 
 
 def narrow_tree(m: Module, terms: list[tuple[Signal, int, int]], name: str) -> tuple[Signal, int, int]:

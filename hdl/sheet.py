@@ -215,7 +215,7 @@ def delay(part: wiring.Component) -> int:
     if isinstance(part, Elastic):
         return part.latency + 1
     if isinstance(part, Argmax):
-        return part.count + 1
+        return part.count + 2
     if isinstance(part, Window):
         return part.latency
     return getattr(part, "latency", 1)

@@ -67,13 +67,15 @@ class Lines(wiring.Component):
         y, address = Signal(range(tall), init=height if padded else 0), Signal(range(depth))
         inside, shift, step, loaded = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            inside.eq(within(y, 0, height)),
+            inside.eq(within(y, 0, height) if padded else 1),
             step.eq((~loaded | shift) & (self.i.valid | ~inside)),
             self.i.ready.eq((~loaded | shift) & inside),
         ]
-        end_of_row = address == depth - 1
+        end_of_row = Signal(init=depth == 1)
         with m.If(step):
             m.d.sync += address.eq(Mux(end_of_row, 0, address + 1))
+            if depth > 1:
+                m.d.sync += end_of_row.eq(address == depth - 2)
             with m.If(end_of_row):
                 m.d.sync += y.eq(Mux(y == tall - 1, 0, y + 1))
         ends = on_grid(m, y, tall, rows - 1 - top, step_down, down, step & end_of_row)
@@ -109,7 +111,7 @@ class Lines(wiring.Component):
                 with m.If(shift):
                     m.d.sync += above.eq(column[word:])
             else:
-                m.submodules.lines = lines = Ram(word * (rows - 1), depth, self.device)
+                m.submodules.lines = lines = Ram(word * (rows - 1), depth, self.device, holds_address=True)
                 m.d.comb += [
                     lines.read_addr.eq(address),
                     lines.read_en.eq(step),
@@ -130,11 +132,12 @@ class Slide(wiring.Component):
     As many columns of padding follow a row as the larger of the paddings at its left and right has: they
     are the right end of this row and the left end of the next.
 
-    Throughput: one column a cycle, of padding as well. Latency: one cycle.
+    Throughput: one column a cycle, of padding as well; a patient one lets a cycle pass after each window.
+    Latency: one cycle.
 
     Parameters
     ----------
-    shape, geometry, fmt, lanes, fill, parts
+    shape, geometry, fmt, lanes, fill, parts, patient
         As of a `Window`.
 
     Members
@@ -143,9 +146,18 @@ class Slide(wiring.Component):
     o : stream of r_h * r_w * lanes values, as of a `Window`
     """
 
-    def __init__(self, shape: Shape, geometry: Geometry, fmt: QFormat, lanes: int, fill: int, parts: int):
+    def __init__(
+        self,
+        shape: Shape,
+        geometry: Geometry,
+        fmt: QFormat,
+        lanes: int,
+        fill: int,
+        parts: int,
+        patient: bool = False,
+    ):
         self.shape, self.geometry, self.fmt = shape, geometry, fmt
-        self.lanes, self.fill, self.parts = lanes, fill, parts
+        self.lanes, self.fill, self.parts, self.patient = lanes, fill, parts, patient
         self.groups = shape[2] // lanes
         tall, wide = geometry.kernel
         super().__init__(
@@ -166,8 +178,8 @@ class Slide(wiring.Component):
         x, group = Signal(range(whole)), Signal(range(self.groups))
         inside, room, shift, full = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            inside.eq(within(x, 0, width)),
-            room.eq(~full | self.o.ready),
+            inside.eq(within(x, 0, width) if whole > width else 1),
+            room.eq(~full if self.patient else ~full | self.o.ready),
             shift.eq(room & (self.i.valid | ~inside)),
             self.i.ready.eq(room & inside),
         ]
@@ -232,6 +244,9 @@ class Window(wiring.Component):
         Columns that may wait for their windows while the rows of the next frame come in; 0 for no FIFO.
     together : bool
         Where windows stand side by side: lay them out tap by tap, see `Sweep`.
+    patient : bool
+        Slide on only when a window is gone, not as it goes: for one who takes several cycles for each. So the
+        many registers of the window do not hang on another's ready signal.
 
     Attributes
     ----------
@@ -255,6 +270,7 @@ class Window(wiring.Component):
         device: Device,
         parts: int = 1,
         ahead: int = 0,
+        patient: bool = False,
         together: bool = False,
     ):
         pixels = lanes // shape[2]
@@ -264,7 +280,7 @@ class Window(wiring.Component):
         if pixels > 1:
             self.slide = Sweep(shape, geometry, fmt, pixels, fill, parts, together)
         else:
-            self.slide = Slide(shape, geometry, fmt, lanes, fill, parts)
+            self.slide = Slide(shape, geometry, fmt, lanes, fill, parts, patient)
         self.queue = Buffer(self.lines.o.payload.shape(), ahead, device) if ahead else None
         self.latency = 2 + (self.queue.latency if ahead else 0) + (self.slide.ahead if pixels > 1 else 0)
         super().__init__({"i": In(self.lines.i.signature.flip()), "o": Out(self.slide.o.signature)})
@@ -322,7 +338,9 @@ def on_grid(
 
     `advance` says when the position moves on; it wraps to zero after ``size - 1``.
     """
-    hit = (position >= first) & (position <= first + step * (count - 1))
+    hit = position >= first
+    if (last := first + step * (count - 1)) < size - 1:
+        hit &= position <= last
     if step == 1:
         return hit
     start = -first % step

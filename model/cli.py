@@ -21,6 +21,8 @@ from model.files import replacing
 
 FILE_WIDTH = 200
 """Columns of a table that goes to a file or a pipe."""
+LINE = 1000
+"""Characters of an error, at most: it may quote what a file says, and that may be a megabyte."""
 
 
 class Failure(Exception):
@@ -66,7 +68,10 @@ def run(command: Callable[[list[str]], None], argv: list[str] | None = None) -> 
 
 def complain(error, status: int) -> int:
     """Print an error as one line; returns the status."""
-    print("error:", " ".join(str(error).split()) or type(error).__name__, file=sys.stderr)
+    text = " ".join(str(error).split()) or type(error).__name__
+    if len(text) > LINE:
+        text = f"{text[: LINE // 2]} ... {text[-LINE // 2 :]}"
+    print("error:", text, file=sys.stderr)
     return status
 
 

@@ -19,6 +19,8 @@ SHA256 = {
 }
 UBYTE = 0x08
 """IDX code of unsigned bytes."""
+MAX_BYTES = 1 << 31
+"""Larger arrays are refused before they are unpacked."""
 MAX_GZIP_RATIO = 1040
 """Deflate never shrinks data by more (its limit is 1032)."""
 
@@ -156,6 +158,8 @@ def parse_idx(file, limit: int) -> np.ndarray:
     count = 1
     for size in shape:
         count *= size
+    if MAX_BYTES < count <= limit:
+        raise ValueError(f"too large: its header promises {by(shape)} bytes, and {MAX_BYTES:,} are taken")
     # Before a wrong header makes us ask for gigabytes.
     data = file.read(count + 1) if count <= limit else b""
     if len(data) < count:

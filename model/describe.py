@@ -124,7 +124,16 @@ def of_artifact(net: QNetwork) -> dict:
         layer["values"] = str(spec.dst)
         if isinstance(spec, WeightedSpec):
             layer["weights"] = weights_of(spec)
-    return {**summary(net.name, net), "layers": layers, "accuracy": net.metadata.get("accuracy")}
+    return {**summary(net.name, net), "layers": layers, "accuracy": accuracy_of(net.metadata)}
+
+
+def accuracy_of(metadata: dict) -> dict | None:
+    """What an artifact says of its accuracy, if that is a share of so many images."""
+    stated = metadata.get("accuracy")
+    if not isinstance(stated, dict):
+        return None
+    share, images = stated.get("quantised"), stated.get("images")
+    return stated if type(share) in (int, float) and type(images) is int else None
 
 
 def weights_of(spec: WeightedSpec) -> str:

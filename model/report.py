@@ -38,8 +38,13 @@ def main(argv: list[str]) -> None:
     net = artifact.load(options.net)
     if "quantisation" not in net.metadata:
         raise ValueError(f"{options.net}: its training wrote no report of its quantisation; train it again")
-    cli.write_json(options.json, {"net": net.name, "layers": net.metadata["quantisation"]})
-    cli.console().print(table(net.metadata["quantisation"]))
+    layers = net.metadata["quantisation"]
+    try:
+        shown = table(layers)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        raise ValueError(f"{options.net}: its report of its quantisation is damaged") from None
+    cli.write_json(options.json, {"net": net.name, "layers": layers})
+    cli.console().print(shown)
 
 
 def table(layers: list[dict]) -> Table:

@@ -139,6 +139,7 @@ class AcceleratorBench:
         stalls: float = 0.0,
         seed: int = 0,
         progress: Callable[[int], None] | None = None,
+        longest_in: int = LONGEST_IN,
     ) -> Result:
         """All images back to back.
 
@@ -151,12 +152,14 @@ class AcceleratorBench:
         seed : int
         progress : callable, optional
             Called with the number of answers so far.
+        longest_in : int
+            Longest stall of the source, cycles.
         """
         longest = 2 * planned_cycles(self.net, self.plan)
         return self.bench.run(
             self.pack(images),
             len(images),
-            stalls_in=Stalls(stalls, LONGEST_IN),
+            stalls_in=Stalls(stalls, longest_in),
             stalls_out=Stalls(stalls, min(max(longest, LONGEST_IN), 1 << 24)),
             seed=seed,
             frame=self.beats,

@@ -42,6 +42,8 @@ FAULTS = {
     5: "the files of the run cannot be read or written",
 }
 """What the bench reports, by the numbers in bench.sv."""
+HANGS = 3
+"""The fault of a component that does nothing any more."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,14 @@ class Broken(Failure):
 
     Attributes
     ----------
-    taps : dict of array
-        As those of a `Result`, as far as they came.
+    hangs : bool
+    taps, handshakes
+        As those of a `Result`, as far as it came.
     """
 
-    def __init__(self, message: str, taps: dict[str, np.ndarray]):
+    def __init__(self, message: str, hangs: bool, taps: dict[str, np.ndarray], handshakes):
         super().__init__(message)
-        self.taps = taps
+        self.hangs, self.taps, self.handshakes = hangs, taps, handshakes
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,7 +264,9 @@ class Bench:
                 f"{self.name}: {FAULTS[counters['fault']].format(n_out=n_out)} (cycle {counters['cycle']},"
                 f" after {counters['given']} of {len(rows)} input beats and {counters['taken']} of {n_out}"
                 " output beats)",
+                counters["fault"] == HANGS,
                 taps,
+                handshakes,
             )
         found = found.reshape(n_out, 8 + packing.row_bytes(self.out_shape))
         in_cycles = times.astype(np.int64)

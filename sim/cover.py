@@ -45,6 +45,10 @@ CHANGES = tuple(
 )
 GATE = tuple(change for change in CHANGES if "starved" not in change)
 """Changes at the input: `hdl.gate.Gate` is not ready before a beat is there."""
+BETWEEN = tuple(change for change in CHANGES if change not in ("starved to idle", "starved to blocked"))
+"""Changes between layers: what has room keeps it until a beat comes."""
+ANSWERS = tuple(change for change in CHANGES if change not in ("moves to moves", "moves to blocked"))
+"""Changes at the output: `hdl.classify.Argmax` takes a cycle at least from one answer to the next."""
 POINTS = {
     "conv": SATURATION + ROUNDED,
     "dense": SATURATION + ROUNDED,
@@ -57,8 +61,8 @@ POINTS = {
     "argmax": ARGMAX,
     "frames": FRAMES,
     "handshake of the input": GATE,
-    "handshake of the answers": CHANGES,
-    "handshakes between layers": CHANGES,
+    "handshake of the answers": ANSWERS,
+    "handshakes between layers": BETWEEN,
 }
 """The cases of each group."""
 KINDS = {"conv", "dense", "requant", "residual", "pool", "grey", "reduce", "table"}

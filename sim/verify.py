@@ -25,7 +25,7 @@ from sim.accelerator import STEADY, AcceleratorBench, Figures, first_mismatch, w
 from sim.bench import SIMULATORS, Broken, Result, Stalls
 from sim.build import processors
 from sim.cover import Cover
-from sim.taps import first_difference
+from sim.taps import first_difference, stuck
 
 FRAMES = 100
 """Test images where nobody says how many."""
@@ -123,6 +123,9 @@ def main(argv: list[str]) -> None:
     netlist = options.level == "netlist"
     with cli.progress() as progress:
         task = progress.add_task("compile", total=None, note="synthesis, C++" if netlist else "Verilog, C++")
+        if netlist and options.pins:
+            # what cannot be simulated is told before the long runs
+            core.board()
         bench = AcceleratorBench(
             net,
             plan,
@@ -145,7 +148,7 @@ def main(argv: list[str]) -> None:
     cycles = sum(run.cycles for run in (*plain, stalled))
     result = {
         "net": net.name,
-        "plan": options.plan or "default",
+        "plan": options.plan or (f"{options.multipliers} multipliers" if options.multipliers else "default"),
         "simulator": NAMED[options.simulator](),
         "level": options.level,
         "frames": len(images),
@@ -235,8 +238,10 @@ class Check:
                 images, stalls, seed, lambda count: self.progress.update(task, completed=count)
             )
         except Broken as broken:
-            stage = self.first_stage(part, broken.taps)
-            raise cli.Failure(f"{label}, {broken}{'; ' if stage else ''}{stage}") from None
+            stage = self.first_stage(part, broken.taps, hangs=broken.hangs)
+            if not stage and broken.hangs and broken.taps:
+                stage = f"; {stuck(self.bench.net, self.bench.layers, broken.handshakes)}"
+            raise cli.Failure(f"{label}, {broken}{stage}") from None
         self.progress.update(task, completed=len(images))
         return result
 
@@ -248,16 +253,21 @@ class Check:
         if mismatch and self.first is None:
             stage = self.first_stage(part, result.taps)
             mismatch = replace(mismatch, frame=part.start + mismatch.frame)
-            self.first = f"{label}, {mismatch}{'; ' if stage else ''}{stage}"
+            self.first = f"{label}, {mismatch}{stage}"
 
-    def first_stage(self, part: slice, taps: dict[str, np.ndarray]) -> str:
-        """What the streams between layers say of the first layer that is wrong."""
+    def first_stage(self, part: slice, taps: dict[str, np.ndarray], *, hangs: bool = False) -> str:
+        """What the streams between layers say of the first layer that is wrong.
+
+        Where a run `hangs`, values that never came say nothing of the layer that should have made them.
+        """
         if not taps:
             return ""
         difference = first_difference(self.bench.net, self.images[part], self.bench.layers, taps)
         if difference is None:
-            return "every layer puts out what it should, so the fault is behind the last"
-        return str(replace(difference, frame=part.start + difference.frame))
+            return "; every layer puts out what it should, so the fault is behind the last"
+        if hangs and difference.got is None:
+            return ""
+        return f"; {replace(difference, frame=part.start + difference.frame)}"
 
     def cover(self, results: list[Result]) -> Cover:
         """Which cases the runs have met."""

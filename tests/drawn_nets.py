@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from hdl.folding import StagePlan
+from hdl.folding import SERIAL, WIRED, StagePlan
 from hdl.netplan import Plan, weighted
 from hdl.search import divisors
 from model.layers import ConvSpec
@@ -57,16 +57,18 @@ class DrawnNets(NetDrawer):
 
     def drawn(self) -> tuple[QNetwork, Plan]:
         """A net of 2 to 6 layers, grey and reduction among them, and a plan."""
-        prepared = self.integer(0, 3) == 0
+        prepared = self.integer(0, 3) == 3
         fewest, most = (1, 4) if prepared else (2, 6)
         net = self.net(self.integer(fewest, most), largest=7, prepared=prepared, inner=INSIDE)
         return net, self.any_plan(net)
 
     def any_plan(self, net: QNetwork) -> Plan:
         """A legal plan; loadable where a set of weights fits one."""
-        loadable = self.integer(0, 3) == 0
+        loadable = self.integer(0, 3) == 3
         plan = Plan({spec.name: self.stage(spec, shares=not loadable) for spec in weighted(net)})
         if not loadable:
+            for spec in weighted(net):
+                plan = self.changed(net, plan, spec)
             return plan
         try:
             made = plan.made_loadable(net)
@@ -75,8 +77,27 @@ class DrawnNets(NetDrawer):
             return plan
         return made
 
+    def changed(self, net: QNetwork, plan: Plan, spec) -> Plan:
+        """The plan with weights of another kind or several pixels at once in a layer, where that is legal."""
+        whole = {"input_lanes": spec.matrices.shape[1], "array": None}
+        change = (
+            {},
+            {},
+            whole | {"weights": WIRED, "output_lanes": spec.out_shape[2]},
+            whole | {"weights": WIRED, "output_lanes": spec.out_shape[2], "digits": self.integer(1, 4)},
+            whole | {"weights": SERIAL, "output_lanes": 1},
+            {"array": None, "output_lanes": spec.out_shape[2], "pixel_lanes": self.integer(2, 4)},
+        )[self.integer(0, 5)]
+        stage = replace(plan.stages[spec.name], **change)
+        other = replace(plan, stages={**plan.stages, spec.name: stage})
+        try:
+            other.check(net)
+        except ValueError:
+            return plan
+        return other
+
     def stage(self, spec, *, shares: bool) -> StagePlan:
-        """A legal plan of a layer; settings that only some layers take come last."""
+        """A legal plan of a layer with multipliers."""
         inputs, outputs = (divisors(n) for n in spec.matrices.shape[1:])
         if isinstance(spec, ConvSpec):
             inputs = range(1, inputs[-1] + 1)

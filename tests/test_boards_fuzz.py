@@ -105,6 +105,16 @@ def test_a_failure_is_kept_and_told(fuzzer, tmp_path, monkeypatch, capsys):
     assert json.loads((tmp_path / "0-5.json").read_text())["answered"] == []
 
 
+def test_counts_are_told_and_written(fuzzer, tmp_path, monkeypatch, capsys):
+    tally = fuzzer.run(1, 7, cases=20)
+    monkeypatch.setattr(fuzzer, "run", lambda seed, batch: tally)
+    monkeypatch.setattr(fuzz, "Fuzzer", lambda board: fuzzer)
+    assert cli.run(fuzz.main, ["--batch", "7", "--json", str(tmp_path / "out.json")]) == 0
+    assert f"{tally.frames} frames in 20 cases" in capsys.readouterr().out
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["kinds"], found["answers"]) == (tally.kinds, tally.answers)
+
+
 @pytest.mark.parametrize("words", [["no-such-board"], ["--frames", "0"], ["--seed", "-1"], ["--batch", "-1"]])
 def test_bad_input_is_one_line(words, capsys):
     try:

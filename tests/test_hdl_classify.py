@@ -75,7 +75,7 @@ def test_every_vector_of_three():
 def test_cycles(count):
     vectors = np.random.default_rng(count).integers(-8, 8, (6, count)).tolist()
     cycles = check(S4, vectors, stalls=0.0)
-    assert cycles == [count + 1 + n * (count + 2) for n in range(6)]
+    assert cycles == [count + 2 + n * (count + 3) for n in range(6)]
 
 
 def test_mutants_fail(monkeypatch):

@@ -152,7 +152,9 @@ def test_mutants_fail(fault, monkeypatch):
         words = Folding.bias_words
         monkeypatch.setattr(Folding, "bias_words", lambda self: [*words(self)[:-1], words(self)[0]])
     else:
-        monkeypatch.setattr(conv, "Window", lambda *args: Window(*args[:-2], 1, args[-1]))
+        monkeypatch.setattr(
+            conv, "Window", lambda *args, **options: Window(*args[:-2], 1, args[-1], **options)
+        )
     with pytest.raises(AssertionError):
         check(spec, StagePlan(2, 3))
 

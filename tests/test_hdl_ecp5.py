@@ -176,8 +176,8 @@ MEMORIES = [(8, 1568), (9, 2048), (18, 1024), (20, 600), (40, 1500), (3, 2)]
 
 
 class Delays(wiring.Component):
-    """Words out of memories of `MEMORIES` in both forms, read ``words - 1`` beats after they were written; the
-    output register stalls with what is behind it, but for a mutant's.
+    """Words out of memories in both forms, read ``words - 1`` beats after they were written; the output
+    register stalls with what is behind it, but for a mutant's.
     """
 
     def __init__(self, memories, mutant=False):

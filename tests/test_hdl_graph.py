@@ -74,6 +74,12 @@ def test_every_small_matrix():
             )
 
 
+def test_more_inputs_than_a_block():
+    rng = np.random.default_rng(2)
+    graph = check(rng.integers(-4, 4, (600, 3)), QFormat(2, 0, False), np.array([5, 0, -7]))
+    assert graph.latency == 10 and len(graph.widths) < 2000
+
+
 def test_digits():
     drawn = np.random.default_rng(0).integers(-(1 << 40), 1 << 40, 300).tolist()
     for number in [*range(-300, 301), *drawn]:

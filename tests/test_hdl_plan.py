@@ -96,8 +96,17 @@ def test_an_early_answer(tmp_path, capsys):
     assert run("lenet", "--latency", 1184, "--json", report) == 0
     result = json.loads(report.read_text())
     assert result["latency_cycles"] <= 1184 and result["cycles"] == 784
-    for more in (["--latency", 1184, "--board", "ulx3s"], ["--latency", 700]):
+    for more in (["--latency", 1184, "--board", "ulx3s-45f", "--lut", 15000], ["--latency", 700]):
         assert "no more multipliers make it" in error(capsys, "lenet", *more)
+
+
+def test_an_early_answer_with_few_multipliers(tmp_path):
+    """A pixel a cycle, and an answer 400 cycles behind the last, on a chip with 156 of them."""
+    report = tmp_path / "report.json"
+    assert run("lenet", "--latency", 1184, "--board", "ulx3s", "--json", report) == 0
+    result = json.loads(report.read_text())
+    assert result["latency_cycles"] <= 1184 and result["cycles"] == 784
+    assert result["estimate"]["dsp"] <= 156 and result["plan"]["conv2"]["weights"] == "serial"
 
 
 def test_what_does_not_fit_is_refused(capsys):

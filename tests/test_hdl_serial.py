@@ -7,16 +7,24 @@ import pytest
 from amaranth.sim import Simulator
 
 import stream_sim
-from hdl import serial
+from hdl import chips, serial
 from hdl.chain import Chain
 from hdl.conv import conv_parts
-from hdl.cost import cycles_of
+from hdl.cost import cycles_of, planned_cycles
 from hdl.dense import dense_parts
 from hdl.device import PORTABLE
+from hdl.ecp5 import ECP5
+from hdl.estimate import estimate
+from hdl.fit import fastest
 from hdl.folding import SERIAL, Folding, StagePlan
+from hdl.harden import MOST, constant_luts
+from hdl.latency import Timeline, quickened
+from hdl.netplan import Plan
 from hdl.serial import SerialDots, signed_range
+from model import artifact
 from model.layers import ConvSpec, DenseSpec
 from model.qformat import QFormat
+from model.qnetwork import QNetwork
 
 
 def sums(dots: SerialDots, vectors: np.ndarray, pauses) -> list[list[int]]:
@@ -139,7 +147,9 @@ def check(spec, lanes, *, stalls=0.2, frames=3):
     expected = spec.run(images).reshape(-1, lanes).tolist()
     channels = spec.in_shape[2]
     chain = Chain([("d", part) for part in parts(spec, plan, channels, PORTABLE)], PORTABLE)
-    got, cycles = stream_sim.run(chain, images.reshape(-1, channels).tolist(), len(expected), stalls, longest=8)
+    got, cycles = stream_sim.run(
+        chain, images.reshape(-1, channels).tolist(), len(expected), stalls, longest=8
+    )
     assert stream_sim.values(got) == expected
     return cycles[len(expected) // frames - 1 :: len(expected) // frames]
 
@@ -168,3 +178,34 @@ def test_interval():
 def test_refused(plan, message):
     with pytest.raises(ValueError, match=message):
         Folding(LAYERS["as many cycles as bits"][0], plan)
+
+
+def test_weights_that_are_written_are_none_of_these():
+    spec, lanes = LAYERS["more cycles, signed"]
+    net = QNetwork("net", spec.src, (spec,))
+    plan = Plan({"d": StagePlan(spec.matrices.shape[1], lanes, weights=SERIAL)}, "loadable")
+    with pytest.raises(ValueError, match="layer 'd': serial weights cannot be written at run time"):
+        plan.check(net)
+
+
+def test_the_planner_takes_it_where_multipliers_are_short():
+    """A pixel a cycle for a chip with 156 multipliers; the second convolution alone would take 200."""
+    net, budget = artifact.load("lenet"), chips.find("ulx3s-85f").budget
+    plan = fastest(net, budget, ECP5)
+    assert plan.stages["conv1"].wired and plan.stages["conv2"].serial
+    assert planned_cycles(net, plan) == 784
+    assert estimate(net, plan, ECP5).dsp == plan.real_multipliers < 10
+    assert constant_luts(net, plan, ECP5) <= MOST
+    # Fewer LUTs: then multipliers set the pace.
+    slower = fastest(net, replace(budget, lut=15_000), ECP5)
+    assert not slower.stages["conv2"].weights and planned_cycles(net, slower) > 784
+
+
+def test_latency_takes_multipliers_for_layers_that_have_some():
+    net = artifact.load("lenet")
+    plan = fastest(net, chips.find("ulx3s-85f").budget, ECP5)
+    before = Timeline(net, plan, {}).done["dense1"]
+    quicker = quickened(net, plan, {}, before - 100, 20)
+    assert Timeline(net, quicker, {}).done["dense1"] <= before - 100
+    assert quicker.stages["conv2"] == plan.stages["conv2"]
+    assert plan.real_multipliers < quicker.real_multipliers <= 20

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
         (ValueError("layer 'conv1': too wide"), 2, "error: layer 'conv1': too wide\n"),
         (ValueError("two\nlines"), 2, "error: two lines\n"),
         (ValueError(), 2, "error: ValueError\n"),
+        (ValueError("a" + 9999 * "b" + "c"), 2, f"error: a{499 * 'b'} ... {499 * 'b'}c\n"),
         (FileNotFoundError(2, "No such file", "x"), 2, "error: [Errno 2] No such file: 'x'\n"),
         (cli.Failure("missed the clock"), 1, "error: missed the clock\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),

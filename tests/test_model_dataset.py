@@ -107,6 +107,14 @@ def test_mutated_files_never_do_worse_than_a_valueerror(tmp_path, data):
         assert str(path) in str(error)
 
 
+def test_what_unpacks_to_too_much_is_refused_before(tmp_path, monkeypatch):
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(IMAGES))
+    monkeypatch.setattr(dataset, "MAX_BYTES", len(IMAGES) - 17)
+    with pytest.raises(ValueError, match=r"images.gz: too large: its header promises .* bytes, and \d+ are"):
+        dataset.read_idx(path)
+
+
 def test_a_header_does_not_make_us_ask_for_gigabytes(tmp_path):
     path = tmp_path / "images"
     path.write_bytes(IMAGES[:4] + b"\x00\x40\x00\x00" * 3 + bytes(1000))

@@ -4,8 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from amaranth.hdl import Cat, Module, Mux
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
 
-from hdl.device import PORTABLE
+from hdl.device import Device
 from hdl.ecp5 import ECP5
 from hdl.folding import StagePlan
 from hdl.netplan import Plan
@@ -15,10 +18,10 @@ from model.qformat import QFormat
 from model.qnetwork import QNetwork
 from sim import netlist
 from sim.accelerator import AcceleratorBench, first_mismatch
-from sim.bench import Broken
+from sim.bench import Bench, Broken
 from sim.cells import cells, models
 from sim.netlist import NETLIST, SOURCE, Recipe
-from sim.taps import first_difference
+from sim.taps import first_difference, stuck
 
 
 def recipe(*synthesis: str) -> Recipe:
@@ -29,6 +32,16 @@ def recipe(*synthesis: str) -> Recipe:
 
 ON_ECP5 = recipe("synth_ecp5 -top top -run begin:map_luts", "opt_clean -purge", "synth_ecp5 -run map_luts:")
 """As boards.flow has it."""
+
+
+def wide_convolution() -> ConvSpec:
+    """One whose products are wide enough for a multiplier of the iCE40."""
+    rng = np.random.default_rng(3)
+    return ConvSpec(
+        name="conv", in_shape=(4, 5, 1), src=QFormat(8, 8, False), dst=QFormat(9, 4),
+        weights=rng.integers(-128, 128, (2, 2, 1, 2)), weight_format=QFormat(8, 6),
+        bias=rng.integers(-90, 90, 2),
+    )  # fmt: skip
 
 
 def small_net() -> QNetwork:
@@ -48,6 +61,8 @@ def small_net() -> QNetwork:
     return QNetwork("small", pixels, (conv, relu, dense))
 
 
+ICE40 = Device("ice40", bram_shapes=((256, 16),), lutram_words=0)
+"""Without LUT RAM, and with multipliers that synthesis finds."""
 NET = small_net()
 PLAN = Plan({"conv": StagePlan(4, 1), "dense": StagePlan(2, 1)})
 IMAGES = np.random.default_rng(4).integers(0, 64, (30, *NET.in_shape))
@@ -62,58 +77,117 @@ def check(bench: AcceleratorBench, stalls: float = 0.3):
 
 def test_a_netlist_equals_the_golden_model():
     bench = AcceleratorBench(NET, PLAN, ECP5, recipe=ON_ECP5, tapped=True)
-    assert list(bench.layers.values()) == [1, 2, 2]
+    assert list(bench.layers.values()) == [range(2), range(2, 3), range(2, 3)]
     assert check(bench) == (None, None)
     assert check(bench, 0.0) == (None, None)
 
 
-@pytest.mark.parametrize(("layer", "cell"), [("relu", "conv_compute"), ("dense", "dense_compute")])
-def test_a_broken_netlist_is_told_by_its_layer(layer, cell, monkeypatch):
-    """One multiplier takes a factor's sign for a digit."""
-    synthesise = netlist.synthesise
+def tampered(monkeypatch, change) -> AcceleratorBench:
+    """The bench of a netlist that is not as synthesis made it."""
+    monkeypatch.setattr("sim.bench.synthesise", lambda *arguments: change(netlist.synthesise(*arguments)))
+    return AcceleratorBench(NET, PLAN, ECP5, recipe=ON_ECP5, tapped=True)
 
-    def broken(*arguments):
-        text = synthesise(*arguments)
-        places = [
-            found for found in re.finditer(r"MULT18X18D #\(.*?\);", text, re.DOTALL) if cell in found[0]
-        ]
-        whole = places[0][0]
-        assert whole.count(".SIGNEDB(1'h1)") == 1
-        return text.replace(whole, whole.replace(".SIGNEDB(1'h1)", ".SIGNEDB(1'h0)"))
 
-    monkeypatch.setattr("sim.bench.synthesise", broken)
-    answer, difference = check(AcceleratorBench(NET, PLAN, ECP5, recipe=ON_ECP5, tapped=True))
+@pytest.mark.parametrize(
+    ("layers", "cell"),
+    [
+        pytest.param("layers 'conv' to 'relu'", "conv_compute", marks=pytest.mark.slow),
+        ("layer 'dense'", "dense_compute"),
+    ],
+)
+def test_a_broken_netlist_is_told_by_its_layer(layers, cell, monkeypatch):
+    """A bit of a factor does not reach its multiplier."""
+
+    def change(text):
+        cells = (found[0] for found in re.finditer(r"MULT18X18D #\(.*?\);", text, re.DOTALL))
+        whole = next(found for found in cells if cell in found)
+        broken, count = re.subn(r"\.A1\([^)]+\)", ".A1(1'h0)", whole)
+        assert count == 1 and broken != whole
+        return text.replace(whole, broken)
+
+    answer, difference = check(tampered(monkeypatch, change))
     assert answer is not None
-    assert difference.layer == layer
-    assert f"the first stage that differs is layer '{layer}'" in str(difference)
+    assert str(difference).startswith(f"the first stage that differs is {layers}: in frame ")
 
 
 def test_a_netlist_that_hangs_is_told_by_its_layer(monkeypatch):
-    """A flip-flop of the dense layer's front never loads."""
-    synthesise = netlist.synthesise
+    """Credits of the dense layer never come to be."""
 
-    def broken(*arguments):
-        text = synthesise(*arguments)
-        found = re.search(r"dense_compute\S*room\b", text)
-        assert found
-        name = re.escape(found[0])
-        return re.sub(rf"\.Q\((\\\S*{name} )\)", r".Q()", text)
+    def change(text):
+        broken, count = re.subn(r"\.Q\(\\\S*dense_compute\.front\.room \)", ".Q()", text)
+        assert count == 1
+        return broken
 
-    monkeypatch.setattr("sim.bench.synthesise", broken)
-    bench = AcceleratorBench(NET, PLAN, ECP5, recipe=ON_ECP5, tapped=True)
+    bench = tampered(monkeypatch, change)
     with pytest.raises(Broken, match="it hangs") as error:
         bench.run(IMAGES)
-    difference = first_difference(NET, IMAGES, bench.layers, error.value.taps)
-    assert (difference.layer, difference.got) == ("dense", None)
+    assert error.value.hangs
+    assert stuck(NET, bench.layers, error.value.handshakes) == "it stands still in layer 'dense'"
 
 
 def test_yosys_merging_products_is_caught():
     """yosys 0.70 takes two registered products that are added for one multiplier of the iCE40."""
-    wrong = AcceleratorBench(NET, PLAN, PORTABLE, recipe=recipe("synth_ice40 -dsp -top top"), tapped=True)
-    answer, difference = check(wrong)
-    assert answer is not None and difference is not None
-    right = AcceleratorBench(NET, PLAN, PORTABLE, recipe=recipe("synth_ice40 -top top"), tapped=True)
-    assert check(right) == (None, None)
+    net = QNetwork("wide", QFormat(8, 8, False), (wide_convolution(),))
+    images = np.random.default_rng(5).integers(0, 256, (20, *net.in_shape))
+    plan, script = Plan({"conv": StagePlan(2, 1)}), recipe("synth_ice40 -dsp -top top")
+    bench = AcceleratorBench(net, plan, ICE40, recipe=script, tapped=True)
+    result = bench.run(images)
+    assert first_mismatch(net.logits(images), result) is not None
+    assert first_difference(net, images, bench.layers, result.taps).layers == "layer 'conv'"
+
+
+class Memories(wiring.Component):
+    """Block RAMs of every shape, each written and read at the same address; no beat does both."""
+
+    SHAPES = {1: 16384, 2: 8192, 4: 4096, 9: 2048, 18: 1024, 36: 512}
+
+    def __init__(self):
+        shape = data.StructLayout({"address": 14, "data": 36, "bytes": 4})
+        super().__init__(
+            {"i": In(stream.Signature(shape)), "o": Out(stream.Signature(sum(self.SHAPES)))},
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        moves = self.i.valid & self.i.ready
+        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+        words = []
+        for width, depth in self.SHAPES.items():
+            rng = np.random.default_rng(width)
+            contents = [int(word) for word in rng.integers(0, 1 << width, depth)]
+            m.submodules[f"memory{width}"] = store = memory.Memory(
+                shape=width, depth=depth, init=contents, attrs={"ram_style": "block"}
+            )
+            write = store.write_port(granularity=min(width, 9))
+            read = store.read_port()
+            beat = self.i.payload
+            m.d.comb += [
+                write.addr.eq(beat.address),
+                write.data.eq(beat.data),
+                write.en.eq(Mux(moves, beat.bytes, 0)),
+                read.addr.eq(beat.address),
+                read.en.eq(moves & (beat.bytes == 0)),
+            ]
+            words.append(read.data)
+        m.d.comb += self.o.payload.eq(Cat(words))
+        return m
+
+
+@pytest.mark.slow
+def test_block_rams_of_every_shape():
+    rng = np.random.default_rng(8)
+    count = 6000
+    beats = {
+        # few addresses, so that most are met again
+        "address": rng.integers(0, 40, count) * 409,
+        "data": rng.integers(0, 1 << 36, count),
+        "bytes": rng.integers(0, 16, count) * rng.integers(0, 2, count),
+    }
+    netlists, verilog = Bench(Memories(), recipe=ON_ECP5), Bench(Memories())
+    ours, theirs = (bench.run(beats, count).beats for bench in (netlists, verilog))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_models_of_a_netlist_are_those_of_yosys():

@@ -16,8 +16,6 @@ from unittest import mock
 from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable, Fragment, Module, Mux, Signal, Value
 
-from sim.proofs.checker import Graph, graph
-
 CONTRACT = "stream contract"
 INDEPENDENT = "valid without ready"
 COUNTERS = "counters in range"
@@ -43,6 +41,10 @@ class Bench(Elaboratable):
     ----------
     dut : Elaboratable
         The stage.
+    loose : sequence of str
+        Names of counters that may leave their range where nobody looks.
+    meets : bool
+        Whether a memory may be read where it is written, since the word is not used.
 
     Attributes
     ----------
@@ -54,7 +56,7 @@ class Bench(Elaboratable):
         Pairs of a free input and a value that no path without a register may join.
     """
 
-    def __init__(self, dut):
+    def __init__(self, dut, *, loose: Sequence[str] = (), meets: bool = False):
         self.dut, self.m = dut, Module()
         self.free: list[Signal] = []
         self.always: dict[str, list[Value]] = defaultdict(list)
@@ -63,24 +65,28 @@ class Bench(Elaboratable):
             fragment = Fragment.get(dut, None)
         self.ranges, self.parts = seen
         self.m.submodules.dut = Ready(fragment)
-        for number, (counter, size) in enumerate(self.ranges):
-            if len(counter) and size != 1 << len(counter):
-                self.hold(COUNTERS, counter < size, f"{counter.name}_{number}")
+        for counter, size in self.ranges:
+            if size != 1 << len(counter) and counter.name not in loose:
+                self.hold(COUNTERS, counter < size)
         for part in self.parts:
-            if type(part).__name__ == "Ram":
-                meets = part.write_en & part.read_en & (part.write_addr == part.read_addr)
-                self.hold(FIFOS, ~meets)
+            if type(part).__name__ == "Ram" and not meets:
+                collides = part.write_en & part.read_en & (part.write_addr == part.read_addr)
+                self.hold(FIFOS, ~collides)
 
     def elaborate(self, platform):
         return self.m
 
     def any(self, shape, name: str) -> Signal:
-        """A value that is free in every cycle."""
+        """A value that is free in every cycle; of a range, what is in it."""
         signal = Signal(shape, name=f"{name}_{len(self.free)}")
         self.free.append(signal)
-        return signal
+        if not isinstance(shape, range):
+            return signal
+        within = Signal(shape, name=f"{name}_within")
+        self.m.d.comb += within.eq(Mux(signal < len(shape), signal, 0))
+        return within
 
-    def hold(self, name: str, condition: Value, _what: str = "") -> None:
+    def hold(self, name: str, condition: Value) -> None:
         """A property: the condition is true in every cycle."""
         self.always[name].append(Value.cast(condition).bool())
 
@@ -211,7 +217,10 @@ class Bench(Elaboratable):
             m.d.sync += noting.eq(0)
         beats = []
         for place in range(count_in):
-            noted, here = Signal.like(Value.cast(i.payload), name=f"noted{place}"), Signal(name=f"here{place}")
+            noted, here = (
+                Signal.like(Value.cast(i.payload), name=f"noted{place}"),
+                Signal(name=f"here{place}"),
+            )
             m.d.comb += here.eq(takes & (place_in == place) & (now | noting))
             with m.If(here):
                 m.d.sync += noted.eq(Value.cast(i.payload))
@@ -236,8 +245,8 @@ class Bench(Elaboratable):
         self.hold(OUTPUTS, dut.o.valid == valid)
         self.hold(VALUES, ~valid | relation(beat, dut.o.payload))
 
-    def compiled(self, folder, name: str) -> Graph:
-        """The graph of the bench; an output ``bad_N`` for each property, by their order, and the values of
+    def rtlil(self) -> str:
+        """The bench in RTLIL; an output ``bad_N`` for each property, by their order, and the values of
         `apart` as ``apart_N``.
         """
         outputs = []
@@ -252,8 +261,7 @@ class Bench(Elaboratable):
             probe = Signal(name=f"apart_{number}")
             self.m.d.comb += probe.eq(value)
             outputs.append(probe)
-        text = rtlil.convert(self, ports=[*self.free, *outputs], emit_src=False)
-        return graph(text, folder, name)
+        return rtlil.convert(self, ports=[*self.free, *outputs], emit_src=False)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,8 @@
 
 A bench becomes an and-inverter graph in the AIGER format (A. Biere, "The AIGER and-inverter graph format",
 2007), and each of its properties a file of its own. Property directed reachability (A. Bradley, "SAT-based
-model checking without unrolling", VMCAI 2011) proves it for ever, or finds the shortest way in which it
-fails. No solver beside Yosys is needed.
+model checking without unrolling", VMCAI 2011) proves it for ever, or finds a way in which it fails. No solver
+beside Yosys is needed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ FLATTEN = """read_rtlil {name}.il
 hierarchy -top top
 flatten
 proc
-opt -full
-memory_map -formal
-opt -full
-techmap
-opt -fast
-dffunmap
 opt_expr
+opt_merge
+opt_clean
+memory_map -formal
+opt_expr
+opt_clean
+techmap
+opt_expr
+dffunmap
 simplemap
 opt_expr
 opt_merge
@@ -37,7 +39,9 @@ aigmap
 opt_clean
 write_aiger -zinit -symbols {name}.aig
 """
-"""From RTLIL to AIGER; after `dffunmap` nothing may make flip-flops with enables and resets again."""
+"""From RTLIL to AIGER, which knows no flip-flops with enables or resets. What is unknown may be anything.
+Passes that look for constant flip-flops are left out: the checker finds those itself.
+"""
 CARRIER = """read_verilog <<EOT
 module carrier(input a, b, output y); assign y = a & b; endmodule
 EOT
@@ -64,7 +68,7 @@ class Verdict:
     holds : bool or None
         None if the time was over first.
     depth : int
-        Cycles: of the shortest failure, or up to which a bounded search found none.
+        How far the search went, cycles; of a bounded one that of the first failure, counted from 0.
     seconds : float
     """
 
@@ -198,7 +202,8 @@ def check(source: Graph, output: str, folder: Path, name: str, bound: int | None
     holds = {"snl_UNSAT": True, "snl_SAT": False}.get(word)
     if bound is not None and holds is None and int(depth) >= bound - 1:
         holds = True
-    return Verdict(holds, max(int(depth), 0), time.monotonic() - started)
+    # It says how many cycles after the first were searched without a failure.
+    return Verdict(holds, int(depth) + (holds is False), time.monotonic() - started)
 
 
 def yosys(script: str, folder: Path, name: str) -> subprocess.CompletedProcess:

@@ -1,4 +1,6 @@
-"""Faults as data: a text of a module of hdl, and what a mutant has in its place."""
+"""Faults as data: a text of a module of hdl, and what a mutant has in its place; those of the proofs stand in
+``faults.toml``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,13 @@ from pathlib import Path
 
 import hdl
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(hdl.__file__).parent
+TABLES = Path(__file__).with_suffix(".toml")
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,21 @@ class Fault:
         """
         count = text.count(self.old)
         if count != 1:
-            raise ValueError(f"hdl/{self.module}.py holds {self.old!r} {count} times, not once: {self.meaning}")
+            raise ValueError(
+                f"hdl/{self.module}.py holds {self.old!r} {count} times, not once: {self.meaning}"
+            )
         return text.replace(self.old, self.new)
+
+
+def read(path: Path) -> dict[str, list[tuple[str, Fault]]]:
+    """The groups of a file of faults: the property that each breaks, if the file says so, and the fault."""
+    groups = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {name: [(row.pop("property", ""), Fault(**row)) for row in rows] for name, rows in groups.items()}
+
+
+def faults(group: str) -> list[tuple[str, Fault]]:
+    """Properties, and faults by which they fail: one of the groups of `TABLES`; none for no group."""
+    return read(TABLES)[group] if group else []
 
 
 class Mutating(importlib.machinery.SourceFileLoader):

@@ -1,0 +1,216 @@
+"""``python -m benchmarks.mutations``: bugs put into copies of hdl, against the fast tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from rich.table import Table
+
+from model import cli
+from model.files import check_writable
+from sim.proofs.faults import TABLES, Fault, read
+
+ROOT = Path(__file__).parents[1]
+OWN = Path(__file__).with_suffix(".toml")
+COPIED = ("benchmarks", "boards", "hdl", "model", "sim", "tests", "pyproject.toml", "README.md", "docs")
+SHARE = 0.95
+"""Of the mutants that must be killed."""
+LIMIT = 900
+"""Seconds of one run of tests; a mutant that makes them hang is killed by that."""
+COVERING = {
+    "folding": ("folding", "mac"),
+    "reach": ("residual",),
+    "network": ("network", "conv"),
+    "digits": ("digits", "wired"),
+    "pipe": ("requant", "mac", "buffer"),
+    "memory": ("buffer", "table", "window"),
+    "device": ("mac",),
+    "loader": ("loading",),
+    "loadrom": ("loading",),
+    "weigh": ("reduce", "grey"),
+    "sweep": ("window",),
+    "chain": ("network",),
+    "dots": ("mac",),
+}
+"""Modules whose tests are not, or not only, those of the same name."""
+PROOFS = ("tests/test_sim_prove.py", "-k", "stages_hold")
+EXAMPLES = """examples:
+  python -m benchmarks.mutations                  every mutant, minutes
+  python -m benchmarks.mutations --only mac       those of a module
+  python -m benchmarks.mutations --json out.json  the table as JSON as well
+
+A mutant meets the tests of its module first, then the quick proofs, then all fast tests of hdl. If less than
+95 % are killed the exit status is 1; survivors are listed. The working tree is not touched.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a mutant.
+
+    Parameters
+    ----------
+    fault : Fault
+    killer : str
+        What noticed it: ``tests``, ``proofs``, ``all tests``, or nothing.
+    seconds : float
+    """
+
+    fault: Fault
+    killer: str
+    seconds: float
+
+    def described(self) -> dict:
+        """What JSON says of it."""
+        return {
+            "module": f"hdl/{self.fault.module}.py",
+            "meaning": self.fault.meaning,
+            "old": self.fault.old,
+            "new": self.fault.new,
+            "killed_by": self.killer or None,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def mutations() -> list[Fault]:
+    """The faults of the proofs and those of this list, each once."""
+    rows = [fault for path in (OWN, TABLES) for group in read(path).values() for _, fault in group]
+    return list({(fault.module, fault.old, fault.new): fault for fault in rows}.values())
+
+
+def suites(module: str, tree: Path) -> list[tuple[str, list[str]]]:
+    """What a mutant of a module meets, in order: a name and what to give to pytest."""
+    names = COVERING.get(module, ()) or (module,)
+    own = [f"tests/test_hdl_{name}.py" for name in names if (tree / f"tests/test_hdl_{name}.py").is_file()]
+    rest = sorted(str(path.relative_to(tree)) for path in tree.glob("tests/test_hdl_*.py"))
+    return [
+        ("tests", own),
+        ("proofs", list(PROOFS)),
+        ("all tests", [path for path in rest if path not in own]),
+    ]
+
+
+def killer(fault: Fault, tree: Path) -> str:
+    """The suite that notices a fault, put into a tree for a while; empty if none does.
+
+    Raises
+    ------
+    ValueError
+        If the fault no longer fits, or the mutant cannot even be collected.
+    """
+    path = tree / "hdl" / f"{fault.module}.py"
+    healthy = path.read_text(encoding="utf-8")
+    path.write_text(fault.applied(healthy), encoding="utf-8")
+    try:
+        return next((name for name, files in suites(fault.module, tree) if files and fails(files, tree)), "")
+    finally:
+        path.write_text(healthy, encoding="utf-8")
+
+
+def fails(files: list[str], tree: Path) -> bool:
+    """Whether some tests notice."""
+    # Compiled files are told apart by their second and size, which a mutant may share.
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
+    try:
+        result = subprocess.run(
+            command, cwd=tree, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    if result.returncode not in (0, 1):
+        raise ValueError(f"{' '.join(files)}: pytest ends with {result.returncode}: {result.stdout[-300:]}")
+    return result.returncode == 1
+
+
+def copy(folder: str) -> Path:
+    """A copy of the tree."""
+    tree = Path(folder)
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__", "build"))
+        else:
+            shutil.copy(source, tree / name)
+    return tree
+
+
+def parser() -> cli.Parser:
+    """The command's options."""
+    options = cli.Parser(prog="python -m benchmarks.mutations", description=__doc__, epilog=EXAMPLES)
+    options.add_argument("--only", metavar="MODULE", default="", help="mutants of this module of hdl")
+    options.add_argument("--jobs", type=int, default=2, metavar="N", help="mutants side by side (2)")
+    options.add_argument("--json", metavar="FILE", help="also write the table as JSON")
+    return options
+
+
+def main(argv: list[str]) -> None:
+    """The command."""
+    options = parser().parse_args(argv)
+    if options.jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, not {options.jobs}")
+    check_writable(options.json)
+    faults = [fault for fault in mutations() if options.only in ("", fault.module)]
+    if not faults:
+        raise ValueError(f"--only {options.only!r}: no mutant is of that module")
+    for fault in faults:
+        fault.applied((ROOT / "hdl" / f"{fault.module}.py").read_text(encoding="utf-8"))
+    rows = run(faults, options.jobs)
+    survivors = [row for row in rows if not row.killer]
+    share = 1 - len(survivors) / len(rows)
+    cli.console().print(table(rows))
+    print(f"{len(rows) - len(survivors)} of {len(rows)} mutants killed, {share:.1%}")
+    cli.write_json(
+        options.json,
+        {"rows": [row.described() for row in rows], "mutants": len(rows), "killed_share": round(share, 4)},
+    )
+    if share < SHARE:
+        raise cli.Failure(
+            f"{len(survivors)} of {len(rows)} mutants survive, first: {survivors[0].fault.meaning}"
+        )
+
+
+def run(faults: list[Fault], jobs: int) -> list[Row]:
+    """What becomes of each, in as many copies of the tree as there are jobs."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cli.progress() as progress,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        task = progress.add_task("mutants", total=len(faults), note="")
+        trees: SimpleQueue[Path] = SimpleQueue()
+        for number in range(jobs):
+            trees.put(copy(f"{folder}/{number}"))
+
+        def judge(fault: Fault) -> Row:
+            tree, started = trees.get(), time.monotonic()
+            try:
+                return Row(fault, killer(fault, tree), time.monotonic() - started)
+            finally:
+                trees.put(tree)
+                progress.advance(task)
+
+        return list(pool.map(judge, faults))
+
+
+def table(rows: list[Row]) -> Table:
+    """The rows for people."""
+    made = Table(title="mutants of hdl")
+    for heading in ("module", "what it stands for", "killed by", "seconds"):
+        made.add_column(heading, justify="right" if heading == "seconds" else "left")
+    for row in sorted(rows, key=lambda row: bool(row.killer)):
+        made.add_row(row.fault.module, row.fault.meaning, row.killer or "NOTHING", f"{row.seconds:.1f}")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

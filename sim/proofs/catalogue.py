@@ -1,0 +1,7 @@
+"""All proofs: a stage joins by an entry in one of these lists."""
+
+from __future__ import annotations
+
+from sim.proofs import arithmetic, control, streams
+
+PROOFS = [*streams.PROOFS, *arithmetic.PROOFS, *control.PROOFS]

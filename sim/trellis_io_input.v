@@ -1,0 +1,9 @@
+// The ECP5's pad where it only reads its pin; sim/netlist.py names it so.
+module TRELLIS_IO_INPUT #(
+    parameter DIR = "INPUT"
+) (
+    input B, I, T,
+    output O
+);
+  assign O = B;
+endmodule

@@ -1,0 +1,111 @@
+"""Some damaged inputs against every command, and that the fuzzer notices what it is for."""
+
+import json
+import time
+from random import Random
+
+import pytest
+
+from model import cli
+from sim import fuzz, mutators
+from sim.fuzz import Target
+
+GOOD = b'{"a": [1, 2]}'
+
+
+def test_some_of_every_kind(tmp_path):
+    out = tmp_path / "out.json"
+    assert cli.run(fuzz.main, ["--cases", "150", "--seed", "3", "--json", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert result["cases"] >= 150 and all(row["failures"] == [] for row in result["rows"])
+    assert {row["input"] for row in result["rows"]} >= {"idx", "picture", "plan", "description", "checkpoint"}
+    assert sum(row["refused"] for row in result["rows"]) > 75
+
+
+@pytest.mark.slow
+def test_many():
+    assert cli.run(fuzz.main, []) == 0
+
+
+def ends(command, tmp_path, monkeypatch):
+    """What the fuzzer says of a command's cases."""
+    monkeypatch.setattr(fuzz, "SLOW", 0.3)
+    target = Target({"a.json": GOOD}, mutators.as_json, lambda folder, name: (command, [str(folder / name)]))
+    return fuzz.fuzz("one", target, 3, 0, tmp_path)
+
+
+def crash(argv):
+    raise KeyError("x")
+
+
+def fail(argv):
+    raise cli.Failure("no")
+
+
+def two_lines(argv):
+    print("error: one\nand two")
+    raise SystemExit(2)
+
+
+def half(argv):
+    with open(argv[-1], "w") as file:
+        file.write("[")
+    raise ValueError("too late")
+
+
+def left(argv):
+    with open(f"{argv[-1]}.part", "w") as file:
+        file.write("[")
+
+
+def hang(argv):
+    time.sleep(9)
+
+
+def swallow(argv):
+    try:
+        hang(argv)
+    except Exception:
+        raise ValueError("something") from None
+
+
+@pytest.mark.parametrize(("command", "said"), [
+    (crash, "KeyError"), (fail, "exit status 1: error: no"), (two_lines, "not one line"),
+    (half, "and yet wrote"), (left, "not whole"), (hang, "still busy"), (swallow, "still busy"),
+])  # fmt: skip
+def test_mutants_fail(command, said, tmp_path, monkeypatch):
+    tally = ends(command, tmp_path, monkeypatch)
+    assert len(tally.failures) == 3
+    assert all(said in problem for problem, _, _ in tally.failures)
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.json"]
+
+
+def refuse(argv):
+    raise ValueError("no")
+
+
+def test_good_endings_pass(tmp_path, monkeypatch):
+    assert ends(refuse, tmp_path, monkeypatch).statuses == {2: 3}
+    assert ends(lambda argv: None, tmp_path, monkeypatch).statuses == {0: 3}
+
+
+@pytest.mark.parametrize("mutate", [mutators.damaged, mutators.as_json, mutators.as_text])
+def test_damage_is_drawn_from_the_seed(mutate):
+    twice = [[mutate(random, GOOD) for _ in range(50)] for random in (Random(1), Random(1))]
+    assert twice[0] == twice[1]
+    assert sum(one != GOOD for one in twice[0]) > 40
+
+
+def test_what_broke_is_kept(tmp_path):
+    tally = fuzz.Tally(failures=[("KeyError", "a.json", GOOD)])
+    fuzz.keep(tmp_path / "found", {"plan": tally})
+    assert (tmp_path / "found" / "plan_0_a.json").read_bytes() == GOOD
+    assert (tmp_path / "found" / "plan_0.txt").read_text() == "KeyError"
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    (["--cases", "0"], "--cases must be at least 1, not 0"), (["--only", "x"], "--only 'x': there are idx"),
+])  # fmt: skip
+def test_bad_input(argv, message, capsys):
+    assert cli.run(fuzz.main, argv) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
