@@ -88,8 +88,8 @@ class Answerer(wiring.Component):
         moved = Signal(Rom.latency)
         m.d.comb += rom.addr.eq(index)
         m.d.sync += moved.eq(Cat(sent, moved))
-        # Bytes are selected from an unsigned value. Of a signed one yosys 0.70 loses the sign: `wreduce` takes
-        # its copies away, and `peepopt`, which makes multiplexers of shifts, does not put them back.
+        # Bytes are selected from an unsigned value. Of a signed one yosys 0.70 loses the sign: `wreduce`
+        # takes its copies away, and `peepopt`, which makes multiplexers of shifts, does not put them back.
         logit = Signal(8 * size)
         # a power of two of places, so that the tools see a tree of multiplexers; a register stands behind it
         bits = (classes - 1).bit_length()
