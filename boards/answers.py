@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -88,7 +88,9 @@ class Answerer(wiring.Component):
         moved = Signal(Rom.latency)
         m.d.comb += rom.addr.eq(index)
         m.d.sync += moved.eq(Cat(sent, moved))
-        logit = Signal(Shape(8 * size, signed=Signal(elements.elem_shape).shape().signed))
+        # Bytes are selected from an unsigned value. Of a signed one yosys 0.70 loses the sign: `wreduce`
+        # takes its copies away, and `peepopt`, which makes multiplexers of shifts, does not put them back.
+        logit = Signal(8 * size)
         # a power of two of places, so that the tools see a tree of multiplexers; a register stands behind it
         bits = (classes - 1).bit_length()
         places = Cat(self.result.payload.logits, Const(0, width * ((1 << bits) - classes)))

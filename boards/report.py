@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 from boards.board import Target
@@ -150,14 +151,17 @@ def critical_path(routed: dict) -> dict | None:
     return None
 
 
-def used_cells(outcome: Outcome, cells: dict[str, tuple[str, ...]]) -> dict[str, int]:
+def used_cells(outcome: Outcome, cells: dict[str, dict[str, float]]) -> dict[str, int]:
     """Cells of each kind of resource: as many as nextpnr placed, else those in the netlist."""
     placed = outcome.routed["utilization"]
 
-    def count(types: tuple[str, ...]) -> int:
-        if any(cell in placed for cell in types):
-            return sum(placed[cell]["used"] for cell in types if cell in placed)
-        return sum(number for cell, number in outcome.netlist.items() if cell.startswith(types))
+    def count(weights: dict[str, float]) -> int:
+        if any(cell in placed for cell in weights):
+            used = {cell: placed[cell]["used"] for cell in weights if cell in placed}
+        else:
+            found = outcome.netlist.items()
+            used = {kind: sum(number for cell, number in found if cell.startswith(kind)) for kind in weights}
+        return math.ceil(sum(weights[cell] * number for cell, number in used.items()))
 
     return {name: count(types) for name, types in cells.items()}
 

@@ -62,9 +62,9 @@ class Toolchain:
         Other files of the packer, for the user.
     synthesis : str
         The command of yosys.
-    cells : dict of tuple of str
-        Cells of each kind of resource in nextpnr's report; where it has none of them, their types begin so
-        in the netlist.
+    cells : dict of dict of float
+        Cells of each kind of resource in nextpnr's report, and how many of the chip's each counts for; where
+        the report has none of them, their types begin so in the netlist.
     solve : callable
         (platform, oscillator MHz, wanted MHz, whether at the PLL's own pin) to a `Pll`.
     clock_mhz : float
@@ -86,7 +86,7 @@ class Toolchain:
     bitstream: str
     extras: tuple[str, ...]
     synthesis: str
-    cells: dict[str, tuple[str, ...]]
+    cells: dict[str, dict[str, float]]
     solve: Callable[[Platform, float, float, bool], Pll]
     clock_mhz: float
     fill: float = 1.0
@@ -123,10 +123,10 @@ TRELLIS = Toolchain(
     extras=("top.svf",),
     synthesis="synth_ecp5",
     cells={
-        "lut": ("TRELLIS_COMB",),
-        "ff": ("TRELLIS_FF",),
-        "dsp": ("MULT18X18D",),
-        "bram": ("DP16KD",),
+        "lut": {"TRELLIS_COMB": 1},
+        "ff": {"TRELLIS_FF": 1},
+        "dsp": {"MULT18X18D": 1},
+        "bram": {"DP16KD": 1},
     },
     solve=lambda platform, source, wanted, pad: Ecp5Pll.solve(source, wanted),
     clock_mhz=80,
@@ -147,10 +147,10 @@ ICESTORM = Toolchain(
     # never with -dsp: yosys 0.70 merges two registered products into one SB_MAC16 and computes wrongly
     synthesis="synth_ice40",
     cells={
-        "lut": ("ICESTORM_LC",),
-        "ff": ("SB_DFF",),
-        "dsp": ("ICESTORM_DSP",),
-        "bram": ("ICESTORM_RAM",),
+        "lut": {"ICESTORM_LC": 1},
+        "ff": {"SB_DFF": 1},
+        "dsp": {"ICESTORM_DSP": 1},
+        "bram": {"ICESTORM_RAM": 1},
     },
     solve=lambda platform, source, wanted, pad: Ice40Pll.solve(source, wanted, pad=pad),
     clock_mhz=24,
@@ -177,10 +177,12 @@ APICULA = Toolchain(
     extras=(),
     synthesis="synth_gowin",
     cells={
-        "lut": ("LUT4", "ALU", "RAM16SDP4"),
-        "ff": ("DFF",),
-        "dsp": ("MULT9X9", "MULT18X18"),
-        "bram": ("BSRAM",),
+        # a carry takes the place of a LUT, a RAM of 16 words of 4 bits that of four
+        "lut": {"LUT4": 1, "ALU": 1, "RAM16SDP4": 4},
+        "ff": {"DFF": 1},
+        # two narrow multipliers stand in the place of a wide one
+        "dsp": {"MULT18X18": 1, "MULT9X9": 0.5},
+        "bram": {"BSRAM": 1},
     },
     solve=lambda platform, source, wanted, pad: GowinPll.solve(source, wanted, platform.family),
     clock_mhz=54,

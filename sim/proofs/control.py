@@ -343,7 +343,7 @@ PROOFS = [
     ),
     Proof("convolution 1x2 on 1x3", conv, "conv", {VALUES: 20}),
     Proof("max-pooling 2x1 on 2x2", pool, "pool"),
-    Proof("Branches, a pipe and none", branches, "branches"),
+    Proof("Branches, a pipe and none", branches, "branches", {OUTPUTS: 30}),
     Proof("LoadRom, 3 words of 5 bits", partial(loadrom, 5, 3), "loadrom"),
     Proof("LoadRom, 2 words of 12 bits", partial(loadrom, 12, 2)),
     Proof("Loader", loader, "loader", {VALUES: 12}),
