@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -70,14 +70,24 @@ class Buffer(wiring.Component):
             fewer.eq(reads & ~writes),
         ]
         with m.If(more):
-            m.d.sync += level.eq(level + 1)
+            m.d.sync += level.eq(counted_up(level))
         with m.If(fewer):
-            m.d.sync += level.eq(level - 1)
+            m.d.sync += level.eq(counted_down(level))
         for pointer, moves in ((produce, writes), (consume, reads)):
             with m.If(moves):
-                m.d.sync += pointer.eq(Mux(pointer == self.depth - 1, 0, pointer + 1))
+                m.d.sync += pointer.eq(Mux(pointer == self.depth - 1, 0, counted_up(pointer)))
         with m.If(reads):
             m.d.sync += self.o.valid.eq(1)
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         return m
+
+
+def counted_up(value: Value) -> Value:
+    """A short counter's value and one, without the carry chain that placement may have to put far away."""
+    return Cat(bit ^ value[:index].all() if index else ~bit for index, bit in enumerate(value))
+
+
+def counted_down(value: Value) -> Value:
+    """A short counter's value less one, as `counted_up`."""
+    return Cat(bit ^ ~value[:index].any() if index else ~bit for index, bit in enumerate(value))

@@ -10,11 +10,11 @@ from __future__ import annotations
 from functools import reduce
 from itertools import pairwise
 
-from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.buffer import Buffer
+from hdl.buffer import Buffer, counted_down, counted_up
 from hdl.device import Device
 from model.qformat import QFormat
 
@@ -207,10 +207,14 @@ class Elastic(wiring.Component):
         def enough(count: int) -> Value:
             return (credits >= count) | (taken & (credits == count - 1))
 
-        m.d.comb += [kept.eq(credits + taken), front.room.eq(room)]
+        spent = kept - front.burst
+        if front.burst & (front.burst - 1) == 0:
+            low = front.burst.bit_length() - 1
+            spent = Cat(kept[:low], counted_down(kept[low:]))
+        m.d.comb += [kept.eq(Mux(taken, counted_up(credits), credits)), front.room.eq(room)]
         m.d.sync += [
             taken.eq(self.o.valid & self.o.ready),
-            credits.eq(Mux(front.spend, credits - Mux(taken, front.burst - 1, front.burst), kept)),
+            credits.eq(Mux(front.spend, spent, kept)),
             room.eq(Mux(front.spend, enough(2 * front.burst), enough(front.burst))),
         ]
         return m

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from amaranth.hdl import unsigned
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.sim import Simulator
 
 import stream_sim
-from hdl.buffer import Buffer
+from hdl.buffer import Buffer, counted_down, counted_up
 from hdl.device import PORTABLE
 from hdl.memory import Ram
 from mutants import Deaf, Fickle, Rotated
@@ -66,3 +67,20 @@ def test_mutants_fail(monkeypatch):
     monkeypatch.setattr("hdl.buffer.Ram", Wrapped)
     with pytest.raises(AssertionError):
         check(3)
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_short_counters(width):
+    value = Signal(width)
+    simulator = Simulator(Module())
+    found = []
+
+    async def bench(ctx):
+        for number in range(1 << width):
+            ctx.set(value, number)
+            found.append((ctx.get(counted_up(value)), ctx.get(counted_down(value))))
+
+    simulator.add_testbench(bench)
+    simulator.run()
+    size = 1 << width
+    assert found == [((number + 1) % size, (number - 1) % size) for number in range(size)]

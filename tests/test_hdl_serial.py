@@ -15,7 +15,7 @@ from hdl.dense import dense_parts
 from hdl.device import PORTABLE
 from hdl.ecp5 import ECP5
 from hdl.estimate import estimate
-from hdl.fit import fastest
+from hdl.fit import Fitter
 from hdl.folding import SERIAL, Folding, StagePlan
 from hdl.harden import MOST, constant_luts
 from hdl.latency import Timeline, quickened
@@ -191,19 +191,20 @@ def test_weights_that_are_written_are_none_of_these():
 def test_the_planner_takes_it_where_multipliers_are_short():
     """A pixel a cycle for a chip with 156 multipliers; the second convolution alone would take 200."""
     net, budget = artifact.load("lenet"), chips.find("ulx3s-85f").budget
-    plan = fastest(net, budget, ECP5)
+    fitter = Fitter(net, ECP5)
+    plan = fitter.fastest(budget).plan
     assert plan.stages["conv1"].wired and plan.stages["conv2"].serial
     assert planned_cycles(net, plan) == 784
     assert estimate(net, plan, ECP5).dsp == plan.real_multipliers < 10
     assert constant_luts(net, plan, ECP5) <= MOST
     # Fewer LUTs: then multipliers set the pace.
-    slower = fastest(net, replace(budget, lut=15_000), ECP5)
+    slower = fitter.fastest(replace(budget, lut=15_000)).plan
     assert not slower.stages["conv2"].weights and planned_cycles(net, slower) > 784
 
 
 def test_latency_takes_multipliers_for_layers_that_have_some():
     net = artifact.load("lenet")
-    plan = fastest(net, chips.find("ulx3s-85f").budget, ECP5)
+    plan = Fitter(net, ECP5).fastest(chips.find("ulx3s-85f").budget).plan
     before = Timeline(net, plan, {}).done["dense1"]
     quicker = quickened(net, plan, {}, before - 100, 20)
     assert Timeline(net, quicker, {}).done["dense1"] <= before - 100
