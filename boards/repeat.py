@@ -40,10 +40,9 @@ class Repeater(wiring.Component):
         m = Module()
         left, under_way = Signal(COUNT_BITS), Signal(COUNT_BITS)  # images to play; played without a result
         plays = Signal()
-        m.d.comb += [
-            self.again.eq(self.active & (left != 1)),
-            self.last.eq(self.active & ~plays & (under_way == 1)),
-        ]
+        m.d.comb += self.again.eq(self.active & (left != 1))
+        # known a cycle late: results are further apart, and come later than the last beat of their image
+        m.d.sync += self.last.eq(self.active & ~plays & (under_way == 1))
         with m.If(self.byte_valid):
             m.d.sync += left.eq(Cat(left[8:], self.byte))
         with m.If(self.start):
