@@ -55,7 +55,11 @@ def conv_parts(
         # A window's cycles must be enough to look for it, to slide to it and to take it.
         patient=not windows_ahead(spec, steps, plan) and row_shifts(spec, plan) + 2 <= steps,
     )
-    parts = [*repack(spec.src, lanes, pixels * spec.in_shape[2]), window]
+    parts = [*repack(spec.src, lanes, pixels * spec.in_shape[2])]
+    if parts and pixels > 1:
+        # The window's ready signal ends here: behind it stand the wide registers of the repacking.
+        parts.append(Buffer(window.i.payload.shape(), 2, device))
+    parts.append(window)
     if count := windows_ahead(spec, steps, plan):
         parts.append(Buffer(window.o.payload.shape(), count, device))
     return [*parts, *mac_parts(spec, plan, device, client, loads, whole=True)]
