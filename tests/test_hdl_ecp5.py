@@ -11,6 +11,7 @@ from hdl.ecp5 import ECP5, Ecp5
 from hdl.folding import StagePlan
 from hdl.netplan import Plan
 from hdl.network import Accelerator
+from hdl.pipe import delayed
 from model.cli import Failure
 from model.layers import ConvSpec, DenseSpec
 from model.qformat import QFormat
@@ -41,7 +42,7 @@ class Unsigned(Ecp5):
 
 
 class Products(wiring.Component):
-    """A product of each pair of shapes, and one of a mutant, two cycles later."""
+    """A product of each pair of shapes, and one of a mutant."""
 
     def __init__(self):
         pairs = {f"{side}{n}": shape for n, pair in enumerate(PAIRS) for side, shape in zip("ab", pair)}
@@ -63,8 +64,8 @@ class Products(wiring.Component):
             assert product.shape() == out[f"p{n}"].shape()
             m.d.comb += out[f"p{n}"].eq(product)
         m.d.comb += out.wrong.eq(Unsigned().multiply(m, given.a2, given.b2, "mutant"))
-        valid = Signal()
-        m.d.sync += [valid.eq(self.i.valid), self.o.valid.eq(valid)]
+        valid = delayed(m, self.i.valid, ECP5.product_latency, "valid", reset_less=False)
+        m.d.comb += self.o.valid.eq(valid)
         return m
 
 

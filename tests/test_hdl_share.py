@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import stream_sim
 from hdl import mac
-from hdl.cost import load_of
+from hdl.cost import answer_cycles, load_of
 from hdl.folding import Folding, StagePlan
 from hdl.netplan import Plan, weighted
 from hdl.network import Accelerator
@@ -76,8 +76,7 @@ def test_no_cycle_is_lost(lanes):
         spec.out_shape[0] * spec.out_shape[1] * Folding(spec, plan.stages[spec.name]).steps
         for spec in weighted(net)
     )
-    # The answer alone takes two cycles more than it has logits.
-    assert np.diff(cycles[3:]).tolist() == [max(load, net.classes + 2)] * 2
+    assert np.diff(cycles[3:]).tolist() == [max(load, answer_cycles(net))] * 2
 
 
 @pytest.mark.parametrize(

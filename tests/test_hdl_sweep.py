@@ -48,7 +48,7 @@ def check(
         expected = taps.transpose(0, 2, 1, 3)
     expected = expected.reshape(len(expected), -1).tolist()
     lanes = pixels * shape[2]
-    window = wrap(Window(shape, geometry, fmt, lanes, fill, PORTABLE, parts, ahead, together))
+    window = wrap(Window(shape, geometry, fmt, lanes, fill, PORTABLE, parts, ahead, together=together))
     beats = images.reshape(-1, lanes).tolist()
     got, cycles = stream_sim.run(window, beats, len(expected), stalls, seed, longest=4, limit=1000)
     assert stream_sim.values(got) == expected

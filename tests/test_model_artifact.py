@@ -218,7 +218,7 @@ def test_unknown_nets():
     for name in ("nowhere", "../zoo/lenet", "", "/", "a\0b"):
         with pytest.raises(ValueError):
             artifact.load(name)
-    with pytest.raises(ValueError, match="shipped nets large, lecture, lenet, tiny"):
+    with pytest.raises(ValueError, match="shipped nets large, lecture, lenet, record, tiny"):
         artifact.find("nowhere")
 
 

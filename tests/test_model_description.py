@@ -321,7 +321,7 @@ def test_refusals(text, message, written):
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.toml", "", "..", "a\0.toml", "lenet.npz", "LENET"])
 def test_unknown_nets(name):
-    with pytest.raises(ValueError, match="shipped nets large, lecture, lenet, tiny"):
+    with pytest.raises(ValueError, match="shipped nets large, lecture, lenet, record, tiny"):
         nets.load(name)
 
 

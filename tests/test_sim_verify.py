@@ -141,7 +141,7 @@ def test_cover(given, tmp_path, capsys):
     report = tmp_path / "verify.json"
     assert cli.run(verify.main, [*given, "--cover", "--json", str(report)]) == 0
     cover = json.loads(report.read_text())["cover"]
-    assert cover["conv"]["saturates down"] > 0 and cover["frames"]["the next begins at once"] > 0
+    assert cover["conv"]["within"] > 0 and cover["frames"]["the next begins at once"] > 0
     assert "argmax" in capsys.readouterr().out
 
 
