@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -91,12 +91,15 @@ class Answerer(wiring.Component):
         # Bytes are selected from an unsigned value. Of a signed one yosys 0.70 loses the sign: `wreduce`
         # takes its copies away, and `peepopt`, which makes multiplexers of shifts, does not put them back.
         logit = Signal(8 * size)
-        # a power of two of places, so that the tools see a tree of multiplexers; a register stands behind it
+        # a tree of multiplexers, where a number of bits times their number would be a multiplier; a register
+        # stands behind it
         bits = (classes - 1).bit_length()
-        places = Cat(self.result.payload.logits, Const(0, width * ((1 << bits) - classes)))
+        places = [self.result.payload.logits[n] if n < classes else 0 for n in range(1 << bits)]
+        for bit in index[:bits]:
+            places = [Mux(bit, *pair) for pair in zip(places[1::2], places[::2])]
         selected = Signal(elements.elem_shape)
         m.d.comb += logit.eq(selected)
-        m.d.sync += selected.eq(places.word_select(index[:bits], width))
+        m.d.sync += selected.eq(places[0])
 
         with m.FSM():
             with m.State("IDLE"):

@@ -120,7 +120,7 @@ class Gather(Front):
             Signal(range((right - 1) * step_right + (wide - 1) * beside + 1)),
         )
         with m.If(begin):
-            m.d.sync += [y.eq(row * step_down), x.eq(column * step_right)]
+            m.d.sync += [y.eq(times(row, step_down)), x.eq(times(column, step_right))]
         with m.Elif(steps & last_part):
             m.d.sync += x.eq(x + Mux(last_across, -(wide - 1) * beside, beside))
             with m.If(last_across):
@@ -209,3 +209,8 @@ def looked_up(m: Module, index: Signal, values: list[int], name: str) -> Signal:
             with m.Case(*(place for place, entry in enumerate(values) if entry == other)):
                 m.d.comb += value.eq(other)
     return value
+
+
+def times(value: Value, number: int) -> Value:
+    """A multiple of a counter, by additions: of ``value * number`` synthesis makes a multiplier."""
+    return sum(value << bit for bit in range(number.bit_length()) if number >> bit & 1)

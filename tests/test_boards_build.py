@@ -463,7 +463,8 @@ def test_true_tools(capsys, tmp_path):
     assert report["clock"]["target_mhz"] == 60
     assert report["clock"]["fmax_mhz"] > 60
     assert 0 < report["resources"]["lut"]["used"] < report["resources"]["lut"]["available"]
-    assert report["resources"]["dsp"]["used"] == report["multipliers"] == report["estimate"]["dsp"]
+    # weights of two bits, as those of the dense layer, need no multiplier of the chip
+    assert report["resources"]["dsp"]["used"] == report["estimate"]["dsp"] == report["multipliers"] - 1
     bits = (out / "top.bit").read_bytes()
     assert b"LFE5U-12F" in bits[:200]
     assert report["bitstream"]["sha256"] == hashlib.sha256(bits).hexdigest()
