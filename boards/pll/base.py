@@ -20,9 +20,17 @@ class Pll(ABC):
     ----------
     input_mhz : Fraction
         Of the oscillator.
+    input_div : int
+        What it is divided by before the phase detector.
     """
 
     input_mhz: Fraction
+    input_div: int
+
+    @property
+    def phase_mhz(self) -> Fraction:
+        """At the phase detector."""
+        return self.input_mhz / self.input_div
 
     @property
     @abstractmethod
@@ -98,10 +106,10 @@ def check_possible(source: Fraction, wanted: Fraction, sources: Limits, outputs:
             )
 
 
-def best(solutions: Iterable[Pll], source: Fraction, wanted: Fraction, vco: Limits, phase) -> Pll:
+def best(solutions: Iterable[Pll], source: Fraction, wanted: Fraction, vco: Limits) -> Pll:
     """The solution that comes closest to the wanted frequency from below.
 
-    Among equals the fastest phase detector (``phase(pll)``) wins, then the oscillator nearest to the middle
+    Among equals the fastest phase detector wins, then the oscillator nearest to the middle
     of its range.
 
     Raises
@@ -112,7 +120,7 @@ def best(solutions: Iterable[Pll], source: Fraction, wanted: Fraction, vco: Limi
     middle = sum(map(Fraction, vco)) / 2
     found = min(
         solutions,
-        key=lambda pll: (-pll.output_mhz, -phase(pll), abs(pll.vco_mhz - middle)),
+        key=lambda pll: (-pll.output_mhz, -pll.phase_mhz, abs(pll.vco_mhz - middle)),
         default=None,
     )
     if found is None:

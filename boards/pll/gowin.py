@@ -82,11 +82,6 @@ class GowinPll(Pll):
         )
 
     @property
-    def phase_mhz(self) -> Fraction:
-        """At the phase detector."""
-        return self.input_mhz / self.input_div
-
-    @property
     def vco_mhz(self) -> Fraction:
         return self.output_mhz * self.output_div
 
@@ -106,7 +101,7 @@ class GowinPll(Pll):
         source, wanted, allowed = exact(input_mhz), exact(wanted_mhz), range_of(family)
         check_possible(source, wanted, allowed.input, allowed.output)
         solutions = cls.solutions(source, wanted, family)
-        return best(solutions, source, wanted, allowed.vco, lambda pll: pll.phase_mhz)
+        return best(solutions, source, wanted, allowed.vco)
 
     @classmethod
     def solutions(cls, source: Fraction, wanted: Fraction, family: str) -> Iterator[GowinPll]:

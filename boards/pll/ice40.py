@@ -69,11 +69,6 @@ class Ice40Pll(Pll):
         )
 
     @property
-    def phase_mhz(self) -> Fraction:
-        """At the phase detector."""
-        return self.input_mhz / self.input_div
-
-    @property
     def vco_mhz(self) -> Fraction:
         return self.phase_mhz * self.feedback_div
 
@@ -93,7 +88,7 @@ class Ice40Pll(Pll):
         source, wanted = exact(input_mhz), exact(wanted_mhz)
         check_possible(source, wanted, INPUT_MHZ, OUTPUT_MHZ)
         solutions = cls.solutions(source, wanted, pad)
-        return best(solutions, source, wanted, VCO_MHZ, lambda pll: pll.phase_mhz)
+        return best(solutions, source, wanted, VCO_MHZ)
 
     @classmethod
     def solutions(cls, source: Fraction, wanted: Fraction, pad: bool) -> Iterator[Ice40Pll]:
