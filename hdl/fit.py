@@ -23,7 +23,6 @@ SPEED = 3
 """Percents of the LUTs that a plan has to save to be preferred although it is one percent slower."""
 STEPS = 16
 """A plan is looked for until a 16th more multipliers are known to be too many."""
-NOTHING = Budget()
 SHELL = 1300, 610
 """LUTs and flip-flops of what stands between the serial port and the accelerator."""
 WAITING = 24, 8
@@ -86,7 +85,8 @@ class Fitter:
         key = tuple((name, tuple(stage.described().items())) for name, stage in plan.stages.items())
         if key not in self.known:
             need = estimate(self.net, plan, self.device)
-            need += around(self.net, plan, self.device) if self.on_board else NOTHING
+            if self.on_board:
+                need += around(self.net, plan, self.device)
             self.known[key] = Fit(plan, planned_cycles(self.net, plan), need)
         return self.known[key]
 

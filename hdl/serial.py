@@ -17,7 +17,7 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.pipe import delayed, lanes_of, tree, tree_latency
+from hdl.pipe import delayed, lanes_of, shape_of, tree, tree_latency
 from model.qformat import QFormat
 
 TAPS = 4
@@ -231,6 +231,4 @@ def narrow_tree(m: Module, terms: list[tuple[Signal, int, int]], name: str) -> t
 
 def signed_range(low: int, high: int) -> Shape:
     """The narrowest signed shape of a range."""
-    return signed(
-        max((~low if low < 0 else low).bit_length(), (~high if high < 0 else high).bit_length()) + 1
-    )
+    return shape_of(QFormat.spanning(low, high, 0))
