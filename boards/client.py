@@ -23,6 +23,7 @@ from boards.protocol import (
     CRC_BYTES,
     FAILED,
     HEADER_BYTES,
+    IDENTIFY_BYTES,
     REPLY,
     Command,
     Decoder,
@@ -167,7 +168,7 @@ class Board:
         self.rates = RATES if baud is None else (baud,)
         self.repeats = 0
         self.settled = False
-        self.decoder = Decoder()
+        self.decoder = Decoder(longest=IDENTIFY_BYTES)
         self.tag = random.randrange(256)
         self.line = serial.Serial(self.name, self.rates[0], timeout=POLL, write_timeout=STUCK, exclusive=True)
         with contextlib.suppress(Exception):
@@ -178,6 +179,8 @@ class Board:
             self.close()
             raise
         self.window = self.identity.queue + 1
+        self.answer_bytes = result_bytes(self.identity.classes, self.identity.logit.width)
+        self.decoder.longest = max(IDENTIFY_BYTES, self.answer_bytes)
 
     def __enter__(self):
         return self
@@ -315,12 +318,11 @@ class Board:
         Results keep their order, so that of an empty image comes behind all that are owed. One of them might
         bear the same tag; it does not so again for another tag far away.
         """
-        size = result_bytes(self.identity.classes, self.identity.logit.width)
         while not self.settled:
             self.settled = True  # until something goes wrong again
             for _ in range(2):
                 self.tag = (self.tag + 128) % 256
-                self.insist(Command.CLASSIFY, bytes(self.identity.image_bytes), size)
+                self.insist(Command.CLASSIFY, bytes(self.identity.image_bytes), self.answer_bytes)
 
     def classify(self, images: np.ndarray) -> Result | list[Result]:
         """What the board says of an image (H, W, C), or of several (N, H, W, C)."""
@@ -348,7 +350,6 @@ class Board:
         again: deque[Flight] = deque()
         flying: dict[int, Flight] = {}  # by tag, in the order of sending
         done: dict[int, Result] = {}
-        size = result_bytes(self.identity.classes, self.identity.logit.width)
         failures = due = 0
         ended = False
         deadline = 0.0
@@ -375,7 +376,9 @@ class Board:
                     flight = Flight(entry[0], image_payload(entry[1], self.identity))
                 flight.attempts += 1
                 if not flying:
-                    deadline = time.monotonic() + self.patience(len(flight.payload), size) * 2**failures
+                    deadline = (
+                        time.monotonic() + self.patience(len(flight.payload), self.answer_bytes) * 2**failures
+                    )
                 flying[self.send(Command.CLASSIFY, flight.payload)] = flight
             if not flying:
                 return
@@ -389,7 +392,7 @@ class Board:
                     for tag in list(flying)[: list(flying).index(frame.tag)]:
                         drop(flying.pop(tag), "lost")
                     result = done[flight.index] = Result.decode(frame.payload, self.identity)
-                    self.widen(result, len(flight.payload), size)
+                    self.widen(result, len(flight.payload), self.answer_bytes)
                 elif frame.kind == FAILED and len(frame.payload) == 2:
                     code = frame.payload[0]
                     if code in (Error.BAD_LENGTH, Error.UNKNOWN_COMMAND, Error.NOT_READY):
@@ -403,7 +406,7 @@ class Board:
                 del flying[frame.tag]
                 failures, answered = 0, True
             if answered:
-                deadline = time.monotonic() + self.patience(self.identity.image_bytes, size)
+                deadline = time.monotonic() + self.patience(self.identity.image_bytes, self.answer_bytes)
             elif time.monotonic() > deadline:
                 failures += 1
                 if failures > ATTEMPTS:
@@ -439,9 +442,8 @@ class Board:
             raise ValueError(f"{self.identity.board} was built without the command bench")
         if not 1 <= count <= BENCH_IMAGES:
             raise ValueError(f"a bench takes 1 to {BENCH_IMAGES:,} images, not {count}")
-        size = result_bytes(self.identity.classes, self.identity.logit.width)
         payload = (count % BENCH_IMAGES).to_bytes(BENCH_BYTES, "little")
-        return Result.decode(self.insist(Command.BENCH, payload, size, wait), self.identity)
+        return Result.decode(self.insist(Command.BENCH, payload, self.answer_bytes, wait), self.identity)
 
     def measure(self, image: np.ndarray, progress: Callable[[int], None] = lambda images: None) -> Rate:
         """The rate of the core: ever longer benches, until one takes half a second.

@@ -26,6 +26,8 @@ REPLY = 0x80
 """Added to a command's number in its answer."""
 FAILED = 0xFF
 """Kind of the answer that reports an error."""
+IDENTIFY_BYTES = 255
+"""Of an identify answer's payload at most, in later versions too."""
 BENCH_BYTES = 2
 """Of the number of images that a bench request asks for."""
 BENCH_IMAGES = 1 << 8 * BENCH_BYTES
@@ -88,13 +90,20 @@ class Decoder:
     What is no frame is skipped, byte by byte, so that the next good frame is always found once it has come in
     whole.
 
+    Parameters
+    ----------
+    longest : int
+        Bytes of a payload at most. The CRC of a header has 8 bits: one in 256 that noise feigns passes it,
+        and what claims more than anybody sends is not waited for.
+
     Attributes
     ----------
     skipped : int
         Bytes that belonged to no frame.
     """
 
-    def __init__(self):
+    def __init__(self, longest: int = MAX_LENGTH):
+        self.longest = longest
         self.buffer = bytearray()
         self.skipped = 0
 
@@ -104,7 +113,7 @@ class Decoder:
         frames = []
         while len(self.buffer) >= HEADER_BYTES:
             length = int.from_bytes(self.buffer[4:7], "little")
-            if self.buffer[:2] != SYNC or self.buffer[7] != crc8(self.buffer[2:7]):
+            if self.buffer[:2] != SYNC or self.buffer[7] != crc8(self.buffer[2:7]) or length > self.longest:
                 self.skip()
                 continue
             end = HEADER_BYTES + length

@@ -87,9 +87,24 @@ def test_a_frame_behind_noise_is_found(noise, frame):
     assert found[-1] == frame
 
 
+def test_a_header_that_noise_feigns_is_not_waited_for():
+    """Half a header before each answer: with one tag in 256 the two make a header whose CRC is right."""
+    waiting = 0
+    for tag in range(256):
+        frame = Frame(protocol.REPLY | protocol.Command.CLASSIFY, tag, bytes(46))
+        wire = b"\xa5\xc3" + frame.encode()
+        waiting += Decoder().feed(b"\xa5\xc3\xa5" + wire) != [frame]
+        waiting += Decoder().feed(b"\xa5\xc3" + wire) != [frame]
+        assert Decoder(46).feed(b"\xa5\xc3\xa5" + wire) == [frame]
+        assert Decoder(46).feed(b"\xa5\xc3" + wire) == [frame]
+        assert Decoder(45).feed(wire) == []
+    assert waiting
+
+
 def test_identity_round_trip_and_later_versions():
     assert Identity.decode(IDENTITY.encode()) == IDENTITY
     assert Identity.decode(IDENTITY.encode() + b"more") == IDENTITY
+    assert max(Identity.SIZES.values()) <= protocol.IDENTIFY_BYTES
     with pytest.raises(ValueError, match="identify answer"):
         Identity.decode(IDENTITY.encode()[:-1])
     fixed = Identity(**{**IDENTITY.__dict__, "version": 1})
