@@ -11,8 +11,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import rounds
-from model import artifact, cli, dataset
-from model.qnetwork import QNetwork
+from model import cli
+from model.files import artifact, dataset
+from model.golden.qnetwork import QNetwork
 from tests import reference
 
 BATCHES = (1, 8, 32, 128, 512, 2048)

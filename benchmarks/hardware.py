@@ -7,9 +7,10 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from hdl.cost import bound_cycles, planned_cycles
-from hdl.search import Search
-from model import artifact, cli
+from hdl.planning.cost import bound_cycles, planned_cycles
+from hdl.planning.search import Search
+from model import cli
+from model.files import artifact
 from sim.accelerator import measure
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)

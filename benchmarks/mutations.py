@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from rich.table import Table
 
 from model import cli
-from model.files import check_writable
+from model.files.whole import check_writable
 from sim.proofs.faults import TABLES, Fault, read
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +45,7 @@ COVERING = {
 PROOFS = ("tests/test_sim_prove.py", "-k", "stages_hold")
 EXAMPLES = """examples:
   python -m benchmarks.mutations                  every mutant, minutes
-  python -m benchmarks.mutations --only mac       those of a module
+  python -m benchmarks.mutations --only products.mac  those of a module
   python -m benchmarks.mutations --json out.json  the table as JSON as well
 
 A mutant meets the tests of its module first, then the quick proofs, then all fast tests of hdl. If less than
@@ -72,7 +72,7 @@ class Row:
     def described(self) -> dict:
         """What JSON says of it."""
         return {
-            "module": f"hdl/{self.fault.module}.py",
+            "module": f"hdl/{self.fault.path}",
             "meaning": self.fault.meaning,
             "old": self.fault.old,
             "new": self.fault.new,
@@ -89,7 +89,8 @@ def mutations() -> list[Fault]:
 
 def suites(module: str, tree: Path) -> list[tuple[str, list[str]]]:
     """What a mutant of a module meets, in order: a name and what to give to pytest."""
-    names = COVERING.get(module, ()) or (module,)
+    name = module.rpartition(".")[2]
+    names = COVERING.get(name, (name,))
     own = [f"tests/test_hdl_{name}.py" for name in names if (tree / f"tests/test_hdl_{name}.py").is_file()]
     rest = sorted(str(path.relative_to(tree)) for path in tree.glob("tests/test_hdl_*.py"))
     return [
@@ -107,7 +108,7 @@ def killer(fault: Fault, tree: Path) -> str:
     ValueError
         If the fault no longer fits, or the mutant cannot even be collected.
     """
-    path = tree / "hdl" / f"{fault.module}.py"
+    path = tree / "hdl" / fault.path
     healthy = path.read_text(encoding="utf-8")
     path.write_text(fault.applied(healthy), encoding="utf-8")
     try:
@@ -163,7 +164,7 @@ def main(argv: list[str]) -> None:
     if not faults:
         raise ValueError(f"--only {options.only!r}: no mutant is of that module")
     for fault in faults:
-        fault.applied((ROOT / "hdl" / f"{fault.module}.py").read_text(encoding="utf-8"))
+        fault.applied((ROOT / "hdl" / fault.path).read_text(encoding="utf-8"))
     rows = run(faults, options.jobs)
     survivors = [row for row in rows if not row.killer]
     share = 1 - len(survivors) / len(rows)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from model.layers import Conv, Dense, Pool, ReLU, Sigmoid
-from model.network import PIXELS, Network
+from model.net.network import PIXELS, Network
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 """Orders of an image batch in memory: (N, C, H, W) and (N, H, W, C)."""

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
-from model.spec import Spec, WeightedSpec
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
+from model.golden.spec import Spec, WeightedSpec
 
 OPSET, IR_VERSION = 19, 9
 """Of the graph: any onnxruntime since 2023 reads them."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from rich.table import Table
 
-from model.workers import blas
+from model.golden.workers import blas
 
 Contestant = tuple[Callable[[], object], float]
 """What to call, and for how many images that counts."""

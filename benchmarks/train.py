@@ -11,13 +11,13 @@ import numpy as np
 
 from benchmarks import rounds
 from model import cli
-from model.learner import Learner
-from model.losses import LOSSES
-from model.nets import NETS
-from model.network import Network
-from model.optim import Momentum
-from model.recipe import Recipe
-from model.team import Team
+from model.files.nets import NETS
+from model.net.losses import LOSSES
+from model.net.network import Network
+from model.training.learner import Learner
+from model.training.optim import Momentum
+from model.training.recipe import Recipe
+from model.training.team import Team
 
 SHAPE, CLASSES = (28, 28, 1), 10
 RATE, MOMENTUM = 0.01, 0.9

@@ -13,15 +13,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hdl.ecp5 import ECP5
-from hdl.estimate import resources
-from hdl.folding import Folding
-from hdl.harden import all_lanes, too_large
-from hdl.netplan import weighted
-from hdl.wired import WiredPipe
-from model import artifact, cli
-from model.grid import Grid
-from model.spec import WeightedSpec
+from hdl.devices.ecp5 import ECP5
+from hdl.planning.estimate import resources
+from hdl.planning.folding import Folding
+from hdl.planning.harden import all_lanes, too_large
+from hdl.planning.netplan import weighted
+from hdl.products.wired import WiredPipe
+from model import cli
+from model.files import artifact
+from model.golden.spec import WeightedSpec
+from model.quantisation.grid import Grid
 from sim import tools
 from sim.verilog import emit
 

@@ -13,22 +13,24 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from boards import cache, listing, own, program, targets
-from boards import report as reports
-from boards.board import Target
-from boards.design import Design
-from boards.flow import LOGS, Flow, check_tools, routed
-from boards.listing import taken
-from boards.publish import publish, publish_logs
-from boards.toolchains import REPORT
-from hdl.estimate import UNITS, Budget, lacking
-from hdl.fit import Fitter, excess
-from hdl.netplan import Plan, beside
-from hdl.search import DEFAULT_MULTIPLIERS
-from model import artifact, cli
+from boards.catalogue import listing, own, targets
+from boards.catalogue.board import Target
+from boards.catalogue.listing import taken
+from boards.shell.design import Design
+from boards.tools import cache, program
+from boards.tools import report as reports
+from boards.tools.flow import LOGS, Flow, check_tools, routed
+from boards.tools.publish import publish, publish_logs
+from boards.tools.toolchains import REPORT
+from hdl.planning.estimate import UNITS, Budget, lacking
+from hdl.planning.fit import Fitter, excess
+from hdl.planning.netplan import Plan, beside
+from hdl.planning.search import DEFAULT_MULTIPLIERS
+from model import cli
 from model.cli import Failure
-from model.files import check_writable, replacing
-from model.qnetwork import QNetwork
+from model.files import artifact
+from model.files.whole import check_writable, replacing
+from model.golden.qnetwork import QNetwork
 from sim.accelerator import Figures, measure
 
 MEASURED = "measured.json"

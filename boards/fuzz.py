@@ -14,24 +14,24 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from boards import targets
-from boards.board import Target
+from boards.catalogue import targets
+from boards.catalogue.board import Target
 from boards.damage import Traffic
-from boards.design import Design
 from boards.protocol import FAILED, REPLY, Command, Decoder, Error, Frame, Result
 from boards.referee import Expected, Referee, pixels
-from boards.shell import Link
+from boards.shell.design import Design
+from boards.shell.shell import Link
+from boards.shell.uart import Baud
 from boards.simulate import Heard, SimulatedBoard
-from boards.uart import Baud
-from hdl.folding import StagePlan
-from hdl.loading import sized, weight_set
-from hdl.netplan import Plan
+from hdl.loadable.loading import sized, weight_set
+from hdl.planning.folding import StagePlan
+from hdl.planning.netplan import Plan
 from model import cli
+from model.arithmetic.qformat import QFormat
 from model.cli import Failure
-from model.files import check_writable, replacing
+from model.files.whole import check_writable, replacing
+from model.golden.qnetwork import QNetwork
 from model.layers import DenseSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 
 FRAMES = 5000
 """Where nobody says how many."""

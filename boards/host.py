@@ -19,12 +19,13 @@ from rich.text import Text
 from boards.client import Board, Rate
 from boards.protocol import CRC_BYTES, HEADER_BYTES, Identity, Result
 from boards.weights import load_request
-from hdl.netplan import Plan
-from model import artifact, cli, dataset
+from hdl.planning.netplan import Plan
+from model import cli
 from model.cli import Failure
-from model.files import check_writable
-from model.image import read_image
-from model.qnetwork import QNetwork
+from model.files import artifact, dataset
+from model.files.image import read_image
+from model.files.whole import check_writable
+from model.golden.qnetwork import QNetwork
 
 EXAMPLES = """\
 examples:

@@ -12,8 +12,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from model.geometry import Shape
-from model.qformat import QFormat
+from model.arithmetic.geometry import Shape
+from model.arithmetic.qformat import QFormat
 
 VERSION = 3
 """Of the protocol; the identify answer begins with it."""

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from boards.board import Pin
-from boards.design import Design
+from boards.catalogue.board import Pin
+from boards.shell.design import Design
 from model.cli import Failure
 from sim.bench import cells
 from sim.build import FOLDER, PROGRAM, build

@@ -15,15 +15,16 @@ from pathlib import Path
 from rich.live import Live
 from rich.text import Text
 
-from boards import targets
 from boards.build import default_plan
-from boards.design import Design
-from boards.shell import Link
+from boards.catalogue import targets
+from boards.shell.design import Design
+from boards.shell.shell import Link
+from boards.shell.uart import MIN_CYCLES
 from boards.simulate import SimulatedBoard
-from boards.uart import MIN_CYCLES
-from hdl.netplan import Plan
-from model import artifact, cli
-from model.files import check_writable
+from hdl.planning.netplan import Plan
+from model import cli
+from model.files import artifact
+from model.files.whole import check_writable
 
 EXAMPLES = """\
 examples:

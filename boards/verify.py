@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from boards import targets
 from boards.build import default_plan
-from boards.design import Design
+from boards.catalogue import targets
 from boards.protocol import REPLY, Command, Decoder, Frame, Result, image_payload
+from boards.shell.design import Design
 from boards.simulate import SimulatedBoard
-from hdl.netplan import Plan
+from hdl.planning.netplan import Plan
 from model.cli import Failure
-from model.qnetwork import QNetwork
+from model.golden.qnetwork import QNetwork
 from sim.netlist import NETLIST, SCRIPT, SOURCE, Recipe, lacking, netlist
 
 LISTEN = 4000

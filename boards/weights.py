@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from boards.protocol import Command, Frame, Identity
-from hdl.loading import check_compatible, layout, weight_set
-from hdl.netplan import Plan
-from model.qnetwork import QNetwork
+from hdl.loadable.loading import check_compatible, layout, weight_set
+from hdl.planning.netplan import Plan
+from model.golden.qnetwork import QNetwork
 
 
 def load_request(

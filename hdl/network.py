@@ -8,29 +8,29 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.buffer import Buffer
-from hdl.chain import Chain
-from hdl.classify import Argmax, answer_layout
-from hdl.conv import conv_parts
-from hdl.dense import dense_parts
-from hdl.device import PORTABLE, Device
-from hdl.gate import Gate, Verdict, frame_layout
-from hdl.gather import Gather
-from hdl.grey import grey_parts
-from hdl.loader import BYTE, Loader
-from hdl.loading import Loads, layout, sized
-from hdl.netplan import Plan
-from hdl.pipe import lanes_of
-from hdl.pool import pool_parts
-from hdl.reach import ahead_rows
-from hdl.reduce import reduce_parts
-from hdl.repack import repack
-from hdl.requant import requant_parts
-from hdl.residual import Branch, residual_parts
-from hdl.share import Array, Client
-from hdl.table import table_parts
-from model.qnetwork import QNetwork
-from model.spec import Spec, WeightedSpec
+from hdl.devices.device import PORTABLE, Device
+from hdl.loadable.loader import BYTE, Loader
+from hdl.loadable.loading import Loads, layout, sized
+from hdl.parts.buffer import Buffer
+from hdl.parts.chain import Chain
+from hdl.parts.gate import Gate, Verdict, frame_layout
+from hdl.parts.gather import Gather
+from hdl.parts.pipe import lanes_of
+from hdl.parts.repack import repack
+from hdl.planning.netplan import Plan
+from hdl.planning.reach import ahead_rows
+from hdl.products.share import Array, Client
+from hdl.stages.classify import Argmax, answer_layout
+from hdl.stages.conv import conv_parts
+from hdl.stages.dense import dense_parts
+from hdl.stages.grey import grey_parts
+from hdl.stages.pool import pool_parts
+from hdl.stages.reduce import reduce_parts
+from hdl.stages.requant import requant_parts
+from hdl.stages.residual import Branch, residual_parts
+from hdl.stages.table import table_parts
+from model.golden.qnetwork import QNetwork
+from model.golden.spec import Spec, WeightedSpec
 
 PLANNED = {"conv": conv_parts, "dense": dense_parts}
 FOLLOWING = {

@@ -6,17 +6,18 @@ import sys
 from argparse import Namespace
 from dataclasses import asdict, fields, replace
 
-from hdl import chips
-from hdl.device import Device
-from hdl.ecp5 import ECP5
-from hdl.estimate import UNITS, Budget, lacking
-from hdl.fit import PLENTY, Fitter, excess, multipliers
-from hdl.latency import quickened
-from hdl.netplan import Plan, beside
-from hdl.search import Search
-from hdl.sheet import Sheet
-from model import artifact, cli
-from model.files import check_writable
+from hdl.devices import chips
+from hdl.devices.device import Device
+from hdl.devices.ecp5 import ECP5
+from hdl.planning.estimate import UNITS, Budget, lacking
+from hdl.planning.fit import PLENTY, Fitter, excess, multipliers
+from hdl.planning.latency import quickened
+from hdl.planning.netplan import Plan, beside
+from hdl.planning.search import Search
+from hdl.planning.sheet import Sheet
+from model import cli
+from model.files import artifact
+from model.files.whole import check_writable
 
 EXAMPLES = """\
 examples:

@@ -7,10 +7,11 @@ import sys
 import numpy as np
 from rich.table import Table
 
-from model import artifact, cli
-from model.files import check_writable
-from model.image import read_image
-from model.qnetwork import QNetwork
+from model import cli
+from model.files import artifact
+from model.files.image import read_image
+from model.files.whole import check_writable
+from model.golden.qnetwork import QNetwork
 
 EXAMPLES = """\
 examples:

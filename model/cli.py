@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from model.files import replacing
+from model.files.whole import replacing
 
 FILE_WIDTH = 200
 """Columns of a table that goes to a file or a pipe."""

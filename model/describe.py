@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from model import artifact, cli, dataset, nets
-from model.chain import flow
-from model.files import check_writable
-from model.geometry import Shape
-from model.layer import Layer
-from model.network import Network
-from model.qnetwork import QNetwork
-from model.spec import Spec, WeightedSpec
+from model import cli
+from model.arithmetic.geometry import Shape
+from model.files import artifact, dataset, nets
+from model.files.whole import check_writable
+from model.golden.qnetwork import QNetwork
+from model.golden.spec import Spec, WeightedSpec
+from model.net.chain import flow
+from model.net.layer import Layer
+from model.net.network import Network
 
 SHAPE, CLASSES = (28, 28, 1), 10
 """Of MNIST."""

@@ -10,13 +10,14 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from model import artifact, cli
-from model.fake import fake, latent
-from model.layer import Layer
+from model import cli
+from model.files import artifact
 from model.layers import Residual
-from model.network import CHUNK, Network
-from model.rounded import FakeWeighted, Passing, Rounded
-from model.scheme import Scheme
+from model.net.layer import Layer
+from model.net.network import CHUNK, Network
+from model.quantisation.fake import fake, latent
+from model.quantisation.rounded import FakeWeighted, Passing, Rounded
+from model.quantisation.scheme import Scheme
 
 DESCRIPTION = "What quantisation did to a trained net, layer by layer."
 EXAMPLES = """\

@@ -13,25 +13,27 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from model import artifact, cli, dataset, pictures
-from model.chain import flow
-from model.checkpoint import Checkpoint, Phase, digest
-from model.dataset import Dataset
-from model.fake import latent
-from model.files import clear
-from model.fold import folded
-from model.history import Epoch, write_csv
-from model.layer import Layer
-from model.network import Network
-from model.options import deciding, parse, recipe_of
-from model.qat import tuned
-from model.qnetwork import QNetwork
-from model.quantise import build
-from model.recipe import Recipe
+from model import cli
+from model.files import artifact, dataset
+from model.files.dataset import Dataset
+from model.files.whole import clear
+from model.golden.qnetwork import QNetwork
+from model.golden.workers import blas
+from model.net.chain import flow
+from model.net.layer import Layer
+from model.net.network import Network
+from model.quantisation.fake import latent
+from model.quantisation.fold import folded
+from model.quantisation.qat import tuned
+from model.quantisation.quantise import build
+from model.quantisation.scheme import calibrate, check_widths
 from model.report import report, table
-from model.scheme import calibrate, check_widths
-from model.training import fit
-from model.workers import blas
+from model.training import pictures
+from model.training.checkpoint import Checkpoint, Phase, digest
+from model.training.history import Epoch, write_csv
+from model.training.loop import fit
+from model.training.options import deciding, parse, recipe_of
+from model.training.recipe import Recipe
 
 VALIDATION = 10
 """One image in so many is kept out of training, to see how it goes."""

@@ -9,12 +9,12 @@ import numpy as np
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 
-from hdl.cost import bound_cycles, cost, planned_cycles
-from hdl.device import PORTABLE, Device
-from hdl.netplan import Plan
+from hdl.devices.device import PORTABLE, Device
 from hdl.network import Accelerator
+from hdl.planning.cost import bound_cycles, cost, planned_cycles
+from hdl.planning.netplan import Plan
 from model.cli import Failure
-from model.qnetwork import QNetwork
+from model.golden.qnetwork import QNetwork
 from sim.bench import FOLDER, PATIENCE, SIMULATORS, Bench, Result, Stalls
 from sim.netlist import Recipe
 from sim.taps import Tapped

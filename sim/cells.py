@@ -1,4 +1,4 @@
-"""Models of chips' cells for simulation: our own beside this file, and those that yosys ships."""
+"""Models of chips' cells for simulation: our own in ``models``, and those that yosys ships."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sim import tools
 
+MODELS = Path(__file__).parent / "models"
 LIBRARY = "library.v"
 """The source of which a simulator takes only the modules that nothing else defines."""
 FAMILY = re.compile(r"\A// netlist of (\w+) cells\n")
@@ -21,8 +22,8 @@ BLACK_BOX = re.compile(
 def cells(verilog: str) -> dict[str, str]:
     """Models of the chip's own cells that a Verilog text names, by file name.
 
-    Cell ``ABC`` or ``aBC`` is in ``sim/abc.v``, and may stand on other models. For a netlist yosys' models of
-    the family come too, and before ours: ours may know less of a cell than synthesis makes use of.
+    Cell ``ABC`` or ``aBC`` is in ``sim/models/abc.v``, and may stand on other models. For a netlist yosys'
+    models of the family come too, and before ours: ours may know less of a cell than synthesis makes use of.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def cells(verilog: str) -> dict[str, str]:
     library = models(family[1]) if family else ""
     known = set(MODULE.findall(library))
     words = named(verilog) - {name.upper() for name in known}
-    paths = sorted(Path(__file__).parent.glob("*.v"))
+    paths = sorted(MODELS.glob("*.v"))
     found: dict[str, str] = {}
     while more := [path for path in paths if path.stem.upper() in words and path.name not in found]:
         found |= {path.name: path.read_text() for path in more}

@@ -13,10 +13,10 @@ from fractions import Fraction
 import numpy as np
 from rich.table import Table
 
-from model.qchain import walk
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
-from model.spec import Spec, WeightedSpec
+from model.arithmetic.qformat import QFormat
+from model.golden.qchain import walk
+from model.golden.qnetwork import QNetwork
+from model.golden.spec import Spec, WeightedSpec
 from sim.bench import Result
 
 REMAINDERS = ("exact", "below half", "half", "above half")
@@ -44,11 +44,11 @@ CHANGES = tuple(
     if before != "blocked" or after in ("blocked", "moves")
 )
 GATE = tuple(change for change in CHANGES if "starved" not in change)
-"""Changes at the input: `hdl.gate.Gate` is not ready before a beat is there."""
+"""Changes at the input: `hdl.parts.gate.Gate` is not ready before a beat is there."""
 BETWEEN = tuple(change for change in CHANGES if change not in ("starved to idle", "starved to blocked"))
 """Changes between layers: what has room keeps it until a beat comes."""
 ANSWERS = tuple(change for change in CHANGES if change not in ("moves to moves", "moves to blocked"))
-"""Changes at the output: `hdl.classify.Argmax` takes a cycle at least from one answer to the next."""
+"""Changes at the output: `hdl.stages.classify.Argmax` takes a cycle at least from one answer to the next."""
 POINTS = {
     "conv": SATURATION + ROUNDED,
     "dense": SATURATION + ROUNDED,

@@ -30,11 +30,12 @@ import model.describe
 import model.report
 import model.train
 import sim.verify
-from hdl.netplan import Plan
-from hdl.search import default
-from model import artifact, cli
-from model.checkpoint import Checkpoint
-from model.files import PART, check_writable
+from hdl.planning.netplan import Plan
+from hdl.planning.search import default
+from model import cli
+from model.files import artifact
+from model.files.whole import PART, check_writable
+from model.training.checkpoint import Checkpoint
 from sim import mutators
 
 CASES = 20_000

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.table import Table
 
 from model import cli
-from model.files import check_writable
+from model.files.whole import check_writable
 from sim import tools
 from sim.proofs import checker
 from sim.proofs.bench import INDEPENDENT, Bench

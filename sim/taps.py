@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdl.network import Accelerator
-from model.qnetwork import QNetwork
+from model.golden.qnetwork import QNetwork
 
 BLOCKED = 2
 """State of a handshake, ``2 * valid + ready``: something is offered, and not taken."""

@@ -14,12 +14,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hdl.device import PORTABLE
-from hdl.netplan import Plan, beside
-from hdl.search import default, search
-from model import artifact, cli, dataset
-from model.files import check_writable
-from model.qnetwork import QNetwork
+from hdl.devices.device import PORTABLE
+from hdl.planning.netplan import Plan, beside
+from hdl.planning.search import default, search
+from model import cli
+from model.files import artifact, dataset
+from model.files.whole import check_writable
+from model.golden.qnetwork import QNetwork
 from sim import build, cxxrtl
 from sim.accelerator import STEADY, AcceleratorBench, Figures, first_mismatch, wrong
 from sim.bench import SIMULATORS, Broken, Result, Stalls

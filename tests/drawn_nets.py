@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from hdl.folding import SERIAL, WIRED, StagePlan
-from hdl.netplan import Plan, weighted
-from hdl.search import divisors
+from hdl.planning.folding import SERIAL, WIRED, StagePlan
+from hdl.planning.netplan import Plan, weighted
+from hdl.planning.search import divisors
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from random_nets import INNER, NetDrawer
 
 INSIDE = (*INNER, "residual")

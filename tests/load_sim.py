@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 import stream_sim
-from hdl.folding import MOST_SHIFT
 from hdl.network import Accelerator
+from hdl.planning.folding import MOST_SHIFT
+from model.golden.qnetwork import QNetwork
+from model.golden.spec import WeightedSpec
 from model.layers import ResidualSpec
 from model.layers.table import TableSpec
-from model.qnetwork import QNetwork
-from model.spec import WeightedSpec
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from onnx import numpy_helper
 from onnx.backend.test.case import node as node_cases
 from onnx.backend.test.loader import DATA_DIR, load_model_tests
 
-from model.layer import Layer
 from model.layers import BatchNorm, Conv, Dense, LeakyReLU, Pool, ReLU, Sigmoid, Softmax, Tanh
-from model.network import Network
+from model.net.layer import Layer
+from model.net.network import Network
 
 FOLDERS = ("simple", "pytorch-converted", "pytorch-operator")
 AROUND = {"Constant", "Squeeze", "Unsqueeze"}

@@ -12,7 +12,7 @@ import tty
 import numpy as np
 
 from boards.protocol import FAILED, REPLY, Command, Decoder, Error, Frame, Identity
-from model.qformat import QFormat
+from model.arithmetic.qformat import QFormat
 
 IDENTITY = Identity(
     net="fake",

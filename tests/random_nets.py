@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from hdl.folding import WIRED, StagePlan
-from hdl.netplan import Plan, weighted
-from hdl.search import divisors
-from model.geometry import Geometry
+from hdl.planning.folding import WIRED, StagePlan
+from hdl.planning.netplan import Plan, weighted
+from hdl.planning.search import divisors
+from model.arithmetic.geometry import Geometry
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import (
     ConvSpec,
     DenseSpec,
@@ -21,8 +23,6 @@ from model.layers import (
     ResidualSpec,
     TableSpec,
 )
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 
 INNER = "conv", "general", "pool", "table", "requant"
 """Kinds of the layers before the last."""

@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from boards.protocol import Decoder, Frame, Identity
-from boards.shell import Link, Shell
-from boards.uart import Baud
-from model.qformat import QFormat
+from boards.shell.shell import Link, Shell
+from boards.shell.uart import Baud
+from model.arithmetic.qformat import QFormat
 
 CLOCK = 100e6
 LINK = Link(Baud(CLOCK, 12_500_000), timeout=4e-6)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from benchmarks import hardware
-from hdl.cost import bound_cycles, planned_cycles
-from hdl.folding import StagePlan
-from hdl.netplan import Plan
-from model import artifact, cli
-from model.nets import NETS
-from model.quantise import quantise
+from hdl.planning.cost import bound_cycles, planned_cycles
+from hdl.planning.folding import StagePlan
+from hdl.planning.netplan import Plan
+from model import cli
+from model.files import artifact
+from model.files.nets import NETS
+from model.quantisation.quantise import quantise
 
 
 @pytest.fixture(scope="module", params=sorted(NETS))

@@ -17,7 +17,7 @@ def test_every_bug_fits():
     found = mutations.mutations()
     assert len(found) >= 25
     for fault in found:
-        text = (ROOT / "hdl" / f"{fault.module}.py").read_text()
+        text = (ROOT / "hdl" / fault.path).read_text()
         compile(fault.applied(text), fault.module, "exec")
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
 from benchmarks.qdq import model_of
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import DenseSpec, PoolSpec, TableSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from random_nets import NetDrawer
 
 

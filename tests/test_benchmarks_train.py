@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.train import STEPS, check, main, problem, turns
 from model import cli
-from model.losses import cross_entropy
-from model.network import Network
+from model.net.losses import cross_entropy
+from model.net.network import Network
 
 
 def test_a_missing_pytorch_is_one_line(monkeypatch, capsys):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks import wired
-from hdl.netplan import weighted
-from model import artifact, cli
-from model.grid import Grid
+from hdl.planning.netplan import weighted
+from model import cli
+from model.files import artifact
+from model.quantisation.grid import Grid
 
 
 def test_a_layer(tmp_path, monkeypatch):

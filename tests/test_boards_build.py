@@ -14,13 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boards import build, flow, toolchains
-from boards.design import Design
-from hdl.netplan import Plan, beside
-from model import artifact, cli
+from boards import build
+from boards.shell.design import Design
+from boards.tools import flow, toolchains
+from hdl.planning.netplan import Plan, beside
+from model import cli
+from model.arithmetic.qformat import QFormat
+from model.files import artifact
+from model.golden.qnetwork import QNetwork
 from model.layers import DenseSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from sim.accelerator import Figures
 from test_boards_top import tiny_net
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from boards import cache
+from boards.tools import cache
 from model.cli import Failure
 
 DIGEST = "0123abcd"
@@ -92,7 +92,7 @@ def test_leavings_of_killed_builds_go_when_they_are_old(made):
 HOLDER = """
 import sys
 from pathlib import Path
-from boards import cache
+from boards.tools import cache
 with cache.locked(Path("out")):
     print("mine", flush=True)
     sys.stdin.read()
@@ -102,7 +102,7 @@ with cache.locked(Path("out")):
 
 def holder() -> subprocess.Popen:
     """A process that builds into ``out`` until its standard input ends."""
-    root = str(Path(cache.__file__).parents[1])
+    root = str(Path(cache.__file__).parents[2])
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER],
         env={**os.environ, "PYTHONPATH": root},

@@ -8,8 +8,8 @@ from amaranth.hdl import ClockDomain, ClockSignal, Module, Signal
 from amaranth.lib import io
 from amaranth.sim import Simulator
 
-from boards.clocks import ClockReset
 from boards.pll.base import Pll
+from boards.shell.clocks import ClockReset
 
 
 @dataclass(frozen=True)

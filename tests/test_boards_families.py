@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from boards import targets
-from boards.design import Design
+from boards.catalogue import targets
+from boards.shell.design import Design
 from boards.simulate import SimulatedBoard
-from hdl.netplan import Plan
+from hdl.planning.netplan import Plan
 from random_nets import NetDrawer
 from test_boards_top import check, play, request, tiny_net
 

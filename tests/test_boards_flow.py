@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from boards import flow, toolchains
-from boards.design import Design
-from boards.flow import Flow
-from boards.targets import find
-from hdl.netplan import Plan
+from boards.catalogue.targets import find
+from boards.shell.design import Design
+from boards.tools import flow, toolchains
+from boards.tools.flow import Flow
+from hdl.planning.netplan import Plan
 from model.cli import Failure
 from stub_shell import prepare
 from test_boards_top import tiny_net
@@ -123,7 +123,7 @@ def test_a_report_that_is_not_whole(tmp_path, text):
 SCRIPT = """
 import hashlib, sys
 from pathlib import Path
-from boards.design import Design
+from boards.shell.design import Design
 from stub_shell import prepare
 from test_boards_flow import find, flow_of
 Design.prepare = prepare
@@ -147,7 +147,7 @@ def test_two_builds_give_the_same_bitstream(tmp_path, board):
     found = []
     for number, folder in enumerate((tmp_path / "a", tmp_path / "another" / "folder")):
         folder.mkdir(parents=True)
-        path = os.pathsep.join(str(root) for root in (Path(flow.__file__).parents[1], Path(__file__).parent))
+        path = os.pathsep.join(str(root) for root in (Path(flow.__file__).parents[2], Path(__file__).parent))
         result = subprocess.run(
             [sys.executable, "-c", SCRIPT, board],
             cwd=folder,

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from boards import damage, frames, fuzz, shell
-from boards.crc import SerialCrc
+from boards import damage, fuzz
 from boards.fuzz import Fuzzer, Wrong
 from boards.protocol import SYNC, Decoder, Error, Frame
-from boards.uart import Receiver
+from boards.shell import frames, shell
+from boards.shell.crc import SerialCrc
+from boards.shell.uart import Receiver
 from model import cli
 
 

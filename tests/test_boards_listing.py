@@ -2,8 +2,10 @@
 
 import json
 
-from boards import build, listing, targets
-from model import artifact, cli
+from boards import build
+from boards.catalogue import listing, targets
+from model import cli
+from model.files import artifact
 
 
 def test_the_list_shows_every_board_and_what_fits(capsys, tmp_path):

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from boards import build, own
-from boards.board import Pin
-from boards.design import Design
-from hdl.netplan import Plan
+from boards import build
+from boards.catalogue import own
+from boards.catalogue.board import Pin
+from boards.shell.design import Design
+from hdl.planning.netplan import Plan
 from model import cli
 from test_boards_top import tiny_net
 
@@ -149,7 +150,7 @@ def test_the_command_builds_for_it(write, capsys):
 
 def test_the_example_of_the_documentation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    page = (Path(own.__file__).parents[1] / "docs" / "boards.md").read_text()
+    page = (Path(own.__file__).parents[2] / "docs" / "boards.md").read_text()
     code = page.split("```python\n")[1].split("```")[0]
     Path("my_board.py").write_text(code)
     target = own.find("my_board.py:MyPlatform")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from boards import program, targets
-from boards.board import Programmer
+from boards.catalogue import targets
+from boards.catalogue.board import Programmer
+from boards.tools import program
 from model.cli import Failure
 
 LOAD = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from boards import protocol
 from boards.protocol import Decoder, Frame, Identity, Result, image_payload
-from model.qformat import QFormat
+from model.arithmetic.qformat import QFormat
 
 FRAMES = st.builds(Frame, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=40))
 IDENTITY = Identity(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from boards import publish
-from hdl.netplan import Plan
+from boards.tools import publish
+from hdl.planning.netplan import Plan
 
 PRODUCTS = ["top.bit", "top.svf"]
 

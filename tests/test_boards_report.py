@@ -2,8 +2,8 @@
 
 import pytest
 
-from boards import toolchains
-from boards.report import Outcome, used_cells
+from boards.tools import toolchains
+from boards.tools.report import Outcome, used_cells
 
 
 def used(toolchain, placed: dict, netlist: dict | None = None) -> dict:

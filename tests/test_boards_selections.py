@@ -6,9 +6,9 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Module, Signal, signed
 
-from boards import targets
-from boards.design import Design
-from hdl.search import default
+from boards.catalogue import targets
+from boards.shell.design import Design
+from hdl.planning.search import default
 from test_boards_top import tiny_net
 
 SELECTION = re.compile(r"cell \$shiftx? .*?\n(.*?)\n *end", re.S)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from amaranth.lib.crc import catalog
 
-from boards import frames as hardware
 from boards.protocol import FAILED, REPLY, Command, Error, Frame, Identity, Result, crc8, image_payload
-from model.qformat import QFormat
+from boards.shell import frames as hardware
+from model.arithmetic.qformat import QFormat
 from serial_shell import FakeCore, converse
 
 RNG = np.random.default_rng(2)

@@ -4,14 +4,15 @@ import re
 
 import pytest
 
-from boards import flow, targets
-from boards.board import Pin, chip_name
 from boards.build import cells_of, default_plan
-from boards.design import Design
-from boards.flow import Flow
-from hdl import chips
-from hdl.netplan import Plan
-from model import artifact
+from boards.catalogue import targets
+from boards.catalogue.board import Pin, chip_name
+from boards.shell.design import Design
+from boards.tools import flow
+from boards.tools.flow import Flow
+from hdl.devices import chips
+from hdl.planning.netplan import Plan
+from model.files import artifact
 from stub_shell import prepare
 from test_boards_top import tiny_net
 

@@ -12,15 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boards import targets, terminal
+from boards import terminal
 from boards.build import default_plan
+from boards.catalogue import targets
 from boards.client import Board
 from boards.protocol import Command, Frame, image_payload
 from idx import encode
-from model import artifact, cli, dataset
+from model import cli
+from model.arithmetic.qformat import QFormat
+from model.files import artifact, dataset
+from model.golden.qnetwork import QNetwork
 from model.layers import DenseSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from sim.accelerator import measure
 
 ROOT = Path(__file__).parents[1]

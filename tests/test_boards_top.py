@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from boards import targets
-from boards.design import Design
+from boards.catalogue import targets
 from boards.protocol import FAILED, REPLY, Command, Decoder, Error, Frame, Identity, Result, image_payload
+from boards.shell.design import Design
 from boards.simulate import Broken, Button, Pause, SimulatedBoard
-from hdl import search
-from model import artifact
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
+from hdl.planning import search
+from model.arithmetic.qformat import QFormat
+from model.files import artifact
+from model.golden.qnetwork import QNetwork
 from random_nets import NetDrawer
 
 BAUD = 12_500_000

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from amaranth.sim import Simulator
 
-from boards.uart import Baud, Receiver, Transmitter
+from boards.shell.uart import Baud, Receiver, Transmitter
 
 MESSAGE = bytes([0x00, 0xFF, 0x55, 0xAA, 0x01, 0x80, 0x5A, 0xC3] * 3)
 

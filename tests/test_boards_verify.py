@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from boards import targets
-from boards.design import Design
+from boards.catalogue import targets
+from boards.shell.design import Design
 from boards.verify import Core
-from hdl import search
+from hdl.planning import search
 from model.cli import Failure
 from random_nets import NetDrawer
 from test_boards_top import BAUD, TIMEOUT, tiny_net

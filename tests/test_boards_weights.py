@@ -8,19 +8,19 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 
 import stream_sim
-from boards import targets
-from boards.design import Design
+from boards.catalogue import targets
 from boards.protocol import FAILED, REPLY, Command, Error, Frame, Identity, Result, image_payload
+from boards.shell.design import Design
 from boards.simulate import Pause, SimulatedBoard
 from boards.weights import load_request
-from hdl.folding import StagePlan
-from hdl.netplan import Plan
 from hdl.network import Accelerator
-from hdl.search import search
+from hdl.planning.folding import StagePlan
+from hdl.planning.netplan import Plan
+from hdl.planning.search import search
 from load_sim import retrained
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import DenseSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from random_nets import NetDrawer
 from serial_shell import CLOCK, FakeCore, converse
 from sim.accelerator import Unloaded

@@ -6,9 +6,9 @@ from amaranth.hdl import Module, Signal, unsigned
 from amaranth.sim import Simulator
 
 import stream_sim
-from hdl.buffer import Buffer, counted_down, counted_up
-from hdl.device import PORTABLE
-from hdl.memory import Ram
+from hdl.devices.device import PORTABLE
+from hdl.parts.buffer import Buffer, counted_down, counted_up
+from hdl.parts.memory import Ram
 from mutants import Deaf, Fickle, Rotated
 
 
@@ -64,7 +64,7 @@ def test_faults_around_it_fail(mutant):
 
 
 def test_mutants_fail(monkeypatch):
-    monkeypatch.setattr("hdl.buffer.Ram", Wrapped)
+    monkeypatch.setattr("hdl.parts.buffer.Ram", Wrapped)
     with pytest.raises(AssertionError):
         check(3)
 

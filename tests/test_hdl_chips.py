@@ -2,8 +2,8 @@
 
 import pytest
 
-from boards import targets
-from hdl import chips
+from boards.catalogue import targets
+from hdl.devices import chips
 
 
 def test_the_build_knows_the_same_boards():

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
-from hdl.classify import Argmax, answer_layout
-from model.qformat import QFormat
+from hdl.stages.classify import Argmax, answer_layout
+from model.arithmetic.qformat import QFormat
 from mutants import Deaf, Fickle
 
 

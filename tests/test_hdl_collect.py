@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
-from hdl.collect import Collect, collects
-from hdl.device import PORTABLE
-from hdl.ice40 import ULTRAPLUS
+from hdl.devices.device import PORTABLE
+from hdl.devices.ice40 import ULTRAPLUS
+from hdl.stages.collect import Collect, collects
+from model.arithmetic.qformat import QFormat
 from model.layers import PoolSpec
-from model.qformat import QFormat
 
 
 def expected(spec: PoolSpec, image: np.ndarray) -> list[list[int]]:

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 import stream_sim
-from hdl import conv
-from hdl.chain import Chain
-from hdl.conv import conv_parts
-from hdl.cost import cycles_of
-from hdl.device import PORTABLE
-from hdl.estimate import estimate
-from hdl.folding import Folding, StagePlan
-from hdl.netplan import Plan
+from hdl.devices.device import PORTABLE
 from hdl.network import Accelerator
-from hdl.search import choices, search
-from hdl.window import Window
+from hdl.parts.chain import Chain
+from hdl.parts.window import Window
+from hdl.planning.cost import cycles_of
+from hdl.planning.estimate import estimate
+from hdl.planning.folding import Folding, StagePlan
+from hdl.planning.netplan import Plan
+from hdl.planning.search import choices, search
+from hdl.stages import conv
+from hdl.stages.conv import conv_parts
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from random_nets import NetDrawer
 from sim.verilog import emit
 

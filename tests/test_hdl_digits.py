@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
-from hdl.device import PORTABLE
-from hdl.digits import DigitPipe, Digits
-from hdl.folding import WIRED, Folding, StagePlan
-from hdl.pipe import Elastic
+from hdl.devices.device import PORTABLE
+from hdl.parts.pipe import Elastic
+from hdl.planning.folding import WIRED, Folding, StagePlan
+from hdl.products.digits import DigitPipe, Digits
+from model.arithmetic.qformat import QFormat
 from model.layers import ConvSpec
-from model.qformat import QFormat
 
 
 def folding_of(inputs, kernels, width, digits, weight_bits, seed, pixels=1):

@@ -7,13 +7,13 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Cat
 
-from hdl import dots
-from hdl.device import PORTABLE
-from hdl.dots import Dots, needs_no_multiplier
-from hdl.ecp5 import ECP5
-from hdl.estimate import resources
-from hdl.folding import packed
-from model.qformat import QFormat
+from hdl.devices.device import PORTABLE
+from hdl.devices.ecp5 import ECP5
+from hdl.planning.estimate import resources
+from hdl.planning.folding import packed
+from hdl.products import dots
+from hdl.products.dots import Dots, needs_no_multiplier
+from model.arithmetic.qformat import QFormat
 from stream_sim import simulator_of
 
 LOW = [QFormat(1, 0, False), QFormat(1, 0), QFormat(2, 0)]

@@ -6,16 +6,16 @@ from amaranth.hdl import Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.device import PORTABLE
-from hdl.ecp5 import ECP5, Ecp5
-from hdl.folding import StagePlan
-from hdl.netplan import Plan
+from hdl.devices.device import PORTABLE
+from hdl.devices.ecp5 import ECP5, Ecp5
 from hdl.network import Accelerator
-from hdl.pipe import delayed
+from hdl.parts.pipe import delayed
+from hdl.planning.folding import StagePlan
+from hdl.planning.netplan import Plan
+from model.arithmetic.qformat import QFormat
 from model.cli import Failure
+from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from random_nets import NetDrawer
 from sim.accelerator import AcceleratorBench, first_mismatch
 from sim.bench import Bench, Stalls

@@ -10,17 +10,17 @@ from amaranth.hdl import Module, Shape, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.chips import find
-from hdl.ecp5 import ECP5
-from hdl.estimate import estimate, resources
-from hdl.fit import Fitter
-from hdl.gowin import GOWIN
-from hdl.ice40 import PLAIN, ULTRAPLUS
+from hdl.devices.chips import find
+from hdl.devices.ecp5 import ECP5
+from hdl.devices.gowin import GOWIN
+from hdl.devices.ice40 import PLAIN, ULTRAPLUS
 from hdl.network import Accelerator
-from hdl.pool import AveragePipe
-from model import artifact
+from hdl.planning.estimate import estimate, resources
+from hdl.planning.fit import Fitter
+from hdl.stages.pool import AveragePipe
+from model.arithmetic.qformat import QFormat
+from model.files import artifact
 from model.layers import PoolSpec
-from model.qformat import QFormat
 from sim.accelerator import AcceleratorBench, first_mismatch
 from sim.bench import Bench
 from sim.verilog import emit

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from hdl.folding import StagePlan
-from hdl.netplan import Plan, weighted
+from hdl.planning.folding import StagePlan
+from hdl.planning.netplan import Plan, weighted
 from random_nets import NetDrawer
 
 

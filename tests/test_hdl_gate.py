@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
-from hdl.buffer import Buffer
-from hdl.device import PORTABLE
-from hdl.gate import VERDICTS, Gate, Verdict, frame_layout
+from hdl.devices.device import PORTABLE
 from hdl.network import Accelerator
-from model.qformat import QFormat
+from hdl.parts.buffer import Buffer
+from hdl.parts.gate import VERDICTS, Gate, Verdict, frame_layout
+from model.arithmetic.qformat import QFormat
 from random_nets import NetDrawer
 
 U5 = QFormat(5, 0, False)

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
-from hdl.chain import Chain
-from hdl.conv import conv_parts
-from hdl.device import PORTABLE
-from hdl.folding import Folding, StagePlan
-from hdl.gather import Gather
-from hdl.search import divisors
+from hdl.devices.device import PORTABLE
+from hdl.parts.chain import Chain
+from hdl.parts.gather import Gather
+from hdl.planning.folding import Folding, StagePlan
+from hdl.planning.search import divisors
+from hdl.stages.conv import conv_parts
+from model.arithmetic.qformat import QFormat
 from model.layers import ConvSpec
-from model.qformat import QFormat
 from random_nets import NetDrawer
 
 
@@ -109,7 +109,7 @@ def test_mutants_fail(mutant, monkeypatch):
     # Pixels that come slowly are waited for, and those that come quickly wait.
     for pauses in (0.9, 0.0):
         check(spec, plan, 4, (pauses, 0.1), frames=2)
-    monkeypatch.setattr("hdl.conv.Gather", mutant)
+    monkeypatch.setattr("hdl.stages.conv.Gather", mutant)
     with pytest.raises(AssertionError):
         for pauses in (0.9, 0.0):
             check(spec, plan, 4, (pauses, 0.1), frames=2)

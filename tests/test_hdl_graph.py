@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdl.graph import Graph, digits
-from model.qformat import QFormat
+from hdl.products.graph import Graph, digits
+from model.arithmetic.qformat import QFormat
 
 
 def inputs_of(src, count, seed=0):

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 import naive
 import stream_sim
-from hdl.buffer import Buffer
-from hdl.chain import Chain
-from hdl.device import PORTABLE
-from hdl.grey import grey_parts
+from hdl.devices.device import PORTABLE
+from hdl.parts.buffer import Buffer
+from hdl.parts.chain import Chain
+from hdl.stages.grey import grey_parts
+from model.arithmetic.qformat import QFormat
 from model.layers import GreySpec
 from model.layers.grey import MODES
-from model.qformat import QFormat
 from test_model_grey import pixels, spec_of
 
 
@@ -79,6 +79,6 @@ def test_the_stage_of_another_mode_is_seen(mode, other):
 def test_mutants_fail(monkeypatch):
     """Comparisons that choose the same side always."""
     images = sample(300)
-    monkeypatch.setattr("hdl.grey.Mux", lambda test, yes, no: yes)
+    monkeypatch.setattr("hdl.stages.grey.Mux", lambda test, yes, no: yes)
     with pytest.raises(AssertionError):
         check(spec_of("lightness", images.shape[1:]), images)

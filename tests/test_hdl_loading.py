@@ -8,18 +8,18 @@ import pytest
 from amaranth.hdl import Const, Module, ResetInserter, Signal
 from amaranth.sim import Simulator
 
-from hdl.device import PORTABLE
-from hdl.folding import BIAS_WIDTH, MOST_SHIFT, Folding, LoadableFolding, StagePlan
-from hdl.loader import CRC, Loader
-from hdl.loading import LAYOUT_BYTES, Loads, check_compatible, layout, sized, weight_set
-from hdl.loadrom import COLUMN, GROUP, LINK, LoadRom, Share
-from hdl.netplan import Plan, weighted
+from hdl.devices.device import PORTABLE
+from hdl.loadable.loader import CRC, Loader
+from hdl.loadable.loading import LAYOUT_BYTES, Loads, check_compatible, layout, sized, weight_set
+from hdl.loadable.loadrom import COLUMN, GROUP, LINK, LoadRom, Share
 from hdl.network import Accelerator
+from hdl.planning.folding import BIAS_WIDTH, MOST_SHIFT, Folding, LoadableFolding, StagePlan
+from hdl.planning.netplan import Plan, weighted
 from load_sim import Send, expected, retrained, run
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
+from model.golden.spec import WeightedSpec
 from model.layers import ConvSpec, DenseSpec, ResidualSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
-from model.spec import WeightedSpec
 from random_nets import NetDrawer
 
 KINDS = "conv", "general", "pool", "table", "requant", "residual"
@@ -321,7 +321,7 @@ class Credulous:
 
 @pytest.mark.parametrize(
     ("name", "mutant"),
-    [("network.Loader", Impatient), ("network.Loader", Eager), ("loader.CRC", Credulous)],
+    [("network.Loader", Impatient), ("network.Loader", Eager), ("loadable.loader.CRC", Credulous)],
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_mutants_of_the_loader_fail(name, mutant, monkeypatch):
@@ -355,7 +355,7 @@ def test_narrow_sums_are_noticed(monkeypatch):
         return np.array_equal(log.logits, loud.logits(IMAGES))
 
     assert right()
-    monkeypatch.setattr("hdl.netplan.LoadableFolding", Narrow)
+    monkeypatch.setattr("hdl.planning.netplan.LoadableFolding", Narrow)
     assert not right()
 
 

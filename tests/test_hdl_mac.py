@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
-from hdl.chain import Chain
-from hdl.device import PORTABLE
-from hdl.estimate import estimate
-from hdl.folding import Folding, StagePlan
-from hdl.mac import AlignPipe, MacPipe, Sequencer, mac_parts
-from hdl.netplan import Plan
+from hdl.devices.device import PORTABLE
+from hdl.parts.chain import Chain
+from hdl.planning.estimate import estimate
+from hdl.planning.folding import Folding, StagePlan
+from hdl.planning.netplan import Plan
+from hdl.products.mac import AlignPipe, MacPipe, Sequencer, mac_parts
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import DenseSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from mutants import Deaf, Fickle, Rotated
 
 
@@ -266,7 +266,7 @@ def test_mutants_fail(name, mutant, monkeypatch):
     spec = layer(6, 4, QFormat(4, 1), QFormat(4, 3), QFormat(12, 3), weights=weights)
     plan, vectors = StagePlan(3, 2), random_vectors(spec, 40)
     check(spec, plan, vectors, whole=True, stalls=(0.0, 0.5))
-    monkeypatch.setattr(f"hdl.mac.{name}", mutant)
+    monkeypatch.setattr(f"hdl.products.mac.{name}", mutant)
     with pytest.raises(AssertionError):
         check(spec, plan, vectors, whole=True, stalls=(0.0, 0.5))
 
@@ -276,7 +276,7 @@ def test_mutants_of_shifts_fail(name, mutant, monkeypatch):
     spec = layer(6, 4, QFormat(4, 1), QFormat(4, 3), QFormat(7, 1), shifts=SHIFTS)
     plan, vectors = StagePlan(3, 2), random_vectors(spec, 40)
     check(spec, plan, vectors, whole=True)
-    monkeypatch.setattr(f"hdl.mac.{name}", mutant)
+    monkeypatch.setattr(f"hdl.products.mac.{name}", mutant)
     with pytest.raises(AssertionError):
         check(spec, plan, vectors, whole=True)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import stream_sim
-from hdl.netplan import Plan
 from hdl.network import Accelerator
+from hdl.planning.netplan import Plan
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec, TableSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from random_nets import NetDrawer
 from sim.verilog import emit
 

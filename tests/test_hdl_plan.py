@@ -5,14 +5,15 @@ import json
 import pytest
 
 from hdl import plan as module
-from hdl.chips import find
-from hdl.cost import planned_cycles
-from hdl.ecp5 import ECP5
-from hdl.estimate import Budget, estimate, lacking
-from hdl.fit import Fitter, around
-from hdl.netplan import Plan
-from hdl.search import Search
-from model import artifact, cli
+from hdl.devices.chips import find
+from hdl.devices.ecp5 import ECP5
+from hdl.planning.cost import planned_cycles
+from hdl.planning.estimate import Budget, estimate, lacking
+from hdl.planning.fit import Fitter, around
+from hdl.planning.netplan import Plan
+from hdl.planning.search import Search
+from model import cli
+from model.files import artifact
 
 LENET = artifact.load("lenet")
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
-from hdl.chain import Chain
-from hdl.device import PORTABLE
-from hdl.pool import AveragePipe, ReducePipe, pool_parts
+from hdl.devices.device import PORTABLE
+from hdl.parts.chain import Chain
+from hdl.stages.pool import AveragePipe, ReducePipe, pool_parts
+from model.arithmetic.qformat import QFormat
 from model.layers import PoolSpec
-from model.qformat import QFormat
 
 
 def pooled(spec, image, y, x, channel) -> int:
@@ -169,7 +169,7 @@ class Unsigned(ReducePipe):
 def test_mutants_fail(monkeypatch):
     average, images = every_sum((3, 3), QFormat(4, 0), QFormat(4, 0))
     with monkeypatch.context() as patch, pytest.raises(AssertionError):
-        patch.setattr("hdl.pool.AveragePipe", Truncated)
+        patch.setattr("hdl.stages.pool.AveragePipe", Truncated)
         check(average, images, 1)
     with pytest.raises(AssertionError):
         # sums of one bit less than needed
@@ -181,5 +181,5 @@ def test_mutants_fail(monkeypatch):
     images = np.arange(-8, 8).reshape(2, 2, 4, 1)
     check(largest, images, 1)
     with monkeypatch.context() as patch, pytest.raises(AssertionError):
-        patch.setattr("hdl.pool.ReducePipe", Unsigned)
+        patch.setattr("hdl.stages.pool.ReducePipe", Unsigned)
         check(largest, images, 1)

@@ -6,9 +6,9 @@ import pytest
 import stream_sim
 from hdl.network import Accelerator
 from model.layers import Conv, Dense, Depthwise, Pool, ReLU, Residual, Sigmoid
-from model.network import Network
-from model.quantise import quantise
-from model.widths import Widths
+from model.net.network import Network
+from model.quantisation.quantise import quantise
+from model.quantisation.widths import Widths
 from random_nets import NetDrawer
 
 

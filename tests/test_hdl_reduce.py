@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 
 import naive
 import stream_sim
-from hdl.chain import Chain
-from hdl.cost import cost
-from hdl.device import PORTABLE
-from hdl.estimate import estimate
-from hdl.graph import Graph
-from hdl.netplan import Plan
+from hdl.devices.device import PORTABLE
 from hdl.network import Accelerator
-from hdl.reduce import reduce_parts
-from hdl.search import search
-from hdl.weigh import WeighPipe
+from hdl.parts.chain import Chain
+from hdl.planning.cost import cost
+from hdl.planning.estimate import estimate
+from hdl.planning.netplan import Plan
+from hdl.planning.search import search
+from hdl.products.graph import Graph
+from hdl.products.weigh import WeighPipe
+from hdl.stages.reduce import reduce_parts
+from model.arithmetic.qformat import QFormat
 from model.layers import Conv, Dense, Grey, Reduce, ReduceSpec, ReLU
-from model.network import PIXELS, Network
-from model.qformat import QFormat
-from model.quantise import quantise
+from model.net.network import PIXELS, Network
+from model.quantisation.quantise import quantise
 from random_nets import NetDrawer
 
 
@@ -178,7 +178,7 @@ def test_mutants_fail(mutant, monkeypatch):
     spec = spec_of(Reduce([[5, -1], [0.5, 3]], 1), (5, 6, 2))
     images = np.random.default_rng(0).integers(0, 60, (2, 5, 6, 2))
     check(spec, images, 1)
-    monkeypatch.setattr("hdl.weigh.WeighPipe", mutant)
+    monkeypatch.setattr("hdl.products.weigh.WeighPipe", mutant)
     with pytest.raises(AssertionError):
         check(spec, images, 1)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import stream_sim
-from hdl.chain import Chain
-from hdl.device import PORTABLE
-from hdl.repack import repack
-from model.qformat import QFormat
+from hdl.devices.device import PORTABLE
+from hdl.parts.chain import Chain
+from hdl.parts.repack import repack
+from model.arithmetic.qformat import QFormat
 from mutants import Deaf, Fickle, Rotated
 
 FORMATS = [QFormat(1, 0, False), QFormat(3, 0), QFormat(8, 0, False)]

@@ -9,12 +9,12 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 
 import stream_sim
-from hdl import requant
-from hdl.chain import Chain
-from hdl.device import PORTABLE
-from hdl.pipe import delayed
-from hdl.requant import RequantPipe
-from model.qformat import QFormat, Requant
+from hdl.devices.device import PORTABLE
+from hdl.parts.chain import Chain
+from hdl.parts.pipe import delayed
+from hdl.stages import requant
+from hdl.stages.requant import RequantPipe
+from model.arithmetic.qformat import QFormat, Requant
 
 FORMATS = [(width, signed) for width in (1, 2, 4) for signed in (False, True)]
 

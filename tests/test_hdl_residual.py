@@ -5,18 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import hdl.residual
+import hdl.stages.residual
 import stream_sim
-from hdl.cost import cost
-from hdl.estimate import estimate
-from hdl.netplan import Plan, weighted
 from hdl.network import Accelerator
-from hdl.reach import depths, reach_of, window_reach
-from hdl.search import default
-from model.geometry import Geometry
+from hdl.planning.cost import cost
+from hdl.planning.estimate import estimate
+from hdl.planning.netplan import Plan, weighted
+from hdl.planning.reach import depths, reach_of, window_reach
+from hdl.planning.search import default
+from model.arithmetic.geometry import Geometry
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec, RequantSpec, ResidualSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from random_nets import INNER, NetDrawer
 
 
@@ -85,7 +85,7 @@ def test_a_shallower_fifo_would_hang(monkeypatch):
     lead = int((reach_of(DEEP, SHAPE) - np.arange(1, 43)).max())
 
     def room(more):
-        monkeypatch.setattr(hdl.residual, "depths", lambda spec: (2, lead + more))
+        monkeypatch.setattr(hdl.stages.residual, "depths", lambda spec: (2, lead + more))
         np.testing.assert_array_equal(
             answers(net, Plan.serial(net), images, limit=20_000), net.logits(images)
         )

@@ -5,14 +5,14 @@ import itertools
 import pytest
 
 import stream_sim
-from hdl.cost import bound_cycles, cost, load_of, planned_cycles
-from hdl.folding import StagePlan
-from hdl.netplan import Plan, weighted
 from hdl.network import Accelerator
-from hdl.search import SHARING, Search, choices, default, divisors, folds, multipliers_of, search
+from hdl.planning.cost import bound_cycles, cost, load_of, planned_cycles
+from hdl.planning.folding import StagePlan
+from hdl.planning.netplan import Plan, weighted
+from hdl.planning.search import SHARING, Search, choices, default, divisors, folds, multipliers_of, search
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import TableSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from random_nets import NetDrawer
 
 

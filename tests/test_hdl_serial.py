@@ -7,24 +7,25 @@ import pytest
 from amaranth.sim import Simulator
 
 import stream_sim
-from hdl import chips, serial
-from hdl.chain import Chain
-from hdl.conv import conv_parts
-from hdl.cost import cycles_of, planned_cycles
-from hdl.dense import dense_parts
-from hdl.device import PORTABLE
-from hdl.ecp5 import ECP5
-from hdl.estimate import estimate
-from hdl.fit import Fitter
-from hdl.folding import SERIAL, Folding, StagePlan
-from hdl.harden import MOST, constant_luts
-from hdl.latency import Timeline, quickened
-from hdl.netplan import Plan
-from hdl.serial import SerialDots, signed_range
-from model import artifact
+from hdl.devices import chips
+from hdl.devices.device import PORTABLE
+from hdl.devices.ecp5 import ECP5
+from hdl.parts.chain import Chain
+from hdl.planning.cost import cycles_of, planned_cycles
+from hdl.planning.estimate import estimate
+from hdl.planning.fit import Fitter
+from hdl.planning.folding import SERIAL, Folding, StagePlan
+from hdl.planning.harden import MOST, constant_luts
+from hdl.planning.latency import Timeline, quickened
+from hdl.planning.netplan import Plan
+from hdl.products import serial
+from hdl.products.serial import SerialDots, signed_range
+from hdl.stages.conv import conv_parts
+from hdl.stages.dense import dense_parts
+from model.arithmetic.qformat import QFormat
+from model.files import artifact
+from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 
 
 def sums(dots: SerialDots, vectors: np.ndarray, pauses) -> list[list[int]]:

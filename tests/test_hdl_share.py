@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
-from hdl import mac
-from hdl.cost import answer_cycles, load_of
-from hdl.folding import Folding, StagePlan
-from hdl.netplan import Plan, weighted
 from hdl.network import Accelerator
-from hdl.share import Array, union
+from hdl.planning.cost import answer_cycles, load_of
+from hdl.planning.folding import Folding, StagePlan
+from hdl.planning.netplan import Plan, weighted
+from hdl.products import mac
+from hdl.products.share import Array, union
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from random_nets import NetDrawer
 
 
@@ -135,9 +135,9 @@ class Early(mac.MacPipe):
     [
         ("hdl.network", "Array", Displaced),
         ("hdl.network", "Array", Crowded),
-        ("hdl.mac", "Sequencer", Hasty),
-        ("hdl.mac", "MacPipe", Early),
-        ("hdl.share", "union", lambda formats: QFormat(2, 0)),
+        ("hdl.products.mac", "Sequencer", Hasty),
+        ("hdl.products.mac", "MacPipe", Early),
+        ("hdl.products.share", "union", lambda formats: QFormat(2, 0)),
     ],
 )
 def test_mutants_fail(module, name, mutant, monkeypatch):

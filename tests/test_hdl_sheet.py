@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 import stream_sim
-from hdl.cost import bound_cycles, planned_cycles
-from hdl.device import PORTABLE
-from hdl.ecp5 import ECP5
-from hdl.estimate import estimate
-from hdl.latency import Timeline, paced, quickened
-from hdl.netplan import Plan, weighted
+from hdl.devices.device import PORTABLE
+from hdl.devices.ecp5 import ECP5
 from hdl.network import Accelerator
-from hdl.search import search
-from hdl.sheet import Sheet
+from hdl.planning.cost import bound_cycles, planned_cycles
+from hdl.planning.estimate import estimate
+from hdl.planning.latency import Timeline, paced, quickened
+from hdl.planning.netplan import Plan, weighted
+from hdl.planning.search import search
+from hdl.planning.sheet import Sheet
 from random_nets import NetDrawer
 
 

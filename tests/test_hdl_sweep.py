@@ -9,21 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
-from hdl import sweep as module
-from hdl.cost import bound_cycles, planned_cycles
-from hdl.device import PORTABLE
-from hdl.ecp5 import ECP5
-from hdl.estimate import estimate
-from hdl.folding import WIRED, StagePlan
-from hdl.latency import Timeline
-from hdl.netplan import Plan
+from hdl.devices.device import PORTABLE
+from hdl.devices.ecp5 import ECP5
 from hdl.network import Accelerator
-from hdl.sweep import divides, pooled, windows_of
-from hdl.window import Window, pace
-from model.geometry import Geometry
+from hdl.parts import sweep as module
+from hdl.parts.sweep import divides, pooled, windows_of
+from hdl.parts.window import Window, pace
+from hdl.planning.cost import bound_cycles, planned_cycles
+from hdl.planning.estimate import estimate
+from hdl.planning.folding import WIRED, StagePlan
+from hdl.planning.latency import Timeline
+from hdl.planning.netplan import Plan
+from model.arithmetic.geometry import Geometry
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec, PoolSpec, ReduceSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from mutants import Deaf, Fickle, Rotated
 from random_nets import NetDrawer
 from sim.accelerator import Unloaded
@@ -129,7 +129,7 @@ class Open(module.Sweep):
 
 @pytest.mark.parametrize("mutant", [Greedy, Open])
 def test_mutants_fail(mutant, monkeypatch):
-    monkeypatch.setattr("hdl.window.Sweep", mutant)
+    monkeypatch.setattr("hdl.parts.window.Sweep", mutant)
     with pytest.raises(AssertionError):
         check(*CASE)
 

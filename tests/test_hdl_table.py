@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import stream_sim
-from hdl.chain import Chain
-from hdl.device import PORTABLE, Device
-from hdl.memory import Rom
-from hdl.table import TablePipe
+from hdl.devices.device import PORTABLE, Device
+from hdl.parts.chain import Chain
+from hdl.parts.memory import Rom
+from hdl.stages.table import TablePipe
+from model.arithmetic.qformat import QFormat
 from model.layers import TableSpec
-from model.qformat import QFormat
 
 
 class Blocks(Device):
@@ -65,6 +65,6 @@ def test_mutants_fail(monkeypatch):
     check(QFormat(5, 0), QFormat(5, 0))
     with pytest.raises(AssertionError):
         check(QFormat(5, 0), QFormat(5, 0), component=Offset)
-    monkeypatch.setattr("hdl.table.Rom", Hasty)
+    monkeypatch.setattr("hdl.stages.table.Rom", Hasty)
     with pytest.raises(AssertionError):
         check(QFormat(5, 0), QFormat(5, 0))

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
-from hdl import window as module
-from hdl.device import PORTABLE
-from hdl.memory import Ram
-from hdl.window import Window, pace
-from model.geometry import Geometry
-from model.qformat import QFormat
+from hdl.devices.device import PORTABLE
+from hdl.parts import window as module
+from hdl.parts.memory import Ram
+from hdl.parts.window import Window, pace
+from model.arithmetic.geometry import Geometry
+from model.arithmetic.qformat import QFormat
 from mutants import Deaf, Fickle, Rotated
 
 COMMON = settings(derandomize=True, deadline=None, max_examples=120)

@@ -7,26 +7,26 @@ import numpy as np
 import pytest
 
 import stream_sim
-from hdl import harden
-from hdl.chain import Chain
-from hdl.chips import find
-from hdl.conv import conv_parts
-from hdl.cost import cost, cycles_of, planned_cycles
-from hdl.dense import dense_parts
-from hdl.device import PORTABLE
-from hdl.ecp5 import ECP5
-from hdl.estimate import estimate, lacking
-from hdl.fit import Fitter
-from hdl.folding import WIRED, Folding, StagePlan
-from hdl.graph import digits, made
-from hdl.harden import all_lanes, too_large
-from hdl.netplan import Plan, weighted
+from hdl.devices.chips import find
+from hdl.devices.device import PORTABLE
+from hdl.devices.ecp5 import ECP5
 from hdl.network import Accelerator
-from hdl.search import search
-from hdl.wired import WiredPipe, added
+from hdl.parts.chain import Chain
+from hdl.planning import harden
+from hdl.planning.cost import cost, cycles_of, planned_cycles
+from hdl.planning.estimate import estimate, lacking
+from hdl.planning.fit import Fitter
+from hdl.planning.folding import WIRED, Folding, StagePlan
+from hdl.planning.harden import all_lanes, too_large
+from hdl.planning.netplan import Plan, weighted
+from hdl.planning.search import search
+from hdl.products.graph import digits, made
+from hdl.products.wired import WiredPipe, added
+from hdl.stages.conv import conv_parts
+from hdl.stages.dense import dense_parts
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec, PoolSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from mutants import Deaf, Fickle, Rotated
 from random_nets import NetDrawer
 from sim.accelerator import AcceleratorBench, first_mismatch
@@ -162,11 +162,15 @@ class FirstBias(WiredPipe):
 
 
 MUTANTS = {
-    "added": ("hdl.wired.added", no_carry, "conv"),
-    "terms": ("hdl.wired.added", all_through_the_adder, "conv"),
-    "bias": ("hdl.mac.WiredPipe", FirstBias, "depthwise, biases by pixel"),
-    "groups": ("hdl.folding.block_diagonal", lambda matrices: np.vstack([matrices[0]] * 2), "groups"),
-    "digits": ("hdl.graph.digits", lambda number: digits(number)[:1], "conv"),
+    "added": ("hdl.products.wired.added", no_carry, "conv"),
+    "terms": ("hdl.products.wired.added", all_through_the_adder, "conv"),
+    "bias": ("hdl.products.mac.WiredPipe", FirstBias, "depthwise, biases by pixel"),
+    "groups": (
+        "hdl.planning.folding.block_diagonal",
+        lambda matrices: np.vstack([matrices[0]] * 2),
+        "groups",
+    ),
+    "digits": ("hdl.products.graph.digits", lambda number: digits(number)[:1], "conv"),
 }
 
 
@@ -242,7 +246,7 @@ def test_the_planner_hard_wires_what_is_cheaper(monkeypatch):
     assert search(pooled(spec), 12).stages["d"] == all_lanes(spec)
     assert not search(pooled(spec), 11).stages["d"].wired
     assert not too_large(spec) and too_large(pointwise(3000, 1, QFormat(1, 0), QFormat(8, 0)))
-    monkeypatch.setattr("hdl.harden.WORTH", -100)
+    monkeypatch.setattr("hdl.planning.harden.WORTH", -100)
     harden.cheaper.cache_clear()
     assert search(pooled(spec), 12).stages["d"] == replace(all_lanes(spec), weights=None)
     harden.cheaper.cache_clear()

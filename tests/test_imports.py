@@ -75,24 +75,32 @@ def test_imports_point_one_way():
 @pytest.mark.parametrize(
     ("path", "line", "message"),
     [
-        ("model/spec.py", "import hdl.pipe", "model.spec imports hdl.pipe"),
-        ("model/layers/conv.py", "def f():\n    from boards import top", "model.layers.conv imports boards"),
-        ("hdl/pipe.py", "from sim.bench import Bench", "hdl.pipe imports sim.bench"),
-        ("hdl/pipe.py", "import cocotb.triggers", "hdl.pipe imports cocotb.triggers"),
-        ("model/spec.py", "from amaranth.hdl import Signal", "model.spec imports amaranth.hdl"),
-        ("sim/bench.py", "from boards.top import Top", "sim.bench imports boards.top"),
-        ("hdl/pipe.py", "from hdl import mac", "a circle: hdl.mac -> hdl.pipe -> hdl.mac"),
-        ("hdl/pipe.py", "from .mac import Mac", "hdl.pipe: a relative import"),
+        ("model/golden/spec.py", "import hdl.parts.pipe", "model.golden.spec imports hdl.parts.pipe"),
+        (
+            "model/layers/conv.py",
+            "def f():\n    from boards import build",
+            "model.layers.conv imports boards",
+        ),
+        ("hdl/parts/pipe.py", "from sim.bench import Bench", "hdl.parts.pipe imports sim.bench"),
+        ("hdl/parts/pipe.py", "import cocotb.triggers", "hdl.parts.pipe imports cocotb.triggers"),
+        ("model/golden/spec.py", "from amaranth.hdl import Signal", "model.golden.spec imports amaranth.hdl"),
+        ("sim/bench.py", "from boards.shell.top import Top", "sim.bench imports boards.shell.top"),
+        (
+            "hdl/parts/pipe.py",
+            "from hdl.products import mac",
+            "a circle: hdl.parts.pipe -> hdl.products.mac -> hdl.parts.pipe",
+        ),
+        ("hdl/parts/pipe.py", "from .mac import Mac", "hdl.parts.pipe: a relative import"),
     ],
 )
 def test_mutants_fail(path, line, message, tmp_path):
     tree = {
-        "model/spec.py": "import numpy",
-        "model/layers/conv.py": "from model.spec import Spec",
-        "hdl/mac.py": "from hdl.pipe import Pipe\nfrom model.layers.conv import ConvSpec",
-        "hdl/pipe.py": "from amaranth.hdl import Signal",
-        "sim/bench.py": "import hdl.mac",
-        "boards/top.py": "from sim import bench",
+        "model/golden/spec.py": "import numpy",
+        "model/layers/conv.py": "from model.golden.spec import Spec",
+        "hdl/products/mac.py": "from hdl.parts.pipe import Pipe\nfrom model.layers.conv import ConvSpec",
+        "hdl/parts/pipe.py": "from amaranth.hdl import Signal",
+        "sim/bench.py": "import hdl.products.mac",
+        "boards/shell/top.py": "from sim import bench",
     }
     for name, text in tree.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
-from hdl.netplan import Plan
 from hdl.network import Accelerator
-from model import artifact
+from hdl.planning.netplan import Plan
+from model.arithmetic.qformat import QFormat
+from model.files import artifact
 from model.layers import Conv, Dense, Function, Identity, LeakyReLU, Pool, ReLU, Sigmoid, Softmax, Tanh
-from model.network import Network
-from model.qformat import QFormat
-from model.quantise import quantise
-from model.widths import Widths
+from model.net.network import Network
+from model.quantisation.quantise import quantise
+from model.quantisation.widths import Widths
 
 FUNCTIONS = {
     "sigmoid": (Sigmoid, lambda x: 1 / (1 + math.exp(-x))),

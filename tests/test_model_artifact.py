@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model import artifact
-from model.files import check_writable, replacing
-from model.qnetwork import QNetwork
+from model.files import artifact
+from model.files.whole import check_writable, replacing
+from model.golden.qnetwork import QNetwork
 from random_nets import NetDrawer
 
 

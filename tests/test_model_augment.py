@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.augment import NEGLIGIBLE, Affine, Elastic, Moves, sampled, waves
+from model.training.augment import NEGLIGIBLE, Affine, Elastic, Moves, sampled, waves
 
 shapes = st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 4))
 seeds = st.integers(0, 2**32 - 1)

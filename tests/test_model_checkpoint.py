@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from model.augment import Affine, Elastic
-from model.checkpoint import Checkpoint, Phase, difference, digest, read
 from model.layers import BatchNorm, Dense, Dropout, ReLU
-from model.network import Network
-from model.recipe import Recipe
-from model.training import Training, fit
+from model.net.network import Network
+from model.training.augment import Affine, Elastic
+from model.training.checkpoint import Checkpoint, Phase, difference, digest, read
+from model.training.loop import Training, fit
+from model.training.recipe import Recipe
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(90) % 3

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model import cli
-from model.files import check_writable, clear, replacing
+from model.files.whole import check_writable, clear, replacing
 
 ROOT = Path(__file__).parent.parent
 
@@ -89,7 +89,7 @@ def test_what_a_kill_left_behind_is_cleared_away(tmp_path):
     path = tmp_path / "net[1].npz"
     code = """
 import os, signal, sys
-from model.files import replacing
+from model.files.whole import replacing
 with replacing(sys.argv[1]) as file:
     file.write(b"half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from model import artifact
-from model.geometry import Geometry
+from model.arithmetic.geometry import Geometry
+from model.files import artifact
 from model.layers import Conv, Dense, Depthwise, Pool, ReLU
-from model.network import Network
-from model.quantise import quantise
-from model.widths import Widths
+from model.net.network import Network
+from model.quantisation.quantise import quantise
+from model.quantisation.widths import Widths
 
 NETS = {
     "plain": [Conv(4, 3), ReLU(), Dense(3)],

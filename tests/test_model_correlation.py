@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import correlation
-from model.correlation import Correlation, multiply, multiply_sum
-from model.geometry import Geometry
+from model.arithmetic import correlation
+from model.arithmetic.correlation import Correlation, multiply, multiply_sum
+from model.arithmetic.geometry import Geometry
 
 sizes = st.integers(1, 70)
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import idx
-from model import dataset
+from model.files import dataset
 
 
 def test_mnist_ships():

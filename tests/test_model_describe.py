@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import idx
-from model import artifact, cli, describe, nets, train
+from model import cli, describe, train
+from model.arithmetic.qformat import QFormat
+from model.files import artifact, nets
+from model.golden.qnetwork import QNetwork
 from model.layers import LAYERS, DenseSpec
-from model.network import PIXELS
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
+from model.net.network import PIXELS
 
 ROOT = Path(__file__).parent.parent
 MINE = """

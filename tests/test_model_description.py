@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import artifact, layers, nets
-from model.augment import Affine
-from model.chain import flow
-from model.description import tomllib
-from model.layer import Layer
+from model import layers
+from model.arithmetic.qformat import QFormat
+from model.files import artifact, nets
+from model.files.description import tomllib
+from model.files.typed import options
 from model.layers import (
     LAYERS,
     Conv,
@@ -27,12 +27,13 @@ from model.layers import (
     Reduce,
     Sigmoid,
 )
-from model.losses import Penalty
-from model.network import Network
-from model.qformat import QFormat
-from model.recipe import Recipe
-from model.typed import options
-from model.widths import Widths
+from model.net.chain import flow
+from model.net.layer import Layer
+from model.net.losses import Penalty
+from model.net.network import Network
+from model.quantisation.widths import Widths
+from model.training.augment import Affine
+from model.training.recipe import Recipe
 
 SHIPPED = {
     "lecture": (
@@ -185,7 +186,7 @@ def test_a_net_in_four_lines(written):
 PYTHON = """
 import numpy as np
 from model.layers import Conv, Dense, Function
-from model.recipe import Recipe
+from model.training.recipe import Recipe
 
 def layers(classes):
     softplus = Function("softplus", lambda x: np.logaddexp(0, x), lambda x: 1 / (1 + np.exp(-x)))

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from gradients import differences, relative_error
 from model.layers import Conv, Dense, Dropout, Pool, ReLU, Tanh
-from model.losses import cross_entropy
-from model.network import Network
-from model.quantise import quantise
-from model.recipe import Recipe
-from model.training import fit
+from model.net.losses import cross_entropy
+from model.net.network import Network
+from model.quantisation.quantise import quantise
+from model.training.loop import fit
+from model.training.recipe import Recipe
 
 
 def alone(rate, shape, seed=0, dtype=np.float64):

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 import naive
 import reference
-from model import exact, qchain
-from model.exact import FLOAT32_EXACT, FLOAT64_EXACT, INT64_EXACT, narrowest
+from model.arithmetic import exact
+from model.arithmetic.exact import FLOAT32_EXACT, FLOAT64_EXACT, INT64_EXACT, narrowest
+from model.arithmetic.qformat import MAX_WIDTH, QFormat, Requant
+from model.golden import qchain
+from model.golden.qnetwork import QNetwork
+from model.golden.spec import Spec, WeightedSpec
 from model.layers import ConvSpec, DenseSpec, GreySpec, PoolSpec, ReduceSpec
-from model.qformat import MAX_WIDTH, QFormat, Requant
-from model.qnetwork import QNetwork
-from model.spec import Spec, WeightedSpec
 from random_nets import INNER, NetDrawer
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -259,7 +260,7 @@ def test_a_type_that_is_too_narrow_is_noticed(dtype, limit, monkeypatch):
 
     refused(make)
     assert make().dtype is not dtype
-    monkeypatch.setattr("model.spec.narrowest", lambda bound: dtype)
+    monkeypatch.setattr("model.golden.spec.narrowest", lambda bound: dtype)
     with pytest.raises(AssertionError):
         refused(make)
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from model.fake import fake, latent, widest
-from model.grid import Grid
+from model.arithmetic.qformat import QFormat
+from model.golden.qchain import walk
 from model.layers import (
     Conv,
     Dense,
@@ -27,13 +27,13 @@ from model.layers import (
     Softmax,
     Tanh,
 )  # fmt: skip
-from model.network import CHUNK, Network
-from model.qchain import walk
-from model.qformat import QFormat
-from model.quantise import build
-from model.rounded import FakePool, FakeTable, FakeWeighted, Rounded
-from model.scheme import Formats, Scheme, calibrate
-from model.widths import Widths
+from model.net.network import CHUNK, Network
+from model.quantisation.fake import fake, latent, widest
+from model.quantisation.grid import Grid
+from model.quantisation.quantise import build
+from model.quantisation.rounded import FakePool, FakeTable, FakeWeighted, Rounded
+from model.quantisation.scheme import Formats, Scheme, calibrate
+from model.quantisation.widths import Widths
 
 
 def activation(rng):

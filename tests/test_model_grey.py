@@ -8,7 +8,7 @@ import pytest
 import naive
 from model.layers import Grey, GreySpec
 from model.layers.grey import MODES
-from model.network import PIXELS, Network
+from model.net.network import PIXELS, Network
 
 LEVELS = (0, 1, 2, 3, 4, 13, 14, 21, 49, 50, 71, 72, 73, 99, 100, 127, 128, 129, 199, 200, 253, 254, 255)
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import naive
 from gradients import differences, relative_error
+from model.arithmetic.qformat import QFormat
 from model.layers import (
     BatchNorm,
     Conv,
@@ -22,9 +23,8 @@ from model.layers import (
     Softmax,
     Tanh,
 )
-from model.losses import LOSSES
-from model.network import Network
-from model.qformat import QFormat
+from model.net.losses import LOSSES
+from model.net.network import Network
 
 
 @st.composite

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 import idx
 from gradients import differences
-from model import cli, nets, train
+from model import cli, train
+from model.files import nets
 from model.layers import Conv, Dense, ReLU, Sigmoid, Softmax
-from model.losses import LOSSES, Penalty
-from model.network import Network
-from model.recipe import Recipe
-from model.training import fit
+from model.net.losses import LOSSES, Penalty
+from model.net.network import Network
+from model.training.loop import fit
+from model.training.recipe import Recipe
 
 SETTINGS = settings(max_examples=60, deadline=None)
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from model import mailbox
-from model.mailbox import Mailbox
+from model.training import mailbox
+from model.training.mailbox import Mailbox
 
 FORK = multiprocessing.get_context("fork")
 

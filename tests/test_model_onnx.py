@@ -10,8 +10,8 @@ import pytest
 from onnx.backend.test.loader import load_node_model_tests
 
 import onnx_vectors as onnx
-from model.layer import Layer
 from model.layers import Identity, LeakyReLU, Pool, ReLU, Sigmoid, Tanh
+from model.net.layer import Layer
 from onnx_vectors import Case, Importer, Unclaimed
 
 UNCLAIMED = {

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import description
-from model.augment import Affine, Elastic
+from model.files import description
 from model.layers import Dense
-from model.losses import Penalty
-from model.network import Network
-from model.optim import OPTIMISERS, SCHEDULES, Adam, Average, Momentum, clipped, rate_share
-from model.recipe import Recipe
-from model.training import fit
+from model.net.losses import Penalty
+from model.net.network import Network
+from model.training.augment import Affine, Elastic
+from model.training.loop import fit
+from model.training.optim import OPTIMISERS, SCHEDULES, Adam, Average, Momentum, clipped, rate_share
+from model.training.recipe import Recipe
 
 
 def momentum_by_hand(start, gradients, rates, momentum):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from model import options
-from model.augment import Affine, Elastic
-from model.losses import Penalty
-from model.nets import NETS
-from model.optim import Adam
+from model.files.nets import NETS
+from model.net.losses import Penalty
+from model.training import options
+from model.training.augment import Affine, Elastic
+from model.training.optim import Adam
 
 
 def recipe(*arguments):

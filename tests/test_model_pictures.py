@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from model import pictures
-from model.history import COLUMNS, Epoch, write_csv
+from model.training import pictures
+from model.training.history import COLUMNS, Epoch, write_csv
 
 ROOT = Path(__file__).parent.parent
 

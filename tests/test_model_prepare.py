@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idx import write_dataset
-from model import artifact, train
-from model.division import reciprocal
+from model import train
+from model.arithmetic.division import reciprocal
+from model.files import artifact
 from model.layers import Conv, Dense, Grey, Pool, Reduce, ReLU
-from model.losses import LOSSES
-from model.network import Network
-from model.quantise import quantise
+from model.net.losses import LOSSES
+from model.net.network import Network
+from model.quantisation.quantise import quantise
 
 
 def prepared(classes: int):

@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 
 import idx
-from model import artifact, cli, dataset, report, train, training
-from model.fake import latent
+from model import cli, report, train
+from model.files import artifact, dataset
 from model.layers import Conv, Dense, Pool, ReLU
-from model.network import Network
-from model.qat import Tuning, tuned
-from model.quantise import build
-from model.recipe import Recipe
-from model.scheme import calibrate
-from model.training import fit
-from model.widths import Widths
+from model.net.network import Network
+from model.quantisation.fake import latent
+from model.quantisation.qat import Tuning, tuned
+from model.quantisation.quantise import build
+from model.quantisation.scheme import calibrate
+from model.quantisation.widths import Widths
+from model.training import loop as training
+from model.training.loop import fit
+from model.training.recipe import Recipe
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.qformat import MAX_WIDTH, QFormat, Requant
+from model.arithmetic.qformat import MAX_WIDTH, QFormat, Requant
 from naive import requant
 
 FORMATS = [QFormat(width, frac, signed) for width in (1, 2, 3, 5) for frac in (-2, 0, 3) for signed in (0, 1)]

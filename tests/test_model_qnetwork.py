@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from model.arithmetic.qformat import QFormat
+from model.golden.qnetwork import QNetwork
 from model.layers import DenseSpec, RequantSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 
 PIXELS = QFormat(8, 8, False)
 SHIFT = RequantSpec(name="shift", in_shape=(2, 3, 1), src=PIXELS, dst=QFormat(6, 6, False))

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.fold import folded
+from model.arithmetic.qformat import QFormat
 from model.layers import BatchNorm, Conv, Dense, Pool, ReLU, Residual, Sigmoid
-from model.network import Network
-from model.qformat import QFormat
-from model.quantise import build, quantise
-from model.scale import best_format
-from model.scheme import calibrate
-from model.widths import Widths
+from model.net.network import Network
+from model.quantisation.fold import folded
+from model.quantisation.quantise import build, quantise
+from model.quantisation.scale import best_format
+from model.quantisation.scheme import calibrate
+from model.quantisation.widths import Widths
 from naive import requant
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import naive
 from model.layers import Reduce
 from model.layers.reduce import fractions_of
-from model.network import Network
+from model.net.network import Network
 
 LECTURE = np.array([[170, 20, 153, 11], [122, 39, 70, 200], [180, 80, 10, 120], [20, 120, 45, 140]])
 KERNEL = [[1, -0.5], [-0.5, 1]]

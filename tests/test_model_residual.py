@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from gradients import differences, relative_error
-from model import artifact
+from model.arithmetic.qformat import QFormat
+from model.files import artifact
+from model.golden.qchain import walk
+from model.golden.qnetwork import QNetwork
 from model.layers import (
     Conv,
     Dense,
@@ -22,11 +25,8 @@ from model.layers import (
     ResidualSpec,
     Softmax,
 )
-from model.losses import cross_entropy
-from model.network import Network
-from model.qchain import walk
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
+from model.net.losses import cross_entropy
+from model.net.network import Network
 from naive import requant
 from random_nets import NetDrawer
 

@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 
 import idx
-from model import checkpoint, cli, train, training
-from model.training import Training
+from model import cli, train
+from model.training import checkpoint
+from model.training import loop as training
+from model.training.loop import Training
 
 ROOT = Path(__file__).parent.parent
 # The command itself, but for the checkpoint of the end, which holds all that the training remembers.
 KEEPING = """
 import runpy, sys
-from model.checkpoint import Checkpoint
+from model.training.checkpoint import Checkpoint
 Checkpoint.remove = lambda self: None
 sys.argv[0] = "model.train"
 runpy.run_module("model.train", run_name="__main__")

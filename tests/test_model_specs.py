@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import naive
 import reference
-from model.geometry import Geometry
+from model.arithmetic.geometry import Geometry
+from model.arithmetic.qformat import QFormat
 from model.layers import ConvSpec, DenseSpec, GreySpec, PoolSpec, ReduceSpec, RequantSpec, TableSpec
-from model.qformat import QFormat
 from random_nets import NetDrawer
 
 

@@ -8,10 +8,10 @@ import pytest
 import idx
 from model import cli, train
 from model.layers import Dense
-from model.learner import Learner
-from model.network import Network
-from model.recipe import Recipe
-from model.training import fit
+from model.net.network import Network
+from model.training.learner import Learner
+from model.training.loop import fit
+from model.training.recipe import Recipe
 
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.integers(0, 256, (40, 4, 4, 1)).astype(np.uint8), RNG.integers(0, 3, 40)

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import team
 from model.layers import Conv, Dense
-from model.learner import Learner
-from model.network import CHUNK, Network
-from model.recipe import Recipe
-from model.team import Team, shared
-from model.training import fit
+from model.net.network import CHUNK, Network
+from model.training import team
+from model.training.learner import Learner
+from model.training.loop import fit
+from model.training.recipe import Recipe
+from model.training.team import Team, shared
 
 ROOT = Path(__file__).parent.parent
 NETWORK = Network([Conv(8, 1), Dense(2)], (40, 40, 1), np.random.default_rng(0))

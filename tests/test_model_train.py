@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 import idx
-from model import artifact, classify, cli, dataset, train
+from model import classify, cli, train
+from model.files import artifact, dataset
 
 ROOT = Path(__file__).parent.parent
 KEYS = {

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from model.augment import Affine, Elastic
 from model.layers import Conv, Dense, Pool, ReLU, Sigmoid
-from model.losses import cross_entropy
-from model.network import Network
-from model.recipe import Recipe
-from model.training import fit
+from model.net.losses import cross_entropy
+from model.net.network import Network
+from model.training.augment import Affine, Elastic
+from model.training.loop import fit
+from model.training.recipe import Recipe
 
 
 def data(count=150, shape=(10, 9, 1), classes=3, seed=0):

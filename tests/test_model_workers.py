@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.files.nets import NETS
+from model.golden.workers import Workers
 from model.layers import Dense
-from model.nets import NETS
-from model.network import CHUNK, Network
-from model.workers import Workers
+from model.net.network import CHUNK, Network
 
 
 @given(threads=st.integers(1, 5), count=st.integers(0, 200))

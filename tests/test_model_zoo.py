@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from model import artifact, dataset
-from model.nets import NETS
+from model.files import artifact, dataset
+from model.files.nets import NETS
 
 LEAST = {"lecture": 9790, "lenet": 9890, "tiny": 9890, "large": 9940, "record": 9900}
 """Of 10,000 test images, in integers."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import stream_sim
 from drawn_nets import DrawnNets
 from hdl.network import Accelerator
-from model.qchain import walk
+from model.golden.qchain import walk
 from sim.accelerator import AcceleratorBench, Unloaded, first_mismatch
 from sim.cover import KINDS, Cover
 from sim.taps import first_difference

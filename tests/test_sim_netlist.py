@@ -8,14 +8,14 @@ from amaranth.hdl import Cat, Module, Mux
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.device import Device
-from hdl.ecp5 import ECP5
-from hdl.folding import StagePlan
-from hdl.netplan import Plan
+from hdl.devices.device import Device
+from hdl.devices.ecp5 import ECP5
+from hdl.planning.folding import StagePlan
+from hdl.planning.netplan import Plan
+from model.arithmetic.qformat import QFormat
 from model.cli import Failure
+from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec, RequantSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from sim import netlist
 from sim.accelerator import AcceleratorBench, first_mismatch
 from sim.bench import Bench, Broken
@@ -31,7 +31,7 @@ def recipe(*synthesis: str) -> Recipe:
 
 
 ON_ECP5 = recipe("synth_ecp5 -top top -run begin:map_luts", "opt_clean -purge", "synth_ecp5 -run map_luts:")
-"""As boards.flow has it."""
+"""As boards.tools.flow has it."""
 
 
 def wide_convolution() -> ConvSpec:

@@ -53,7 +53,7 @@ def test_every_stage_has_a_mutant():
 def test_every_fault_fits():
     for group in read(TABLES).values():
         for _, fault in group:
-            assert fault.applied((ROOT / f"{fault.module}.py").read_text()) != ""
+            assert fault.applied((ROOT / fault.path).read_text()) != ""
 
 
 @pytest.mark.slow
@@ -103,16 +103,16 @@ def test_constant_properties_and_paths(tmp_path):
 
 
 def test_mutants_leave_nothing_behind():
-    import hdl.buffer
+    import hdl.parts.buffer
 
-    before, modules = hdl.buffer, hdl.buffer.Buffer
-    with mutated(Fault("buffer", "latency = 2", "latency = 9", "a test")):
-        assert hdl.buffer.Buffer.latency == 9
-    assert hdl.buffer is before and hdl.buffer.Buffer is modules
-    gone = mutated(Fault("buffer", "nothing", "", "gone"))
-    with pytest.raises(ValueError, match=r"hdl/buffer.py holds 'nothing' 0 times, not once: gone"), gone:
+    before, modules = hdl.parts.buffer, hdl.parts.buffer.Buffer
+    with mutated(Fault("parts.buffer", "latency = 2", "latency = 9", "a test")):
+        assert hdl.parts.buffer.Buffer.latency == 9
+    assert hdl.parts.buffer is before and hdl.parts.buffer.Buffer is modules
+    gone = mutated(Fault("parts.buffer", "nothing", "", "gone"))
+    with pytest.raises(ValueError, match=r"hdl/parts/buffer.py holds 'nothing' 0 times, not once"), gone:
         pass
-    assert hdl.buffer is before
+    assert hdl.parts.buffer is before
 
 
 def test_a_property_that_fails_is_told(capsys, monkeypatch):

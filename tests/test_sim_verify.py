@@ -5,15 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from hdl.cost import bound_cycles, cost
-from hdl.ecp5 import ECP5
-from hdl.netplan import Plan
-from hdl.search import default
+from hdl.devices.ecp5 import ECP5
+from hdl.planning.cost import bound_cycles, cost
+from hdl.planning.netplan import Plan
+from hdl.planning.search import default
 from idx import encode
-from model import artifact, cli
+from model import cli
+from model.arithmetic.qformat import QFormat
+from model.files import artifact
+from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec
-from model.qformat import QFormat
-from model.qnetwork import QNetwork
 from sim import accelerator, verify
 from sim.accelerator import AcceleratorBench, Mismatch, first_mismatch, measure, wrong
 

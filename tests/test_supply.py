@@ -9,13 +9,14 @@ import pytest
 from packaging.requirements import Requirement
 from PIL import Image
 
-from hdl.buffer import Buffer
-from hdl.chain import Chain
-from hdl.device import PORTABLE
-from hdl.netplan import Plan
+from hdl.devices.device import PORTABLE
 from hdl.network import Accelerator
-from model import artifact, classify, cli, describe, report
-from model.description import tomllib
+from hdl.parts.buffer import Buffer
+from hdl.parts.chain import Chain
+from hdl.planning.netplan import Plan
+from model import classify, cli, describe, report
+from model.files import artifact
+from model.files.description import tomllib
 from random_nets import NetDrawer
 from sim.verilog import emit
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from model import artifact, cli
+from model import cli
+from model.files import artifact
 from sim import verify
 
 FAST = {"lecture": 354, "lenet": 354, "tiny": 182, "large": 512}

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from model.layer import Layer, scratch
+from model.net.layer import Layer, scratch
 
 
 class BatchNorm(Layer):
@@ -16,7 +16,7 @@ class BatchNorm(Layer):
     images that go through the engine together, so that they do not depend on how a batch is spread over
     threads ("ghost batches": Hoffer, Hubara and Soudry, "Train longer, generalize better", NIPS 2017).
     Otherwise they are constants, which `Network.measure` takes from training images; integers know the
-    layer no more, since `model.fold` puts its constants into the weights before it.
+    layer no more, since `model.quantisation.fold` puts its constants into the weights before it.
 
     Parameters
     ----------

@@ -7,11 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
-from model.correlation import Correlation
-from model.geometry import Geometry, Padding, Shape, Size, whole
-from model.layer import held
-from model.spec import WeightedSpec
-from model.weighted import Weighted
+from model.arithmetic.correlation import Correlation
+from model.arithmetic.geometry import Geometry, Padding, Shape, Size, whole
+from model.golden.spec import WeightedSpec
+from model.net.layer import held
+from model.net.weighted import Weighted
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

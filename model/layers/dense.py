@@ -7,10 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-from model.geometry import Shape
-from model.layer import held, scratch
-from model.spec import WeightedSpec
-from model.weighted import Weighted
+from model.arithmetic.geometry import Shape
+from model.golden.spec import WeightedSpec
+from model.net.layer import held, scratch
+from model.net.weighted import Weighted
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

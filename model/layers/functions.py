@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from model.layer import scratch
+from model.arithmetic.qformat import QFormat
 from model.layers.table import Tabled
-from model.qformat import QFormat
+from model.net.layer import scratch
 
 SIGMOID_INDEX = QFormat(8, 4)
 """256 entries, 1/16 apart, over [-8, 8): finer or farther ones change no class worth mentioning."""

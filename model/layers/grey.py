@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.geometry import Shape
-from model.layer import scratch
-from model.prepare import Prepare, PrepareSpec, weighed_range
+from model.arithmetic.geometry import Shape
+from model.net.layer import scratch
+from model.net.prepare import Prepare, PrepareSpec, weighed_range
 
 WEIGHTS = {"average": (1, 1, 1), "lightness": None, "luminosity": (21, 72, 7)}
 """Of red, green and blue; lightness has none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.layer import Vanishing
+from model.net.layer import Vanishing
 
 
 class Identity(Vanishing):

@@ -7,13 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
-from model import pooling
-from model.division import reciprocal
-from model.exact import narrowest
-from model.geometry import Geometry, Padding, Shape, Size
-from model.layer import Layer, held, scratch
-from model.qformat import QFormat
-from model.spec import Spec
+from model.arithmetic import pooling
+from model.arithmetic.division import reciprocal
+from model.arithmetic.exact import narrowest
+from model.arithmetic.geometry import Geometry, Padding, Shape, Size
+from model.arithmetic.qformat import QFormat
+from model.golden.spec import Spec
+from model.net.layer import Layer, held, scratch
 
 MODES = ("max", "avg", "sum")
 

@@ -9,10 +9,10 @@ from math import floor, lcm
 
 import numpy as np
 
-from model.correlation import Correlation
-from model.geometry import Geometry, Padding, Shape, Size, pair, whole
-from model.prepare import Prepare, PrepareSpec, weighed_range
-from model.qformat import QFormat
+from model.arithmetic.correlation import Correlation
+from model.arithmetic.geometry import Geometry, Padding, Shape, Size, pair, whole
+from model.arithmetic.qformat import QFormat
+from model.net.prepare import Prepare, PrepareSpec, weighed_range
 
 WEIGHTS = QFormat(24, 0)
 MAX_DIVISOR = 1 << 16

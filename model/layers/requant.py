@@ -7,11 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
-from model.exact import narrowest
-from model.layer import Activation, scratch
-from model.qformat import QFormat
-from model.scale import best_format
-from model.spec import Spec
+from model.arithmetic.exact import narrowest
+from model.arithmetic.qformat import QFormat
+from model.golden.spec import Spec
+from model.net.layer import Activation, scratch
+from model.quantisation.scale import best_format
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

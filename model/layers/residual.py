@@ -10,13 +10,13 @@ from functools import cached_property
 
 import numpy as np
 
-from model import qchain
-from model.chain import Chain
-from model.exact import narrowest
-from model.geometry import Shape
-from model.layer import Layer, scratch
-from model.qformat import QFormat
-from model.spec import Spec
+from model.arithmetic.exact import narrowest
+from model.arithmetic.geometry import Shape
+from model.arithmetic.qformat import QFormat
+from model.golden import qchain
+from model.golden.spec import Spec
+from model.net.chain import Chain
+from model.net.layer import Layer, scratch
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.layer import Vanishing, scratch
+from model.net.layer import Vanishing, scratch
 
 
 class Softmax(Vanishing):

@@ -7,17 +7,17 @@ from functools import partial, reduce
 import numpy as np
 from amaranth.hdl import Const, Mux, Value
 
-import hdl.classify
-import hdl.grey
-import hdl.pool
-import hdl.requant
-import hdl.residual
-import hdl.table
-import hdl.weigh
-from hdl.device import PORTABLE
+import hdl.products.weigh
+import hdl.stages.classify
+import hdl.stages.grey
+import hdl.stages.pool
+import hdl.stages.requant
+import hdl.stages.residual
+import hdl.stages.table
+from hdl.devices.device import PORTABLE
+from model.arithmetic.qformat import QFormat
 from model.layers import GreySpec, PoolSpec, ReduceSpec, RequantSpec, ResidualSpec
 from model.layers.table import TableSpec
-from model.qformat import QFormat
 from sim.proofs.bench import Bench
 from sim.proofs.proof import Proof
 from sim.proofs.streams import stage
@@ -53,13 +53,13 @@ def of_pipe(dut, relation) -> Bench:
 
 
 def requant(src: QFormat, dst: QFormat) -> Bench:
-    dut = hdl.requant.RequantPipe(src, dst, 2)
+    dut = hdl.stages.requant.RequantPipe(src, dst, 2)
     return of_pipe(dut, lambda beat, out, lane: requantised(beat[lane], src, dst, out))
 
 
 def seeded(src: QFormat, dst: QFormat) -> Bench:
     """The half was added before."""
-    dut = hdl.requant.RequantPipe(src, dst, 1, rounded=True)
+    dut = hdl.stages.requant.RequantPipe(src, dst, 1, rounded=True)
     return of_pipe(dut, lambda beat, out, lane: nearest(beat[lane], 1 << src.frac - dst.frac, out, dst))
 
 
@@ -67,7 +67,7 @@ def pooled(mode: str, kernel, src: QFormat, dst: QFormat) -> Bench:
     spec = PoolSpec(
         name="p", in_shape=(*kernel, 2), src=src, dst=dst, mode=mode, kernel=kernel, stride=kernel
     )
-    dut = hdl.pool.ReducePipe(spec, 2)
+    dut = hdl.stages.pool.ReducePipe(spec, 2)
 
     def relation(beat, out, lane):
         values = [beat[tap * 2 + lane] for tap in range(kernel[0] * kernel[1])]
@@ -83,7 +83,7 @@ def average(kernel, src: QFormat, dst: QFormat) -> Bench:
     spec = PoolSpec(
         name="p", in_shape=(*kernel, 1), src=src, dst=dst, mode="avg", kernel=kernel, stride=kernel
     )
-    dut, taps = hdl.pool.AveragePipe(spec, 1), kernel[0] * kernel[1]
+    dut, taps = hdl.stages.pool.AveragePipe(spec, 1), kernel[0] * kernel[1]
     down, up = taps << max(src.frac - dst.frac, 0), 1 << max(dst.frac - src.frac, 0)
     low, high = taps * src.min, taps * src.max
 
@@ -101,7 +101,7 @@ def add(body: QFormat, shortcut: QFormat) -> Bench:
     spec = ResidualSpec(
         name="r", in_shape=(1, 1, 2), src=body, dst=body, body=made("a", body), shortcut=made("b", shortcut)
     )
-    dut, finer = hdl.residual.AddPipe(spec, 2), max(body.frac, shortcut.frac)
+    dut, finer = hdl.stages.residual.AddPipe(spec, 2), max(body.frac, shortcut.frac)
     left, right = 1 << finer - body.frac, 1 << finer - shortcut.frac
 
     def relation(beat, out, lane):
@@ -113,7 +113,7 @@ def add(body: QFormat, shortcut: QFormat) -> Bench:
 def table(src: QFormat, dst: QFormat) -> Bench:
     entries = np.random.default_rng(0).integers(dst.min, dst.max + 1, 1 << src.width)
     spec = TableSpec(name="t", in_shape=(1, 1, 2), src=src, dst=dst, function="drawn", table=entries)
-    dut = hdl.table.TablePipe(spec, 2, PORTABLE)
+    dut = hdl.stages.table.TablePipe(spec, 2, PORTABLE)
 
     def relation(beat, out, lane):
         return both(
@@ -128,14 +128,14 @@ def weighed(weights, src: QFormat) -> Bench:
     spec = ReduceSpec(
         name="w", in_shape=(*weights.shape, 1), src=src, dst=src, weights=weights, divisor=1, stride=(1, 1)
     )
-    dut = hdl.weigh.WeighPipe(spec, 1)
+    dut = hdl.products.weigh.WeighPipe(spec, 1)
     numbers = weights.ravel().tolist()
     return of_pipe(dut, lambda beat, out, _: out == sum(beat[n] * w for n, w in enumerate(numbers)))
 
 
 def lightness(src: QFormat) -> Bench:
     spec = GreySpec(name="g", in_shape=(1, 1, 3), src=src, dst=src, mode="lightness")
-    dut = hdl.grey.ExtremesPipe(spec)
+    dut = hdl.stages.grey.ExtremesPipe(spec)
     bench = Bench(dut)
 
     def relation(beat, out):
@@ -149,7 +149,7 @@ def lightness(src: QFormat) -> Bench:
 
 
 def argmax(fmt: QFormat, count: int) -> Bench:
-    dut = hdl.classify.Argmax(fmt, count)
+    dut = hdl.stages.classify.Argmax(fmt, count)
     bench = stage(dut)
 
     def relation(beats, _, out):

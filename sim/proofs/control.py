@@ -12,20 +12,20 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.crc import catalog
 from amaranth.lib.wiring import In, Out
 
-import hdl.chain
-import hdl.conv
-import hdl.loader
-import hdl.loading
-import hdl.loadrom
-import hdl.mac
-import hdl.pipe
-import hdl.pool
-import hdl.residual
-import hdl.share
-from hdl.device import PORTABLE
-from hdl.folding import SERIAL, WIRED, Folding, StagePlan
+import hdl.loadable.loader
+import hdl.loadable.loading
+import hdl.loadable.loadrom
+import hdl.parts.chain
+import hdl.parts.pipe
+import hdl.products.mac
+import hdl.products.share
+import hdl.stages.conv
+import hdl.stages.pool
+import hdl.stages.residual
+from hdl.devices.device import PORTABLE
+from hdl.planning.folding import SERIAL, WIRED, Folding, StagePlan
+from model.arithmetic.qformat import QFormat
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec, ResidualSpec
-from model.qformat import QFormat
 from sim.proofs.arithmetic import both, requantised
 from sim.proofs.bench import OUTPUTS, VALUES, Bench
 from sim.proofs.proof import Proof
@@ -59,14 +59,14 @@ class Inverter(wiring.Component):
 def shallow(chain, depth: int):
     """A chain whose elastic parts have room for few beats: fewer than full rate takes, so often full."""
     for _, part in chain.stages:
-        if isinstance(part, hdl.pipe.Elastic):
+        if isinstance(part, hdl.parts.pipe.Elastic):
             part.depth = max(depth, part.front.burst)
     return chain
 
 
 def elastic(count: int, depth: int) -> Bench:
     """Credits: the FIFO behind pipes that never stall takes all that comes out of them."""
-    dut = hdl.pipe.Elastic([Inverter() for _ in range(count)], PORTABLE)
+    dut = hdl.parts.pipe.Elastic([Inverter() for _ in range(count)], PORTABLE)
     dut.depth = depth
     bench = stage(dut)
     bench.no_overflow()
@@ -110,8 +110,8 @@ def sums(spec, values: list[Value]) -> list[Value]:
 
 
 def dense(spec: DenseSpec, plan: StagePlan) -> Bench:
-    parts = hdl.mac.mac_parts(spec, plan, PORTABLE, whole=False)
-    dut = shallow(hdl.chain.Chain([("d", part) for part in parts], PORTABLE), 2)
+    parts = hdl.products.mac.mac_parts(spec, plan, PORTABLE, whole=False)
+    dut = shallow(hdl.parts.chain.Chain([("d", part) for part in parts], PORTABLE), 2)
     bench = stage(dut)
     bench.no_overflow()
     weighed(bench, dut.i, dut.o, spec, plan)
@@ -134,11 +134,14 @@ class Shared(wiring.Component):
 
     def __init__(self, specs, plans):
         foldings = {name: Folding(spec, plan) for name, spec, plan in zip("ab", specs, plans)}
-        self.array = hdl.share.Array(foldings, PORTABLE)
+        self.array = hdl.products.share.Array(foldings, PORTABLE)
         self.chains = [
             shallow(
-                hdl.chain.Chain(
-                    [(name, part) for part in hdl.mac.mac_parts(spec, plan, PORTABLE, client, whole=False)],
+                hdl.parts.chain.Chain(
+                    [
+                        (name, part)
+                        for part in hdl.products.mac.mac_parts(spec, plan, PORTABLE, client, whole=False)
+                    ],
                     PORTABLE,
                 ),
                 2,
@@ -187,8 +190,8 @@ def conv() -> Bench:
         weight_format=QFormat(2, 0), bias=np.array([1]),
     )  # fmt: skip
     spec = replace(spec, dst=spec.accumulator)
-    parts = hdl.conv.conv_parts(spec, StagePlan(2, 1), 1, PORTABLE)
-    dut = shallow(hdl.chain.Chain([("c", part) for part in parts], PORTABLE), 2)
+    parts = hdl.stages.conv.conv_parts(spec, StagePlan(2, 1), 1, PORTABLE)
+    dut = shallow(hdl.parts.chain.Chain([("c", part) for part in parts], PORTABLE), 2)
     bench = stage(dut)
     bench.no_overflow()
     bench.frames(
@@ -201,8 +204,8 @@ def conv() -> Bench:
 def pool() -> Bench:
     """A whole pooling: the maximum of 2 x 1 of 2 x 2 pixels."""
     spec = PoolSpec(name="p", in_shape=(2, 2, 1), src=BIT, dst=BIT, mode="max", kernel=(2, 1), stride=(2, 1))
-    parts = hdl.pool.pool_parts(spec, 1, PORTABLE)
-    dut = shallow(hdl.chain.Chain([("p", part) for part in parts], PORTABLE), 2)
+    parts = hdl.stages.pool.pool_parts(spec, 1, PORTABLE)
+    dut = shallow(hdl.parts.chain.Chain([("p", part) for part in parts], PORTABLE), 2)
     bench = stage(dut)
     bench.no_overflow()
     bench.frames(
@@ -217,8 +220,8 @@ def branches() -> Bench:
     src, dst = QFormat(2, 1, False), QFormat(1, 0, False)
     body = RequantSpec(name="q", in_shape=(1, 1, 1), src=src, dst=dst)
     spec = ResidualSpec(name="r", in_shape=(1, 1, 1), src=src, dst=src, body=(body,))
-    pipe = hdl.requant.RequantPipe(src, dst, 1)
-    dut = hdl.residual.Branches(spec, (([("q", pipe)], 1), ([], 1)), 1, PORTABLE)
+    pipe = hdl.stages.requant.RequantPipe(src, dst, 1)
+    dut = hdl.stages.residual.Branches(spec, (([("q", pipe)], 1), ([], 1)), 1, PORTABLE)
     for chain in dut.chains:
         shallow(chain, 2)
     bench = stage(dut)
@@ -232,8 +235,8 @@ def branches() -> Bench:
 
 def loadrom(width: int, words: int) -> Bench:
     """A memory takes its bytes of a set, keeps them, and passes on what comes behind."""
-    share = hdl.loadrom.Share("m", width, tuple(range(words)))
-    dut = hdl.loadrom.LoadRom(share, PORTABLE)
+    share = hdl.loadable.loadrom.Share("m", width, tuple(range(words)))
+    dut = hdl.loadable.loadrom.LoadRom(share, PORTABLE)
     # the address stands behind the last word when the share is full; reading goes on while bytes come in
     bench = Bench(dut, loose=("address",), meets=True)
     m = bench.m
@@ -269,8 +272,8 @@ def loader() -> Bench:
     """Nothing but a whole and right set is kept; a layout of 2 bytes, one of weights, a checksum of one."""
     crc, layout = catalog.CRC8_AUTOSAR, b"\xa5\x3c"
     small = {"LAYOUT_BYTES": len(layout), "CRC_BYTES": 1, "CRC": crc}
-    with mock.patch.multiple(hdl.loader, **small):
-        dut = hdl.loader.Loader(layout, 1, 2)
+    with mock.patch.multiple(hdl.loadable.loader, **small):
+        dut = hdl.loadable.loader.Loader(layout, 1, 2)
         # it is counted below zero as a load ends
         bench = Bench(dut, loose=("left",))
     m = bench.m

@@ -30,7 +30,7 @@ class Fault:
     Parameters
     ----------
     module : str
-        Name within hdl, such as ``pipe``.
+        Name within hdl, such as ``parts.pipe``.
     old, new : str
         The module's text, of which exactly one place is meant, and what takes its place.
     meaning : str
@@ -42,6 +42,11 @@ class Fault:
     new: str
     meaning: str
 
+    @property
+    def path(self) -> str:
+        """The module's file within hdl."""
+        return f"{self.module.replace('.', '/')}.py"
+
     def applied(self, text: str) -> str:
         """The mutated text of the module.
 
@@ -52,9 +57,7 @@ class Fault:
         """
         count = text.count(self.old)
         if count != 1:
-            raise ValueError(
-                f"hdl/{self.module}.py holds {self.old!r} {count} times, not once: {self.meaning}"
-            )
+            raise ValueError(f"hdl/{self.path} holds {self.old!r} {count} times, not once: {self.meaning}")
         return text.replace(self.old, self.new)
 
 
@@ -73,7 +76,7 @@ class Mutating(importlib.machinery.SourceFileLoader):
     """Loads a module with a fault in it, past the cache of compiled files."""
 
     def __init__(self, fault: Fault):
-        super().__init__(f"hdl.{fault.module}", str(ROOT / f"{fault.module}.py"))
+        super().__init__(f"hdl.{fault.module}", str(ROOT / fault.path))
         self.fault = fault
 
     def get_code(self, fullname):
@@ -85,7 +88,7 @@ class Mutating(importlib.machinery.SourceFileLoader):
 def mutated(fault: Fault | None) -> Iterator[None]:
     """While it lasts, ``hdl`` has the modules of a mutant.
 
-    What goes by ``hdl.pipe.Elastic`` sees them; names imported before stay what they were.
+    What goes by ``hdl.parts.pipe.Elastic`` sees them; names imported before stay what they were.
     """
     if fault is None:
         yield

@@ -8,14 +8,14 @@ from unittest import mock
 from amaranth.hdl import Cat, Const, Mux, Signal, Value
 from amaranth.lib import data
 
-import hdl.buffer
-import hdl.gate
-import hdl.repack
-import hdl.residual
-import hdl.window
-from hdl.device import PORTABLE
-from model.geometry import Geometry
-from model.qformat import QFormat
+import hdl.parts.buffer
+import hdl.parts.gate
+import hdl.parts.repack
+import hdl.parts.window
+import hdl.stages.residual
+from hdl.devices.device import PORTABLE
+from model.arithmetic.geometry import Geometry
+from model.arithmetic.qformat import QFormat
 from sim.proofs.bench import OUTPUTS, VALUES, Bench
 from sim.proofs.proof import Proof
 
@@ -31,7 +31,7 @@ def stage(dut) -> Bench:
 
 
 def buffer(depth: int, width: int) -> Bench:
-    dut = hdl.buffer.Buffer(width, depth, PORTABLE)
+    dut = hdl.parts.buffer.Buffer(width, depth, PORTABLE)
     bench = stage(dut)
     bench.frames(
         dut.i, dut.o, 1, 1, lambda beats, _, out: out == beats[0], flight=depth + 1, settle=depth + 3
@@ -40,7 +40,7 @@ def buffer(depth: int, width: int) -> Bench:
 
 
 def widen(factor: int) -> Bench:
-    dut = hdl.repack.Widen(BIT, 1, factor)
+    dut = hdl.parts.repack.Widen(BIT, 1, factor)
     bench = stage(dut)
     bench.frames(
         dut.i, dut.o, factor, 1, lambda beats, _, out: Value.cast(out) == Cat(beats), flight=2, settle=3
@@ -49,7 +49,7 @@ def widen(factor: int) -> Bench:
 
 
 def narrow(factor: int) -> Bench:
-    dut = hdl.repack.Narrow(BIT, 1, factor)
+    dut = hdl.parts.repack.Narrow(BIT, 1, factor)
     bench = stage(dut)
     bench.frames(
         dut.i, dut.o, 1, factor, lambda beats, n, out: Value.cast(out) == beats[0][n], flight=2,
@@ -61,7 +61,7 @@ def narrow(factor: int) -> Bench:
 def window(shape, geometry: Geometry, *, lanes: int = 0, parts: int = 1, ahead: int = 0, flight=3) -> Bench:
     """The line buffer against the pixels of the frame itself: no counter of its own is trusted."""
     lanes = lanes or shape[2]
-    dut = hdl.window.Window(shape, geometry, BIT, lanes, 0, PORTABLE, parts, ahead)
+    dut = hdl.parts.window.Window(shape, geometry, BIT, lanes, 0, PORTABLE, parts, ahead)
     bench = stage(dut)
     (height, width, _), groups = shape, shape[2] // lanes
     (down, right), (tall, wide) = geometry.positions(shape), geometry.kernel
@@ -100,7 +100,7 @@ def window(shape, geometry: Geometry, *, lanes: int = 0, parts: int = 1, ahead: 
 def sweep(shape, geometry: Geometry, pixels: int) -> Bench:
     """Several pixels in a beat, and the windows that belong to them side by side."""
     height, width, _ = shape
-    dut = hdl.window.Window(shape, geometry, BIT, pixels, 0, PORTABLE)
+    dut = hdl.parts.window.Window(shape, geometry, BIT, pixels, 0, PORTABLE)
     bench = stage(dut)
     (down, right), (tall, wide) = geometry.positions(shape), geometry.kernel
     (top, _), (left, _) = geometry.padding
@@ -130,7 +130,7 @@ def sweep(shape, geometry: Geometry, pixels: int) -> Bench:
 
 
 def fork() -> Bench:
-    dut = hdl.residual.Fork(2)
+    dut = hdl.stages.residual.Fork(2)
     bench = Bench(dut)
     bench.feed(dut.i)
     for name in ("body", "shortcut"):
@@ -146,7 +146,7 @@ def fork() -> Bench:
 
 
 def join() -> Bench:
-    dut = hdl.residual.Join(data.StructLayout({"body": 2, "shortcut": 1}))
+    dut = hdl.stages.residual.Join(data.StructLayout({"body": 2, "shortcut": 1}))
     bench = Bench(dut)
     bench.feed(dut.body, "body")
     bench.feed(dut.shortcut, "shortcut")
@@ -161,7 +161,7 @@ def join() -> Bench:
 
 
 def verdict() -> Bench:
-    dut = hdl.gate.Verdict(2)
+    dut = hdl.parts.gate.Verdict(2)
     bench = Bench(dut)
     bench.feed(dut.i)
     bench.feed(dut.verdict, "verdict")
@@ -177,8 +177,8 @@ def verdict() -> Bench:
 
 def gate(beats: int, *, holds: bool) -> Bench:
     """Whatever the marks, frames of the right length come out, each with the right verdict."""
-    with mock.patch.object(hdl.gate, "VERDICTS", 3):
-        dut = hdl.gate.Gate(BIT, 2, beats, PORTABLE, holds=holds)
+    with mock.patch.object(hdl.parts.gate, "VERDICTS", 3):
+        dut = hdl.parts.gate.Gate(BIT, 2, beats, PORTABLE, holds=holds)
         bench = Bench(dut)
     m = bench.m
     bench.feed(dut.i)
@@ -187,7 +187,7 @@ def gate(beats: int, *, holds: bool) -> Bench:
     bench.no_overflow()
     if holds:
         m.d.comb += dut.hold.eq(bench.any(1, "hold"))
-    (queue,) = (part for part in bench.parts if isinstance(part, hdl.buffer.Buffer))
+    (queue,) = (part for part in bench.parts if isinstance(part, hdl.parts.buffer.Buffer))
     takes, gives = dut.i.valid & dut.i.ready, dut.o.valid & dut.o.ready
     frame = dut.i.payload
     # The marks alone say how many beats of a good frame have come in a row.

@@ -1,0 +1,83 @@
+"""``--list``: the boards, what they have, and which nets fit."""
+
+from __future__ import annotations
+
+import functools
+
+from rich.table import Table
+
+from boards.catalogue.board import Target, request
+from boards.catalogue.targets import ALIASES, TARGETS
+from hdl.planning.estimate import Budget, estimate, lacking
+from hdl.planning.fit import Fitter, around
+from hdl.planning.netplan import Plan
+from model.files import artifact
+from model.golden.qnetwork import QNetwork
+
+
+def taken(net: QNetwork, plan: Plan, target: Target) -> Budget:
+    """What the accelerator and the shell round it take of a chip, estimated."""
+    return estimate(net, plan, target.family) + around(net, plan, target.family)
+
+
+def fits(net: QNetwork, target: Target) -> bool:
+    """Whether the smallest plan of a net fits, by the estimate."""
+    return not lacking(Fitter(net, target.family).smallest().need, target.budget)
+
+
+def places(target: Target) -> str:
+    """Pins of the serial port, seen from the chip."""
+    ports = request(target.platform(), target.uart.resource, target.uart.number)
+    rx, tx = (port.io.metadata[0].name for port in (ports.rx, ports.tx))
+    return f"rx {rx}, tx {tx}"
+
+
+def rows() -> list[dict]:
+    """What there is to say of each board."""
+    nets = {name: artifact.load(name) for name in artifact.names()}
+
+    @functools.cache
+    def fitting(chip: str) -> list[str]:
+        target = next(target for target in TARGETS.values() if target.chip.name == chip)
+        return [name for name, net in nets.items() if fits(net, target)]
+
+    other = {name: alias for alias, name in ALIASES.items()}
+    return [
+        {
+            "board": name,
+            "alias": other.get(name),
+            "chip": target.device,
+            "lut": target.budget.lut,
+            "dsp": target.budget.dsp,
+            "bram": target.budget.bram,
+            "clock_mhz": target.clock_mhz,
+            "baud": target.baud,
+            "serial": places(target),
+            "leds": target.leds,
+            "wiring": target.wiring,
+            "net": target.net,
+            "nets": fitting(target.chip.name),
+        }
+        for name, target in TARGETS.items()
+    ]
+
+
+def table(found: list[dict]) -> Table:
+    """The boards for people."""
+    result = Table()
+    for head in ("board", "chip", "LUT", "DSP", "BRAM", "MHz", "serial port", "LEDs", "nets that fit"):
+        result.add_column(head, justify="right" if head in ("LUT", "DSP", "BRAM", "MHz", "LEDs") else "left")
+    for row in found:
+        numbers = [f"{row[key]:,}" for key in ("lut", "dsp", "bram")]
+        nets = [f"{name} (default)" if name == row["net"] else name for name in row["nets"]]
+        port = f"{row['serial']} (see below)" if row["wiring"] else row["serial"]
+        board = f"{row['board']} ({row['alias']})" if row["alias"] else row["board"]
+        result.add_row(
+            board, row["chip"], *numbers, f"{row['clock_mhz']:g}", port, str(row["leds"]), ", ".join(nets)
+        )
+    return result
+
+
+def wiring(found: list[dict]) -> list[str]:
+    """Lines on what the user has to connect."""
+    return [f"{row['board']}: {row['wiring']}" for row in found if row["wiring"]]

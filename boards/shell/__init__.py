@@ -1,0 +1,1 @@
+"""The hardware round the accelerator: clock, serial line, frames, images and answers."""

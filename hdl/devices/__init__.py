@@ -1,0 +1,1 @@
+"""Chip families: their primitives, and the chips."""

@@ -1,0 +1,1 @@
+"""Weights that are written at run time."""

@@ -1,0 +1,1 @@
+"""What stages are made of: FIFOs, pipelines, memories, windows."""

@@ -1,0 +1,93 @@
+"""A FIFO between two streams."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.devices.device import Device
+from hdl.parts.memory import Ram
+
+
+class Buffer(wiring.Component):
+    """First in, first out, up to ``depth + 1`` beats: one of them waits in the output register.
+
+    Amaranth's own FIFO would do, could it be told which kind of memory to use. Whether there is room, and
+    whether there is a word, are registers of their own, so that no chain of ready or valid signals goes
+    through a FIFO, and none goes through its counter.
+
+    Latency: two cycles. Throughput: one beat a cycle.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Payload.
+    depth : int
+        Words of the memory, at least 2.
+    device : Device
+
+    Members
+    -------
+    i, o : streams, in and out
+    """
+
+    latency = 2
+
+    def __init__(self, shape, depth: int, device: Device):
+        self.depth, self.device = depth, device
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):
+        m = Module()
+        word = Value.cast(self.i.payload)
+        m.submodules.storage = storage = Ram(len(word), self.depth, self.device)
+        produce, consume = Signal(range(self.depth)), Signal(range(self.depth))
+        level = Signal(range(self.depth + 1))
+        room, filled = Signal(init=1), Signal()
+        # The level follows a cycle late, and what it lacks is known: so its counter ends no chain.
+        more, fewer = Signal(), Signal()
+
+        def lags(exact: int, compare) -> Value:
+            return Mux(more, compare(exact - 1), Mux(fewer, compare(exact + 1), compare(exact)))
+
+        writes, reads = Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(room),
+            writes.eq(self.i.valid & room),
+            reads.eq(filled & (~self.o.valid | self.o.ready)),
+            storage.write_addr.eq(produce),
+            storage.write_data.eq(word),
+            storage.write_en.eq(writes),
+            storage.read_addr.eq(consume),
+            storage.read_en.eq(reads),
+            Value.cast(self.o.payload).eq(storage.read_data),
+        ]
+        m.d.sync += [
+            room.eq(reads | (room & ~(writes & lags(self.depth - 1, level.__eq__)))),
+            filled.eq(writes | lags(1, level.__gt__) | (filled & ~reads)),
+            more.eq(writes & ~reads),
+            fewer.eq(reads & ~writes),
+        ]
+        with m.If(more):
+            m.d.sync += level.eq(counted_up(level))
+        with m.If(fewer):
+            m.d.sync += level.eq(counted_down(level))
+        for pointer, moves in ((produce, writes), (consume, reads)):
+            with m.If(moves):
+                m.d.sync += pointer.eq(Mux(pointer == self.depth - 1, 0, counted_up(pointer)))
+        with m.If(reads):
+            m.d.sync += self.o.valid.eq(1)
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        return m
+
+
+def counted_up(value: Value) -> Value:
+    """A short counter's value and one, without the carry chain that placement may have to put far away."""
+    return Cat(bit ^ value[:index].all() if index else ~bit for index, bit in enumerate(value))
+
+
+def counted_down(value: Value) -> Value:
+    """A short counter's value less one, as `counted_up`."""
+    return Cat(bit ^ ~value[:index].any() if index else ~bit for index, bit in enumerate(value))

@@ -1,0 +1,353 @@
+"""The line buffer and the window that slides over an image."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hdl.devices.device import Device
+from hdl.parts.buffer import Buffer
+from hdl.parts.memory import Ram
+from hdl.parts.pipe import lanes_of
+from hdl.parts.sweep import Sweep, filled
+from model.arithmetic.geometry import Geometry, Shape
+from model.arithmetic.qformat import QFormat
+
+
+class Lines(wiring.Component):
+    """Pixels in raster order to columns: what stands under each other in the rows that a window spans.
+
+    The rows above the newest stand in one memory, a column a word; each pixel shifts its column up by one.
+    Only columns in which windows end come out, and of a dilated window only the rows under its taps.
+
+    As many rows of padding follow an image as the larger of the paddings at its top and bottom has: they
+    are the bottom of this image and the top of the next. Before the first image they are the first thing
+    after a reset.
+
+    Throughput: one pixel or place in a row of padding a cycle. Latency: one cycle from a column's last pixel.
+
+    Parameters
+    ----------
+    shape, geometry, fmt, lanes, fill, device
+        As of a `Window`.
+
+    Attributes
+    ----------
+    row : int
+        Beats of a row.
+
+    Members
+    -------
+    i : stream of `lanes` values
+    o : stream of r_h * lanes values, from the top
+    """
+
+    def __init__(self, shape: Shape, geometry: Geometry, fmt: QFormat, lanes: int, fill: int, device: Device):
+        self.shape, self.geometry, self.fmt = shape, geometry, fmt
+        self.lanes, self.fill, self.device = lanes, fill, device
+        self.row = shape[1] * shape[2] // lanes
+        super().__init__(
+            {
+                "i": In(stream.Signature(lanes_of(fmt, lanes))),
+                "o": Out(stream.Signature(lanes_of(fmt, geometry.kernel[0] * lanes))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        height, (rows, _) = self.shape[0], self.geometry.extent
+        tall, step_down = height + between(self.geometry)[0], self.geometry.stride[0]
+        top, (down, _) = self.geometry.padding[0][0], self.geometry.positions(self.shape)
+        word = self.fmt.width * self.lanes
+        depth = self.row
+
+        # First stage: where the next beat belongs, and whether it comes from the input or is padding.
+        padded = tall > height
+        y, address = Signal(range(tall), init=height if padded else 0), Signal(range(depth))
+        inside, shift, step, loaded = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            inside.eq(within(y, 0, height) if padded else 1),
+            step.eq((~loaded | shift) & (self.i.valid | ~inside)),
+            self.i.ready.eq((~loaded | shift) & inside),
+        ]
+        end_of_row = Signal(init=depth == 1)
+        with m.If(step):
+            m.d.sync += address.eq(Mux(end_of_row, 0, address + 1))
+            if depth > 1:
+                m.d.sync += end_of_row.eq(address == depth - 2)
+            with m.If(end_of_row):
+                m.d.sync += y.eq(Mux(y == tall - 1, 0, y + 1))
+        ends = on_grid(m, y, tall, rows - 1 - top, step_down, down, step & end_of_row)
+        if padded:
+            # The padding before the first image ends no window.
+            begun = Signal()
+            with m.If(inside):
+                m.d.sync += begun.eq(1)
+            ends &= begun | inside
+
+        newest = Signal(word, reset_less=True)
+        at = Signal.like(address, reset_less=True)
+        emits = Signal(reset_less=True)
+        with m.If(step):
+            m.d.sync += [
+                newest.eq(Mux(inside, Value.cast(self.i.payload), filled(self.fmt, self.lanes, self.fill))),
+                at.eq(address),
+                emits.eq(ends),
+                loaded.eq(1),
+            ]
+        with m.Elif(shift):
+            m.d.sync += loaded.eq(0)
+
+        # Second stage: the column of that position, out and one row up.
+        m.d.comb += shift.eq(loaded & (~emits | self.o.ready))
+        column = Signal(word * rows)
+        if rows == 1:
+            m.d.comb += column.eq(newest)
+        else:
+            above = Signal(word * (rows - 1), reset_less=depth > 1)
+            m.d.comb += column.eq(Cat(above, newest))
+            if depth == 1:
+                with m.If(shift):
+                    m.d.sync += above.eq(column[word:])
+            else:
+                m.submodules.lines = lines = Ram(word * (rows - 1), depth, self.device, holds_address=True)
+                m.d.comb += [
+                    lines.read_addr.eq(address),
+                    lines.read_en.eq(step),
+                    above.eq(lines.read_data),
+                    lines.write_addr.eq(at),
+                    lines.write_data.eq(column[word:]),
+                    lines.write_en.eq(shift),
+                ]
+        below = self.geometry.dilation[0]
+        tapped = Cat(column.word_select(row * below, word) for row in range(self.geometry.kernel[0]))
+        m.d.comb += [self.o.valid.eq(loaded & emits), Value.cast(self.o.payload).eq(tapped)]
+        return m
+
+
+class Slide(wiring.Component):
+    """Columns to windows.
+
+    As many columns of padding follow a row as the larger of the paddings at its left and right has: they
+    are the right end of this row and the left end of the next.
+
+    Throughput: one column a cycle, of padding as well; a patient one lets a cycle pass after each window.
+    Latency: one cycle.
+
+    Parameters
+    ----------
+    shape, geometry, fmt, lanes, fill, parts, patient
+        As of a `Window`.
+
+    Members
+    -------
+    i : stream of r_h * lanes values
+    o : stream of r_h * r_w * lanes values, as of a `Window`
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        geometry: Geometry,
+        fmt: QFormat,
+        lanes: int,
+        fill: int,
+        parts: int,
+        patient: bool = False,
+    ):
+        self.shape, self.geometry, self.fmt = shape, geometry, fmt
+        self.lanes, self.fill, self.parts, self.patient = lanes, fill, parts, patient
+        self.groups = shape[2] // lanes
+        tall, wide = geometry.kernel
+        super().__init__(
+            {
+                "i": In(stream.Signature(lanes_of(fmt, tall * lanes))),
+                "o": Out(stream.Signature(lanes_of(fmt, tall * wide * lanes))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        (_, width, _), columns = self.shape, self.geometry.extent[1]
+        whole, step_right = width + between(self.geometry)[1], self.geometry.stride[1]
+        left, (_, right) = self.geometry.padding[1][0], self.geometry.positions(self.shape)
+        beside, (tall, wide) = self.geometry.dilation[1], self.geometry.kernel
+        word = self.fmt.width * self.lanes
+
+        x, group = Signal(range(whole)), Signal(range(self.groups))
+        inside, room, shift, full = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            inside.eq(within(x, 0, width) if whole > width else 1),
+            room.eq(~full if self.patient else ~full | self.o.ready),
+            shift.eq(room & (self.i.valid | ~inside)),
+            self.i.ready.eq(room & inside),
+        ]
+        end_of_pixel = group == self.groups - 1
+        with m.If(shift):
+            m.d.sync += group.eq(Mux(end_of_pixel, 0, group + 1))
+            with m.If(end_of_pixel):
+                m.d.sync += x.eq(Mux(x == whole - 1, 0, x + 1))
+        ends = on_grid(m, x, whole, columns - 1 - left, step_right, right, shift & end_of_pixel)
+
+        # Columns of one channel group are `groups` beats apart; left of the first row stands padding.
+        padding = filled(self.fmt, tall * self.lanes, self.fill)
+        beats = [
+            Signal(len(padding), name=f"column_{n}", init=padding, reset_less=not left)
+            for n in range(self.groups * (columns - 1) + 1)
+        ]
+        newest = Mux(inside, Value.cast(self.i.payload), padding)
+        with m.If(shift):
+            for older, newer in zip(beats, [*beats[1:], newest]):
+                m.d.sync += older.eq(newer)
+            m.d.sync += full.eq(ends)
+        with m.Elif(self.o.ready):
+            m.d.sync += full.eq(0)
+
+        share = word // self.parts
+        taps = [
+            beats[self.groups * beside * tap].word_select(row * self.parts + part, share)
+            for part in range(self.parts)
+            for row in range(tall)
+            for tap in range(wide)
+        ]
+        m.d.comb += [self.o.valid.eq(full), Value.cast(self.o.payload).eq(Cat(taps))]
+        return m
+
+
+class Window(wiring.Component):
+    """Pixels in raster order to the windows of a `Geometry`, also in raster order.
+
+    `Lines`, a FIFO of columns if there is to be one, and `Slide`. A dilated window spans
+    ``(r - 1) * dilation + 1`` rows and columns, and its taps lie apart. A pixel may come in several beats
+    (`lanes` of its channels each): then every beat slides a window of its own channels, as pooling wants it.
+    Or a beat may hold several pixels: then `Sweep` takes the place of `Slide`, and as many windows as belong
+    to them go out side by side.
+
+    Throughput: what `pace` says. Latency: two cycles from the last pixel of a window, two more of the FIFO.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Height, width and channels of the images.
+    geometry : Geometry
+    fmt : QFormat
+    lanes : int
+        Values of an input beat: a divisor of the channels, or the channels of several pixels
+        (`hdl.parts.sweep.divides`).
+    fill : int
+        Value of the padding.
+    device : Device
+    parts : int
+        Parts, of as many channels each, in which a beat's window is laid out; a divisor of the lanes.
+    ahead : int
+        Columns that may wait for their windows while the rows of the next frame come in; 0 for no FIFO.
+    together : bool
+        Where windows stand side by side: lay them out tap by tap, see `Sweep`.
+    patient : bool
+        Slide on only when a window is gone, not as it goes: for one who takes several cycles for each. So the
+        many registers of the window do not hang on another's ready signal.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from the last pixel of a window, if nothing waits.
+
+    Members
+    -------
+    i : stream of `lanes` values
+    o : stream of r_h * r_w * lanes values, or of several windows
+        Part by part, each row by row from the top left, channels last.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        geometry: Geometry,
+        fmt: QFormat,
+        lanes: int,
+        fill: int,
+        device: Device,
+        parts: int = 1,
+        ahead: int = 0,
+        patient: bool = False,
+        together: bool = False,
+    ):
+        pixels = lanes // shape[2]
+        if lanes % shape[2] if pixels else shape[2] % lanes:
+            raise ValueError(f"{lanes} lanes do not divide {shape[2]} channels")
+        self.lines = Lines(shape, geometry, fmt, lanes, fill, device)
+        if pixels > 1:
+            self.slide = Sweep(shape, geometry, fmt, pixels, fill, parts, together)
+        else:
+            self.slide = Slide(shape, geometry, fmt, lanes, fill, parts, patient)
+        self.queue = Buffer(self.lines.o.payload.shape(), ahead, device) if ahead else None
+        self.latency = 2 + (self.queue.latency if ahead else 0) + (self.slide.ahead if pixels > 1 else 0)
+        super().__init__({"i": In(self.lines.i.signature.flip()), "o": Out(self.slide.o.signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.lines, m.submodules.slide = self.lines, self.slide
+        columns = self.lines.o
+        if self.queue:
+            m.submodules.queue = self.queue
+            wiring.connect(m, columns, self.queue.i)
+            columns = self.queue.o
+        wiring.connect(m, wiring.flipped(self.i), self.lines.i)
+        wiring.connect(m, columns, self.slide.i)
+        wiring.connect(m, self.slide.o, wiring.flipped(self.o))
+        return m
+
+
+def between(geometry: Geometry) -> tuple[int, int]:
+    """Rows of padding between two images, and columns between two rows."""
+    (top, bottom), (left, right) = geometry.padding
+    return max(top, bottom), max(left, right)
+
+
+def coupled(shape: Shape, geometry: Geometry) -> int:
+    """Cycles a frame of `Lines` and `Slide` without a FIFO between them, for pixels that never wait.
+
+    They step together, but for the padding beside a row if no window ends in the next.
+    """
+    (rows, columns), (down, _) = between(geometry), geometry.positions(shape)
+    stride = geometry.stride[0]
+    silent = shape[0] + rows - down
+    gaps = (down - 1 if stride > 1 else 0) + (silent > (down - 1) * (stride - 1))
+    return (silent + down) * shape[1] + down * columns - gaps * min(columns, shape[1])
+
+
+def pace(shape: Shape, geometry: Geometry, pixels: int = 1) -> tuple[int, int]:
+    """Cycles a frame of `Lines`, and of `Slide` or `Sweep`, for beats of so many pixels that never wait."""
+    rows, columns = between(geometry)
+    beats = shape[1] // pixels
+    if pixels > 1:
+        columns = 0
+    return (shape[0] + rows) * beats, geometry.positions(shape)[0] * (beats + columns)
+
+
+def within(position: Signal, start: int, size: int) -> Value:
+    """Whether a position lies in ``start .. start + size - 1``."""
+    return (position >= start) & (position < start + size)
+
+
+def on_grid(
+    m: Module, position: Signal, size: int, first: int, step: int, count: int, advance: Value
+) -> Value:
+    """Whether a position is one of ``first, first + step, ...`` (`count` of them).
+
+    `advance` says when the position moves on; it wraps to zero after ``size - 1``.
+    """
+    hit = position >= first
+    if (last := first + step * (count - 1)) < size - 1:
+        hit &= position <= last
+    if step == 1:
+        return hit
+    start = -first % step
+    phase = Signal(range(step), init=start)
+    with m.If(advance):
+        with m.If(position == size - 1):
+            m.d.sync += phase.eq(start)
+        with m.Else():
+            m.d.sync += phase.eq(Mux(phase == step - 1, 0, phase + 1))
+    return hit & (phase == 0)

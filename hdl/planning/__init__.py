@@ -1,0 +1,1 @@
+"""How parallel a net is to be, and what that costs."""

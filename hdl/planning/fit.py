@@ -1,0 +1,203 @@
+"""The fastest plan that a chip has room for, and what to say where there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hdl.devices.device import Device
+from hdl.parts.pipe import shape_of
+from hdl.planning.cost import planned_cycles
+from hdl.planning.estimate import UNITS, Budget, estimate, lacking, placed
+from hdl.planning.harden import MOST, constant_luts, serialised, wirable
+from hdl.planning.netplan import Plan, weighted
+from hdl.planning.search import Search, divisors
+from model.golden.qnetwork import QNetwork
+from model.golden.spec import WeightedSpec
+from model.layers import ConvSpec
+
+PLENTY = 1 << 30
+"""More multipliers than any plan has."""
+SPEED = 3
+"""Percents of the LUTs that a plan has to save to be preferred although it is one percent slower."""
+STEPS = 16
+"""A plan is looked for until a 16th more multipliers are known to be too many."""
+SHELL = 1300, 610
+"""LUTs and flip-flops of what stands between the serial port and the accelerator."""
+WAITING = 24, 8
+"""Bits and number of answers without a result that may wait."""
+FEW = 4
+"""Channels of a pixel from which on it pays to take no more than a pixel in a cycle."""
+
+
+class Frugal(Search):
+    """Only plans whose windows are read from memory (`Folding.gathered`), which saves most flip-flops.
+
+    A layer of few channels keeps all of its lanes: its windows are small, and a pixel of it little work.
+    """
+
+    def worthwhile(self, spec: WeightedSpec) -> tuple[list[int], list[int]]:
+        inputs, outputs = super().worthwhile(spec)
+        if isinstance(spec, ConvSpec) and spec.groups == 1 and spec.in_shape[2] >= FEW:
+            inputs = divisors(spec.in_shape[2])
+        return inputs, outputs
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A plan, and what it takes.
+
+    Attributes
+    ----------
+    plan : Plan
+    cycles : int
+        A frame.
+    need : Budget
+    """
+
+    plan: Plan
+    cycles: int
+    need: Budget
+
+
+class Fitter:
+    """Plans of a net for a family of chips.
+
+    Parameters
+    ----------
+    net : QNetwork
+    device : Device
+    on_board : bool
+        Whether what a board has `around` the accelerator has to find room too.
+    loadable : bool
+        Whether weights are written at run time; then layers do not share multipliers.
+    """
+
+    def __init__(self, net: QNetwork, device: Device, *, on_board: bool = True, loadable: bool = False):
+        self.net, self.device, self.on_board, self.loadable = net, device, on_board, loadable
+        self.searches = [kind(net, shares=not loadable, device=device) for kind in (Search, Frugal)]
+        self.known: dict[tuple, Fit] = {}
+
+    def fit(self, plan: Plan) -> Fit:
+        """What a plan takes."""
+        plan = plan.made_loadable(self.net) if self.loadable else plan
+        key = tuple((name, tuple(stage.described().items())) for name, stage in plan.stages.items())
+        if key not in self.known:
+            need = estimate(self.net, plan, self.device)
+            if self.on_board:
+                need += around(self.net, plan, self.device)
+            self.known[key] = Fit(plan, planned_cycles(self.net, plan), need)
+        return self.known[key]
+
+    def fastest(self, budget: Budget, limit: int = PLENTY, *, wires: bool = True) -> Fit | None:
+        """The fastest plan found that fits, or a much smaller one that is nearly as fast; None if none fits.
+
+        Where a chip has too few multipliers to keep up with the pixels, layers are hard-wired, one after
+        another, as long as that makes it faster; and where they still are too few, a layer that has the time
+        takes its inputs bit by bit.
+
+        Parameters
+        ----------
+        budget : Budget
+        limit : int
+            Multipliers, at most.
+        wires : bool
+            Whether layers may be hard-wired for want of multipliers.
+        """
+        best = self.best(self.searches, budget, limit)
+        for wired in wirable(self.net, self.device, budget.lut) if wires and not self.loadable else ():
+            if best is not None and best.cycles <= self.searches[0].floor:
+                break
+            search = Search(self.net, device=self.device, wired=wired)
+            tried = self.best([search], budget, limit)
+            if tried is not None and (best is None or tried.cycles < best.cycles):
+                best = tried
+        return self.serial(best, budget) if wires and not self.loadable else best
+
+    def serial(self, best: Fit | None, budget: Budget) -> Fit | None:
+        """A plan as fast as pixels come, with layers bit by bit, if the best one is slower; else that."""
+        search = self.searches[0]
+        if best is not None and best.cycles <= search.floor:
+            return best
+        tried = serialised(self.net, search.plan(search.floor), search.floor, budget.dsp)
+        if constant_luts(self.net, tried, self.device) > MOST:
+            return best
+        found = self.fit(tried)
+        return best if lacking(found.need, budget) else found
+
+    def best(self, searches: list[Search], budget: Budget, limit: int) -> Fit | None:
+        """The best plan of some searches that fits."""
+        found = [fit for search in searches for fit in self.steps(search, budget, limit)]
+        return min(found, key=lambda fit: (fit.cycles**SPEED * fit.need.lut, fit.cycles), default=None)
+
+    def steps(self, search: Search, budget: Budget, limit: int) -> Iterator[Fit]:
+        """Plans of a search that fit, faster and faster."""
+        low, high = search.least, min(search.most, self.products(budget.dsp))
+        high = max(min(high, limit), low)
+        ends = [self.fit(search.within(count)) for count in (low, high)]
+        good = [not lacking(fit.need, budget) for fit in ends]
+        yield from (fit for fit, fits in zip(ends, good) if fits)
+        if all(good) or not good[0]:
+            return
+        while high - low > low // STEPS + 1:
+            count = (low + high) // 2
+            fit = self.fit(search.within(count))
+            if lacking(fit.need, budget):
+                high = count
+            else:
+                low = count
+                yield fit
+
+    def products(self, dsp: int) -> int:
+        """Products a cycle of so many hard multipliers, if all of them are of the net's narrowest layer."""
+        each = [
+            self.device.per_multiplier(shape_of(spec.src), shape_of(spec.weight_format))
+            for spec in weighted(self.net)
+        ]
+        return PLENTY if 0 in each else dsp * max(each, default=1)
+
+    def nearest(self, budget: Budget) -> str | None:
+        """What to say of the plan that does fit, or None."""
+        near = self.fastest(budget)
+        if near is None:
+            return None
+        return (
+            f"the nearest plan that fits has {multipliers(near.plan)}"
+            f" and takes {near.cycles:,} cycles a frame"
+        )
+
+    def smallest(self) -> Fit:
+        """The plan with the fewest LUTs found."""
+        return min(
+            (self.fit(search.within(search.least)) for search in self.searches),
+            key=lambda fit: fit.need.lut,
+        )
+
+
+def excess(need: Budget, budget: Budget) -> str:
+    """What of which exceeds what."""
+    return " and ".join(
+        f"about {getattr(need, key):,} {UNITS[key]} of {getattr(budget, key):,}"
+        for key in lacking(need, budget)
+    )
+
+
+def multipliers(plan: Plan) -> str:
+    """How many there are, and what is no multiplier but counts as some."""
+    wired = sum(stage.multipliers for stage in plan.stages.values() if stage.wired)
+    return f"{plan.multipliers} multipliers" + (f" ({wired} of them hard-wired)" if wired else "")
+
+
+def around(net: QNetwork, plan: Plan, device: Device) -> Budget:
+    """What a serial port and a memory of images take beside the accelerator.
+
+    Their logic hardly depends on the net: its constants were counted after synthesis.
+    """
+    lanes = plan.lanes_before(net)
+    word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
+    need = Budget(lut=SHELL[0] + logits, ff=SHELL[1] + 3 * word)
+    # Answers that wait stand in block RAM where LUTs cannot be written.
+    waiting = 0 if device.lutram_words else device.brams(*WAITING)
+    images = device.brams(word, 2 * math.prod(net.in_shape) // lanes)
+    return placed(need + Budget(bram=images + waiting), device)

@@ -1,0 +1,1 @@
+"""Products with weights: multipliers in turns, and sums without any."""

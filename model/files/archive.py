@@ -1,0 +1,69 @@
+"""Arrays and one JSON text in an ``.npz``; never a pickle. Artifacts and checkpoints are such files."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from model.files.whole import replacing
+
+
+def write(path, member: str, text: dict, arrays: Mapping[str, np.ndarray], *, compress: bool) -> None:
+    """Write an archive; `path` is replaced whole or left alone.
+
+    Parameters
+    ----------
+    path : str or Path
+    member : str
+        Name of the JSON text, which becomes bytes of a uint8 array.
+    text : dict
+        As JSON can hold it.
+    arrays : mapping of str to ndarray
+    compress : bool
+    """
+    encoded = np.frombuffer(json.dumps(text, allow_nan=False).encode(), np.uint8)
+    with replacing(path) as file:
+        (np.savez_compressed if compress else np.savez)(file, **{**arrays, member: encoded})
+
+
+@contextmanager
+def reading(path, member: str, most: int, trouble: str, kind: str) -> Iterator[tuple[dict, Mapping]]:
+    """The text and the arrays of an archive, for a while.
+
+    Parameters
+    ----------
+    path : str or Path
+    member : str
+        Name of the JSON text.
+    most : int
+        Bytes; what unpacks to more is refused before it is unpacked.
+    trouble, kind : str
+        What could not be done, and with what kind of file.
+
+    Raises
+    ------
+    ValueError
+        For a file that is no such archive, and in place of whatever goes wrong while it is read; the message
+        is one line that names the file.
+    OSError
+        If it cannot be opened.
+    """
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("error")  # NumPy's on headers that it did not write
+        try:
+            if file.read(2) != b"PK":
+                raise ValueError  # NumPy takes what is no zip for a pickle, and says how to open that
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                if sum(entry.file_size for entry in arrays.zip.infolist()) > most:
+                    raise ValueError(f"it unpacks to more than {most:,} bytes")
+                yield json.loads(bytes(arrays[member])), arrays
+        except Exception as error:  # whatever a damaged file provokes in zipfile, NumPy or json
+            reason = str(error).partition("\n")[0] if isinstance(error, ValueError) else ""
+            raise ValueError(
+                f"{trouble} {path}: {reason or f'it is damaged or no convgate {kind}'}"
+            ) from None

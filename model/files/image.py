@@ -1,0 +1,91 @@
+"""Single pictures, PNG or JPEG, brought to the shape of a net's input."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from model.arithmetic.geometry import Shape
+
+MAX_PIXELS = 1 << 26
+"""Larger pictures are refused before they are unpacked."""
+MODES = {1: "L", 3: "RGB"}
+"""Pillow's name for a picture of so many channels."""
+
+
+def read_image(path, shape: Shape, *, invert: bool = False, resize: bool = False) -> np.ndarray:
+    """A picture as a net's input.
+
+    Parameters
+    ----------
+    path : str or Path
+        PNG or JPEG, grey or colour; what is transparent counts as white.
+    shape : (int, int, int)
+        Height, width and channels (1 for grey, 3 for colour; converted to) of the input.
+    invert : bool
+        Take black for white: for dark strokes on light paper, where the net learnt light ones on dark.
+    resize : bool
+        Scale a picture of another size; otherwise that is an error.
+
+    Returns
+    -------
+    ndarray of uint8, shape
+
+    Raises
+    ------
+    ValueError
+        If the file is no such picture, is damaged, huge or of another size; names the file.
+    OSError
+        If it cannot be opened.
+    """
+    height, width, channels = shape
+    if channels not in MODES:
+        raise ValueError(f"{path}: a picture has 1 or 3 channels, but the net takes {channels}")
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's on size and metadata
+        try:
+            with Image.open(file, formats=("PNG", "JPEG")) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
+                flat = flattened(picture).convert(MODES[channels])
+        except UnidentifiedImageError:
+            raise ValueError(f"{path} is no PNG or JPEG picture") from None
+        except (
+            ValueError,
+            OSError,
+            SyntaxError,
+            EOFError,
+            KeyError,
+            IndexError,
+            TypeError,
+            OverflowError,
+            struct.error,
+            zlib.error,
+            Image.DecompressionBombError,
+        ) as error:
+            raise ValueError(f"{path}: the picture cannot be read: {error}") from None
+    if flat.size != (width, height):
+        if not resize:
+            raise ValueError(
+                f"{path} has {flat.height} x {flat.width} pixels, but the net takes {height} x {width}"
+                " (--resize scales it)"
+            )
+        flat = flat.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(flat).reshape(shape)
+    return 255 - pixels if invert else pixels
+
+
+def flattened(picture: Image.Image) -> Image.Image:
+    """A picture of 8 bits a channel without transparency, on white."""
+    if picture.mode.startswith("I"):
+        # 16 bits a pixel: Pillow would clip them to 8, not scale.
+        return Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        paper = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(paper, layer).convert("RGB")
+    return picture

@@ -1,0 +1,1 @@
+"""The golden model: quantised nets in integers."""

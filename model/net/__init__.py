@@ -1,0 +1,1 @@
+"""Float nets: what layers have in common, chains of them, and losses."""

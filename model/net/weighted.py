@@ -1,0 +1,88 @@
+"""What convolutions and dense layers have in common: weights, a bias, and their way to integers."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from model.arithmetic.qformat import QFormat
+from model.golden.spec import WeightedSpec
+from model.net.layer import Layer
+from model.quantisation.grid import Grid
+
+MAX_WEIGHTS = 1 << 24
+"""Weights of a layer, biases included; more are a slip of the pen, and would fill the memory."""
+
+
+class Weighted(Layer):
+    """A layer of products with weights, and biases.
+
+    Parameters
+    ----------
+    channels : int
+        Output channels.
+
+    Attributes
+    ----------
+    params : dict
+        ``weights``, with the output channel as last axis, and unless the layer has none ``bias``.
+    """
+
+    weighted = True
+    spec: ClassVar[type[WeightedSpec]]
+
+    def __init__(self, channels: int):
+        if channels < 1:
+            raise ValueError(f"{self.kind} needs at least 1 output channel, not {channels}")
+        self.channels = channels
+
+    def draw(self, shape: tuple[int, ...], rng: np.random.Generator, bias: tuple[int, ...] | None) -> None:
+        """First weights: uniform with the variance 1 / (products per output); biases of zero."""
+        count = math.prod(shape) + math.prod(bias or ())
+        if count > MAX_WEIGHTS:
+            raise ValueError(f"it would have {count:,} weights; {MAX_WEIGHTS:,} are possible")
+        limit = np.sqrt(3 / np.prod(shape[:-1]))
+        self.params["weights"] = rng.uniform(-limit, limit, shape).astype(self.dtype)
+        if bias is not None:
+            self.params["bias"] = np.zeros(bias, self.dtype)
+
+    def scaled(self, scale: np.ndarray, shift: np.ndarray) -> Weighted:
+        """A copy whose output is ``scale * y + shift``, one of each for an output channel."""
+        other = copy.copy(self)
+        bias = self.params.get("bias", np.zeros(self.channels, self.dtype))
+        other.params = {"weights": self.params["weights"] * scale, "bias": bias * scale + shift}
+        return other
+
+    def quantise(self, src: QFormat, dst: QFormat | None, grid: Grid) -> WeightedSpec:
+        """The layer in integers.
+
+        Parameters
+        ----------
+        src : QFormat
+            Of the input.
+        dst : QFormat or None
+            Of the output; None stands for the accumulator's, which makes the sums exact.
+        grid : Grid
+            Of the weights.
+        """
+        bias = self.params.get("bias", np.zeros(self.channels))
+        spec = self.spec(
+            name=self.name,
+            in_shape=self.in_shape,
+            src=src,
+            dst=dst or src,
+            weights=grid.codes(self.params["weights"]).astype(np.int64),
+            weight_format=grid.format,
+            bias=grid.biases(bias, src.frac).astype(np.int64),
+            shifts=np.array(grid.shifts),
+            **self.fields(),
+        )
+        return spec if dst else replace(spec, dst=spec.accumulator)
+
+    def fields(self) -> dict:
+        """The fields that the layer's spec has beyond those of every `WeightedSpec`."""
+        return {}

@@ -1,0 +1,1 @@
+"""From floats to integers, after training and in it."""
