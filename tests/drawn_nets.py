@@ -72,29 +72,30 @@ class DrawnNets(NetDrawer):
             return plan
         try:
             made = plan.made_loadable(net)
-            made.check(net)
         except ValueError:
             return plan
-        return made
+        return made if fits(made, net) else plan
 
     def changed(self, net: QNetwork, plan: Plan, spec) -> Plan:
         """The plan with weights of another kind or several pixels at once in a layer, where that is legal."""
-        whole = {"input_lanes": spec.matrices.shape[1], "array": None}
-        change = (
-            {},
-            {},
-            whole | {"weights": WIRED, "output_lanes": spec.out_shape[2]},
-            whole | {"weights": WIRED, "output_lanes": spec.out_shape[2], "digits": self.integer(1, 4)},
-            whole | {"weights": SERIAL, "output_lanes": 1},
-            {"array": None, "output_lanes": spec.out_shape[2], "pixel_lanes": self.integer(2, 4)},
+        single = {"input_lanes": spec.matrices.shape[1], "array": None}
+        whole = {"output_lanes": spec.out_shape[2], "array": None}
+        wired = single | whole | {"weights": WIRED}
+        pixels = [{"pixel_lanes": count} for count in range(2, spec.out_shape[1] + 1)]
+        changes = (
+            [],
+            [wired],
+            [wired | {"digits": count} for count in range(2, 5)],
+            [single | {"weights": SERIAL, "output_lanes": 1}],
+            [whole | count for count in pixels],
+            [wired | count for count in pixels],
         )[self.integer(0, 5)]
-        stage = replace(plan.stages[spec.name], **change)
-        other = replace(plan, stages={**plan.stages, spec.name: stage})
-        try:
-            other.check(net)
-        except ValueError:
-            return plan
-        return other
+        stage = plan.stages[spec.name]
+        others = [
+            replace(plan, stages={**plan.stages, spec.name: replace(stage, **change)}) for change in changes
+        ]
+        legal = [other for other in others if fits(other, net)]
+        return legal[self.integer(0, len(legal) - 1)] if legal else plan
 
     def stage(self, spec, *, shares: bool) -> StagePlan:
         """A legal plan of a layer with multipliers."""
@@ -106,3 +107,12 @@ class DrawnNets(NetDrawer):
         )
         array = (None, "a", "a", "b")[self.integer(0, 3)] if shares else None
         return replace(stage, array=array)
+
+
+def fits(plan: Plan, net: QNetwork) -> bool:
+    """Whether a plan is one of a net."""
+    try:
+        plan.check(net)
+    except ValueError:
+        return False
+    return True
