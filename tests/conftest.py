@@ -1,5 +1,6 @@
-"""Lets the tests import the helpers beside them; settings of all drawn tests."""
+"""Lets the tests import the helpers beside them; what holds for all of them."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -10,3 +11,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 # A busy machine is slow, not wrong.
 settings.register_profile("convgate", deadline=None)
 settings.load_profile("convgate")
+
+# What a shell starts in the background ignores Control-C, and so would the programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)

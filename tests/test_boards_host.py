@@ -262,20 +262,23 @@ def test_watch(picture, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with PtyBoard() as fake:
         words = [sys.executable, "-u", "-m", "boards.host", fake.port, "--watch", str(tmp_path)]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        found = []
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            found = []
 
-        def read_until(text):
-            while text not in "".join(found):
-                line = process.stdout.readline()
-                assert line, found
-                found.append(line)
+            def read_until(text):
+                while text not in "".join(found):
+                    line = process.stdout.readline()
+                    assert line, found
+                    found.append(line)
 
-        read_until("picture.png: class")
-        picture.rename(tmp_path / "second.png")
-        read_until("second.png: class")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+            try:
+                read_until("picture.png: class")
+                picture.rename(tmp_path / "second.png")
+                read_until("second.png: class")
+                process.send_signal(signal.SIGINT)
+                assert process.wait(60) == 0
+            finally:
+                process.kill()
     assert "bad.png is no PNG or JPEG picture" in "".join(found)
 
 

@@ -1,5 +1,6 @@
 """The commands of training and classifying, from the outside."""
 
+import contextlib
 import json
 import os
 import signal
@@ -150,11 +151,15 @@ def test_interrupted(folder, tmp_path):
         [sys.executable, "-c", code, "lenet", "--data", folder, "--epochs", "99999", "--out", out],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    process.stdout.readline()
-    time.sleep(2)
-    assert process.poll() is None
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the helper processes get it too
-    printed, error = process.communicate(timeout=60)
+    try:
+        process.stdout.readline()
+        time.sleep(2)
+        assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the helper processes get it too
+        printed, error = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130 and error == "error: interrupted\n" and not printed
     assert {path.name for path in tmp_path.glob("out/*")} <= {"net.checkpoint.npz"}
 
