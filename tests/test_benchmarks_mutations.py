@@ -30,6 +30,7 @@ def small(tmp_path, monkeypatch):
     (tmp_path / "root/tests/test_hdl_one.py").write_text(
         "from hdl.one import double\n\n\ndef test():\n    assert double(2) == 4\n"
     )
+    shutil.copy(ROOT / "tests/conftest.py", tmp_path / "root/tests")
     seen = Fault("one", "2 * x", "3 * x", "triples")
     unseen = Fault("one", "twice", "thrice", "says so")
     monkeypatch.setattr(mutations, "ROOT", tmp_path / "root")
@@ -53,6 +54,13 @@ def test_survivors_are_told(small, tmp_path, capsys):
     assert {path: path.read_text() for path in small.rglob("*.py")} == before
 
 
+def test_tests_that_fail_without_a_bug_kill_nothing(small, capsys):
+    with (small / "tests/test_hdl_one.py").open("a") as file:
+        file.write("    assert False\n")
+    assert cli.run(mutations.main, ["--jobs", "1"]) == 1
+    assert "tests/test_hdl_one.py: fails without a bug" in capsys.readouterr().err
+
+
 def test_a_bug_that_no_longer_fits(small, capsys):
     (small / "hdl/one.py").write_text("")
     assert cli.run(mutations.main, []) == 2
@@ -64,6 +72,7 @@ def test_tests_that_do_not_run_kill_nothing(small):
     tree = small.parent / "tree"
     tree.mkdir()
     (tree / "tests").mkdir()
+    shutil.copy(ROOT / "tests/conftest.py", tree / "tests")
     (tree / "tests/test_hdl_one.py").write_text("import nothing_of_that_name\n")
     with pytest.raises(ValueError, match="pytest ends with 2"):
         mutations.fails(["tests/test_hdl_one.py"], tree)

@@ -7,6 +7,7 @@ import pytest
 
 import stream_sim
 from hdl.network import Accelerator
+from hdl.planning.folding import StagePlan
 from hdl.planning.netplan import Plan
 from model.arithmetic.qformat import QFormat
 from model.golden.qnetwork import QNetwork
@@ -92,6 +93,20 @@ def test_edges(edge):
     classes, logits = answers(net, Plan.serial(net), images, 0.2)
     np.testing.assert_array_equal(logits, net.logits(images))
     np.testing.assert_array_equal(classes, net.classify(images))
+
+
+def test_layers_work_ahead():
+    """Two layers share multipliers, and the one between them never waits for what they owe it."""
+    first = weighted(ConvSpec, (14, 14, 1), (3, 3, 1, 3), QFormat(8, 0, False), name="a")
+    second = weighted(ConvSpec, (6, 6, 3), (3, 3, 3, 6), QFormat(8, 0, False), name="b")
+    last = weighted(DenseSpec, (4, 4, 6), (96, 4), name="c")
+    net = QNetwork("hours", U8, (first, pool((12, 12, 3), "max", (2, 2)), second, last))
+    plan = Plan({"a": StagePlan(9, 1, "m"), "b": StagePlan(5, 1), "c": StagePlan(3, 1, "m")})
+    images = NetDrawer(0).images(net, 5)
+    got, cycles = stream_sim.run(Accelerator(net, plan), stream_sim.frames(net, images), 5, 0.0, 0, 100_000)
+    np.testing.assert_array_equal([list(answer.logits) for answer in got], net.logits(images))
+    # Of the shared multipliers 560 cycles, and of its own 576.
+    assert cycles[-1] - cycles[-2] == plan.folding(second).cycles == 576
 
 
 def test_any_name_becomes_verilog():

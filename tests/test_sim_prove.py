@@ -1,10 +1,15 @@
 """The proofs that CI runs, that mutants are refuted, and that the checker tells truth from falsehood."""
 
+import importlib
 import json
+import pkgutil
 
 import pytest
 from amaranth.hdl import Elaboratable, Module, Mux, Signal
 
+import hdl
+from hdl.network import Accelerator
+from hdl.parts.pipe import Front, Pipe
 from model import cli
 from sim import prove
 from sim.proofs import checker
@@ -48,6 +53,21 @@ def test_every_stage_has_a_mutant():
     assert named == read(TABLES).keys()
     kinds = {proof.stage.partition(" ")[0].rstrip(",") for proof in PROOFS}
     assert kinds == {proof.stage.partition(" ")[0].rstrip(",") for proof in PROOFS if proof.group}
+
+
+def test_every_component_is_proved():
+    """All that hdl is made of stands in some bench, but for bases and the whole; and has a mutant."""
+    modules = [importlib.import_module(found.name) for found in pkgutil.walk_packages(hdl.__path__, "hdl.")]
+    components = {
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Elaboratable) and kind.__module__ == module.__name__
+    }
+    proved = {type(part) for proof in PROOFS for part in proof.make().parts}
+    assert components - proved == {Accelerator, Front, Pipe}
+    mutated = {f"hdl.{fault.module}" for group in read(TABLES).values() for _, fault in group}
+    assert {kind.__module__ for kind in components & proved} - mutated == set()
 
 
 def test_every_fault_fits():

@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import partial, reduce
 
 import numpy as np
-from amaranth.hdl import Const, Mux, Value
+from amaranth.hdl import Const, Mux, Signal, Value
 
+import hdl.devices.device
+import hdl.products.dots
 import hdl.products.weigh
 import hdl.stages.classify
 import hdl.stages.grey
@@ -18,7 +20,7 @@ from hdl.devices.device import PORTABLE
 from model.arithmetic.qformat import QFormat
 from model.layers import GreySpec, PoolSpec, ReduceSpec, RequantSpec, ResidualSpec
 from model.layers.table import TableSpec
-from sim.proofs.bench import Bench
+from sim.proofs.bench import VALUES, Bench
 from sim.proofs.proof import Proof
 from sim.proofs.streams import stage
 
@@ -133,6 +135,31 @@ def weighed(weights, src: QFormat) -> Bench:
     return of_pipe(dut, lambda beat, out, _: out == sum(beat[n] * w for n, w in enumerate(numbers)))
 
 
+def dots(src: QFormat, weights: list[list[int]], width: int) -> Bench:
+    """Sums of products with a step's weights, by multipliers."""
+    words = [
+        sum((weight % (1 << width)) << width * lane for lane, weight in enumerate(row)) for row in weights
+    ]
+    dut = hdl.products.dots.Dots(
+        src, QFormat(width, 0), len(weights[0]), 1, words, hdl.devices.device.PORTABLE
+    )
+    bench = Bench(dut)
+    index, x = bench.any(range(len(weights)), "index"), bench.any(len(Value.cast(dut.x)), "x")
+    bench.m.d.comb += [dut.index.eq(index), Value.cast(dut.x).eq(x)]
+    came = Const(1)
+    for cycle in range(dut.latency):
+        later = [
+            Signal.like(Value.cast(value), name=f"{name}_{cycle}")
+            for name, value in (("came", came), ("index", index), ("x", x))
+        ]
+        bench.m.d.sync += [new.eq(old) for new, old in zip(later, (came, index, x))]
+        came, index, x = later
+    for number, row in enumerate(weights):
+        right = sum(x.word_select(lane, src.width) * weight for lane, weight in enumerate(row))
+        bench.hold(VALUES, ~came | (index != number) | (dut.dots[0] == right))
+    return bench
+
+
 def lightness(src: QFormat) -> Bench:
     spec = GreySpec(name="g", in_shape=(1, 1, 3), src=src, dst=src, mode="lightness")
     dut = hdl.stages.grey.ExtremesPipe(spec)
@@ -188,6 +215,7 @@ PROOFS = [
     Proof("AddPipe, s4.3 + u3.1", partial(add, S(4, 3), U(3, 1)), "add", fast=True),
     Proof("TablePipe, s4 to s3", partial(table, S(4, 0), S(3, 0)), "table", fast=True),
     Proof("WeighPipe, 7 -3 0 5", partial(weighed, [[7, -3], [0, 5]], U(2, 0)), "weigh", fast=True),
+    Proof("Dots, u3 by 3 -4 and -1 2", partial(dots, U(3, 0), [[3, -4], [-1, 2]], 3), "dots", fast=True),
     Proof("ExtremesPipe, 3 of u4", partial(lightness, U(4, 0)), "lightness", fast=True),
     Proof("Argmax, 3 of s3", partial(argmax, S(3, 0), 3), "argmax", fast=True),
     Proof("Argmax, 4 of u2", partial(argmax, U(2, 0), 4)),

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from sim.proofs import arithmetic, control, streams
+from sim.proofs import arithmetic, control, streams, windows
 
-PROOFS = [*streams.PROOFS, *arithmetic.PROOFS, *control.PROOFS]
+PROOFS = [*streams.PROOFS, *windows.PROOFS, *arithmetic.PROOFS, *control.PROOFS]

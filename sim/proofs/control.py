@@ -23,7 +23,7 @@ import hdl.stages.conv
 import hdl.stages.pool
 import hdl.stages.residual
 from hdl.devices.device import PORTABLE
-from hdl.planning.folding import SERIAL, WIRED, Folding, StagePlan
+from hdl.planning.folding import SERIAL, WIRED, Folding, LoadableFolding, StagePlan
 from model.arithmetic.qformat import QFormat
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec, ResidualSpec
 from sim.proofs.arithmetic import both, requantised
@@ -179,6 +179,25 @@ def shared(specs, plans) -> Bench:
     bench.no_overflow()
     bench.hold(OUTPUTS, ~(first.turn & last.turn))
     bench.hold(OUTPUTS, (first.turn | last.turn) == (first.asks | last.asks))
+    return bench
+
+
+def scaled() -> Bench:
+    """Each output is shifted by what the memory of its beat holds."""
+    spec = layer(1, 2, np.array([0, 3]))
+    folding = LoadableFolding(spec, StagePlan(), scaled=True)
+    shares = {share.name: share for share in hdl.loadable.loading.shares_of(spec, {"d": folding})}
+    loads = hdl.loadable.loading.Loads(
+        shares,
+        {name: (Signal(hdl.loadable.loadrom.LINK), Signal(hdl.loadable.loadrom.LINK)) for name in shares},
+        {},
+    )
+    dut = hdl.products.mac.ScalePipe(folding, PORTABLE, loads)
+    bench = Bench(dut)
+    second = Signal()
+    with bench.m.If(dut.o.valid):
+        bench.m.d.sync += second.eq(~second)
+    bench.pipe(dut, lambda beat, out: out[0] == Mux(second, beat[0] * 8, beat[0]))
     return bench
 
 
@@ -338,6 +357,7 @@ PROOFS = [
         partial(dense, layer(1, 2, np.array([0, 1])), StagePlan(1, 1)),
         "align",
     ),
+    Proof("ScalePipe, shifts of 0 and 3", scaled, "scale", fast=True),
     Proof(
         "two layers, one multiplier",
         partial(shared, (layer(2, 1), layer(1, 2, seed=3)), (StagePlan(), StagePlan())),

@@ -1,0 +1,226 @@
+"""Proofs of windows: slid through registers, several side by side, read from memory, or taken up at once."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+
+import hdl.parts.gather
+import hdl.parts.pipe
+import hdl.parts.window
+import hdl.products.mac
+import hdl.stages.collect
+from hdl.devices.device import PORTABLE
+from hdl.planning.folding import Folding, StagePlan
+from model.arithmetic.geometry import Geometry
+from model.arithmetic.qformat import QFormat
+from model.layers import ConvSpec, PoolSpec
+from sim.proofs.arithmetic import both
+from sim.proofs.bench import OUTPUTS, VALUES, Bench
+from sim.proofs.proof import Proof
+from sim.proofs.streams import BIT, stage
+
+
+def window(shape, geometry: Geometry, *, lanes: int = 0, parts: int = 1, ahead: int = 0, flight=3) -> Bench:
+    """The line buffer against the pixels of the frame itself: no counter of its own is trusted."""
+    lanes = lanes or shape[2]
+    dut = hdl.parts.window.Window(shape, geometry, BIT, lanes, 0, PORTABLE, parts, ahead)
+    bench = stage(dut)
+    (height, width, _), groups = shape, shape[2] // lanes
+    (down, right), (tall, wide) = geometry.positions(shape), geometry.kernel
+    (top, _), (left, _) = geometry.padding
+
+    def expected(beats, number, out):
+        position, group = divmod(number, groups)
+        share = lanes // parts
+        taps = []
+        for part in range(parts):
+            for row in range(tall):
+                for column in range(wide):
+                    y = position // right * geometry.stride[0] - top + row * geometry.dilation[0]
+                    x = position % right * geometry.stride[1] - left + column * geometry.dilation[1]
+                    if 0 <= y < height and 0 <= x < width:
+                        taps.append(beats[(y * width + x) * groups + group][part * share :][:share])
+                    else:
+                        taps.append(Const(0, share))
+        return Value.cast(out) == Cat(taps)
+
+    needed = []
+    for position in range(down * right):
+        y = position // right * geometry.stride[0] - top + geometry.extent[0] - 1
+        x = position % right * geometry.stride[1] - left + geometry.extent[1] - 1
+        pixels = height * width if y >= height else y * width + min(x, width - 1)
+        needed += [pixels * groups + group + 1 if y < height else pixels * groups for group in range(groups)]
+    beats = height * width * groups
+    owed = [sum(need <= count for need in needed) for count in range(1, beats)]
+    bench.frames(
+        dut.i, dut.o, beats, len(needed), expected, flight=flight, owed=owed,
+        settle=(width + sum(geometry.padding[1])) * (2 + sum(geometry.padding[0])) * groups + 4,
+    )  # fmt: skip
+    return bench
+
+
+def sweep(shape, geometry: Geometry, pixels: int) -> Bench:
+    """Several pixels in a beat, and the windows that belong to them side by side."""
+    height, width, _ = shape
+    dut = hdl.parts.window.Window(shape, geometry, BIT, pixels, 0, PORTABLE)
+    bench = stage(dut)
+    (down, right), (tall, wide) = geometry.positions(shape), geometry.kernel
+    (top, _), (left, _) = geometry.padding
+    windows, row = dut.slide.windows, width // pixels
+
+    def expected(beats, number, out):
+        taps = []
+        for position in range(number * windows, (number + 1) * windows):
+            for at in range(tall * wide):
+                y = position // right * geometry.stride[0] - top + at // wide
+                x = position % right * geometry.stride[1] - left + at % wide
+                inside = 0 <= y < height and 0 <= x < width
+                taps.append(beats[y * row + x // pixels][x % pixels] if inside else Const(0, 1))
+        return Value.cast(out) == Cat(taps)
+
+    needed = []
+    for number in range(down * right // windows):
+        line, beat = divmod(number, right // windows)
+        y = line * geometry.stride[0] - top + tall - 1
+        # a row's last windows wait for no beat behind it
+        needed.append(height * row if y >= height else y * row + min(beat + dut.slide.ahead, row - 1) + 1)
+    owed = [sum(need <= count for need in needed) for count in range(1, height * row)]
+    bench.frames(
+        dut.i, dut.o, height * row, len(needed), expected, owed=owed, settle=(row + 2) * (2 + top) + 4
+    )
+    return bench
+
+
+def collect(shape, kernel) -> Bench:
+    """Maxima of windows side by side, whose pixels come channel by channel."""
+    spec = PoolSpec(name="p", in_shape=shape, src=BIT, dst=BIT, mode="max", kernel=kernel, stride=kernel)
+    dut = hdl.stages.collect.Collect(spec, 1, PORTABLE)
+    bench = stage(dut)
+    (height, width, channels), (down, right, _) = shape, spec.out_shape
+    places = [  # of the beats of each window
+        [
+            ((y * kernel[0] + row) * width + x * kernel[1] + column) * channels + channel
+            for row in range(kernel[0])
+            for column in range(kernel[1])
+        ]
+        for y in range(down)
+        for x in range(right)
+        for channel in range(channels)
+    ]
+
+    def relation(beats, number, out):
+        return out[0] == Cat(beats[place] for place in places[number]).any()
+
+    beats = height * width * channels
+    owed = [sum(max(window) < count for window in places) for count in range(1, beats)]
+    bench.frames(dut.i, dut.o, beats, len(places), relation, owed=owed, settle=4)
+    return bench
+
+
+class Read(hdl.parts.pipe.Pipe):
+    """The slices of a window side by side again, as a `Gather` has read them."""
+
+    def __init__(self, folding: Folding):
+        window = hdl.parts.pipe.lanes_of(folding.spec.src, folding.inputs)
+        super().__init__(hdl.products.mac.step_layout(folding, None), window, 1)
+
+    def elaborate(self, platform):
+        m = Module()
+        step, held = self.i.payload, Value.cast(self.o.payload)
+        with m.If(self.i.valid):
+            m.d.sync += held.eq(Cat(held, step.x)[len(Value.cast(step.x)) :])
+        m.d.sync += self.o.valid.eq(self.i.valid & step.ends)
+        return m
+
+
+def gather(shape, kernel, plan: StagePlan, outputs: int = 1, **fields) -> Bench:
+    """Windows read from memory: what they hold, and which weights and biases each slice is to meet."""
+    spec = ConvSpec(
+        name="c", in_shape=shape, src=BIT, dst=BIT, weights=np.ones((*kernel, shape[2], outputs), int),
+        weight_format=QFormat(2, 0), bias=np.zeros(outputs, int), **fields,
+    )  # fmt: skip
+    folding, geometry = Folding(spec, plan), spec.geometry
+    dut = hdl.parts.pipe.Elastic([Read(folding)], PORTABLE, hdl.parts.gather.Gather(folding, PORTABLE))
+    dut.depth = max(folding.output_folds, 2)
+    # a memory is read on where nothing is under way
+    bench = stage(dut, meets=True)
+    bench.no_overflow()
+    repeats, step, number = folding.output_folds, dut.front.o, Signal(range(folding.steps))
+    with bench.m.If(step.valid):
+        bench.m.d.sync += number.eq(Mux(number == folding.steps - 1, 0, number + 1))
+    slices = folding.steps // repeats
+    for at in range(folding.steps):
+        marks = both((
+            step.payload.index == at,
+            step.payload.seed == at // slices,
+            step.payload.starts == (at % slices == 0),
+            step.payload.ends == (at % slices == slices - 1),
+        ))  # fmt: skip
+        bench.hold(OUTPUTS, ~step.valid | (number != at) | marks)
+
+    (height, width, channels), groups = shape, shape[2] // plan.input_lanes
+    (top, _), (left, _) = geometry.padding
+    corners = [
+        (y * geometry.stride[0] - top, x * geometry.stride[1] - left)
+        for y in range(spec.out_shape[0])
+        for x in range(spec.out_shape[1])
+    ]
+
+    def relation(beats, output, out):
+        y, x = corners[output // repeats]
+        taps = []
+        for row in range(y, y + geometry.extent[0], geometry.dilation[0]):
+            for column in range(x, x + geometry.extent[1], geometry.dilation[1]):
+                inside = 0 <= row < height and 0 <= column < width
+                place = (row * width + column) * groups
+                taps += beats[place : place + groups] if inside else [Const(0, channels)]
+        return Value.cast(out) == Cat(taps)
+
+    needed = []
+    for y, x in corners:
+        row, columns = min(y + geometry.extent[0], height) - 1, min(max(x + geometry.extent[1], 0), width)
+        needed += [max(row * width + columns, 0) * groups] * repeats
+    beats = height * width * groups
+    owed = [sum(need <= count for need in needed) for count in range(1, beats)]
+    # as long as all windows take of which the memory may hold the pixels
+    settle = (dut.front.depth // beats + 1) * len(corners) * folding.steps + 10
+    bench.frames(dut.i, dut.o, beats, len(needed), relation, flight=5, owed=owed, settle=settle)
+    return bench
+
+
+G = Geometry
+SAME = ((1, 1), (1, 1))
+READ = {OUTPUTS: 34, VALUES: 25}
+"""Cycles searched of windows in memory: until several have been read, and one that is owed must have come."""
+PROOFS = [
+    Proof("Window 2x2 on 3x3", partial(window, (3, 3, 1), G((2, 2))), "window"),
+    Proof("Window 2x2 / 2 on 4x4", partial(window, (4, 4, 1), G((2, 2), (2, 2)))),
+    Proof("Window 2x2 / 2 on 3x3, ragged", partial(window, (3, 3, 1), G((2, 2), (2, 2)))),
+    Proof("Window 2x2 on 2x2x2, lane by lane", partial(window, (2, 2, 2), G((2, 2)), lanes=1)),
+    Proof("Window 1x2 on 2x3x2, 2 parts", partial(window, (2, 3, 2), G((1, 2)), parts=2)),
+    Proof("Window 2x2, dilated 2, on 3x3", partial(window, (3, 3, 1), G((2, 2), dilation=(2, 2)))),
+    Proof("Window 3x3 on 2x2, padded", partial(window, (2, 2, 1), G((3, 3), padding=SAME))),
+    Proof("Window 2x2 on 2x2, FIFO of 2", partial(window, (2, 2, 1), G((2, 2)), ahead=2)),
+    Proof(
+        "Sweep, 3x3 padded on 2x4, 2 pixels", partial(sweep, (2, 4, 1), G((3, 3), padding=SAME), 2), "sweep"
+    ),
+    Proof("Sweep, 2x2 / 2 on 2x4, 4 pixels", partial(sweep, (2, 4, 1), G((2, 2), (2, 2)), 4)),
+    Proof("Collect, 2x1 on 2x3x2", partial(collect, (2, 3, 2), (2, 1)), "collect", fast=True),
+    Proof("Collect, 2x2 on 3x3x2, ragged", partial(collect, (3, 3, 2), (2, 2))),
+    Proof("Gather, 2x2 on 2x2", partial(gather, (2, 2, 1), (2, 2), StagePlan()), bounds=READ),
+    Proof(
+        "Gather, 1x3 padded on 1x2",
+        partial(gather, (1, 2, 1), (1, 3), StagePlan(), padding=((0, 0), (1, 1))),
+        "gather",
+        READ,
+    ),
+    Proof("Gather, 3x1 on 4x1", partial(gather, (4, 1, 1), (3, 1), StagePlan()), bounds=READ),
+    Proof(
+        "Gather, 1x2 on 1x2x2, lane by lane, 2 outputs",
+        partial(gather, (1, 2, 2), (1, 2), StagePlan(), 2),
+        bounds=READ,
+    ),
+]
