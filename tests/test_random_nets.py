@@ -70,7 +70,7 @@ def test_drawn_nets_equal_the_golden_model(data):
 
 @pytest.mark.slow
 def test_many_drawn_nets_equal_the_golden_model():
-    """And they meet every case of rounding, saturation and ties in every kind of layer; more nets help out."""
+    """And they meet every case of rounding, saturation and ties in every kind of layer; more nets help."""
     cover = Cover()
 
     def missed(other: Cover) -> bool:
