@@ -19,6 +19,7 @@ PADS = (
     ("TRELLIS_IO", "INPUT", r'\.DIR\("INPUT"\)'),
     ("TRELLIS_IO", "OUTPUT", r'\.DIR\("OUTPUT"\)'),
     ("SB_IO", "INPUT", r"\.PIN_TYPE\(6'h01\)"),
+    ("SB_IO", "OUTPUT", r"\.PIN_TYPE\(6'h29\)[^;]*\.OUTPUT_ENABLE\(1'h1\)"),
 )
 """Pads of both directions, those that use one, and what tells them."""
 CELL = re.compile(r"^ +(\w+) #\(", re.MULTILINE)

@@ -198,6 +198,19 @@ def test_models_of_a_netlist_are_those_of_yosys():
     assert "include" not in models("ecp5") and not re.search(r"module DP16KD", models("ecp5"))
 
 
+def test_pads_of_one_direction_have_models_of_their_own(tmp_path):
+    """One at a port that only reads, or always drives; one that is switched stays what it is."""
+    pads = "".join(
+        f"SB_IO #(.PIN_TYPE(6'h{kind})) p{number} (.PACKAGE_PIN(pin[{number}]), .OUTPUT_ENABLE({enable}));\n"
+        for number, (kind, enable) in enumerate((("01", "1'h0"), ("29", "1'h1"), ("29", "a")))
+    )
+    source = f"module top(inout [2:0] pin, input a);\n{pads}endmodule\n"
+    script = f"read_verilog {SOURCE}\nwrite_verilog -noattr {NETLIST}\n"
+    text = netlist.netlist({SOURCE: source, "top.ys": script}, "ice40", tmp_path)
+    assert re.findall(r"(SB_IO\w*) #\(", text) == ["SB_IO_INPUT", "SB_IO_OUTPUT", "SB_IO"]
+    assert {"sb_io_input.v", "sb_io_output.v"} <= cells(text).keys()
+
+
 def test_an_unknown_family_is_one_line():
     with pytest.raises(ValueError, match="yosys has no models of asic cells"):
         models("asic")
