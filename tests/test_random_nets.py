@@ -31,6 +31,9 @@ def check(data, wanted=lambda cover: True) -> Cover:
     drawer = DrawnNets(data.draw)
     net, plan = drawer.drawn()
     images = drawer.images(net, IMAGES)
+    # all draws come before what depends on other nets: Hypothesis wants to find them again
+    stalls = drawer.integer(0, 4) / 10, drawer.integer(0, 4) / 10
+    seed, longest = drawer.integer(0, 1000), (1, 4, 60)[drawer.integer(0, 2)]
     cover = Cover(net)
     cover.add_values(images)
     if not wanted(cover):
@@ -41,15 +44,14 @@ def check(data, wanted=lambda cover: True) -> Cover:
     for stage in plan.stages.values():
         event(f"weights {stage.weights}, pixel lanes {stage.pixel_lanes}, digits {stage.digits}")
     accelerator = Accelerator(net, plan)
-    stalls = drawer.integer(0, 4) / 10, drawer.integer(0, 4) / 10
     got, _ = stream_sim.run(
         Unloaded(accelerator) if plan.loadable else accelerator,
         stream_sim.frames(net, images, accelerator.lanes),
         IMAGES,
         stalls,
-        seed=drawer.integer(0, 1000),
+        seed=seed,
         limit=200_000,
-        longest=(1, 4, 60)[drawer.integer(0, 2)],
+        longest=longest,
     )
     logits = np.array([list(answer.logits) for answer in got])
     np.testing.assert_array_equal(logits, net.logits(images))
@@ -84,11 +86,10 @@ def test_many_drawn_nets_equal_the_golden_model():
     def run(data):
         cover.add(check(data))
 
-    @settings(max_examples=2000, **DRAWN)
+    @settings(max_examples=1000, **DRAWN)
     @given(st.data())
     def fill(data):
-        if holes(cover):
-            cover.add(check(data, missed))
+        cover.add(check(data, missed))
 
     run()
     fill()
