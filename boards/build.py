@@ -8,7 +8,7 @@ import shutil
 import sys
 from argparse import Namespace
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.progress import Progress
@@ -150,9 +150,8 @@ def default_plan(
     """The net's own plan, or the fastest found that the board's chip has room for; else the smallest."""
     if shipped is not None and not loadable and not lacking(taken(net, shipped, target), target.budget):
         return shipped
-    room = replace(target.budget, lut=int(target.budget.lut * target.tools.fill))
     fitter = Fitter(net, target.family, loadable=loadable)
-    return (fitter.fastest(room, DEFAULT_MULTIPLIERS, wires=False) or fitter.smallest()).plan
+    return (fitter.fastest(target.chip.room, DEFAULT_MULTIPLIERS, wires=False) or fitter.smallest()).plan
 
 
 def checked_fit(design: Design) -> Budget:

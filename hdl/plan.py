@@ -29,8 +29,6 @@ examples:
 
 exit status: 0 done, 2 bad input, among it a net that does not fit
 """
-FILL = 0.95
-"""Share of a chip's LUTs and flip-flops that a design may take: more is hard to route."""
 
 
 def main(argv: list[str]) -> None:
@@ -105,14 +103,9 @@ def room(options: Namespace) -> tuple[str, Budget, Device]:
     name, budget, device = "the limits given", Budget(*[PLENTY] * len(fields(Budget))), ECP5
     if options.board is not None:
         chip = chips.find(options.board)
-        name, budget, device = chip.name, available(chip), chip.device
+        name, budget, device = chip.name, chip.room, chip.device
     own = {key: getattr(options, key) for key in UNITS if getattr(options, key) is not None}
     return name, replace(budget, **own), device
-
-
-def available(chip: chips.Chip) -> Budget:
-    """What a design may take of a chip."""
-    return replace(chip.budget, lut=int(chip.budget.lut * FILL), ff=int(chip.budget.ff * FILL))
 
 
 def quicker(sheet: Sheet, cycles: int, multipliers: int) -> Sheet:
@@ -138,7 +131,7 @@ def roomy(fitter: Fitter) -> str:
     """The smallest chip that has room for a net, or what the smallest plan takes where none has."""
     for chip in sorted(chips.CHIPS.values(), key=lambda chip: chip.budget.lut):
         other = Fitter(fitter.net, chip.device, on_board=fitter.on_board)
-        if not lacking(other.smallest().need, available(chip)):
+        if not lacking(other.smallest().need, chip.room):
             return f"a chip like {chip.name}"
     needs = fitter.smallest().need
     return ", ".join(f"{getattr(needs, key):,} {UNITS[key]}" for key in UNITS)

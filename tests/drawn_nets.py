@@ -52,7 +52,7 @@ class DrawnNets(NetDrawer):
         if kind == "table" and src.width > WIDEST_TABLE:
             kind = "requant"
         # a dense layer inside a net rounds, and here the last one stands for it
-        last = last and not (kind == "dense" and self.integer(0, 2) == 0)
+        last = last and not (kind == "dense" and self.integer(0, 1))
         return super().layer(kind, name, shape, src, last)
 
     def drawn(self) -> tuple[QNetwork, Plan]:

@@ -50,7 +50,7 @@ def test_the_plan_of_a_board_fits_it(board, tmp_path, capsys):
 def fitted(board: str, net):
     """The fastest plan that a board's chip has room for, its shell beside it."""
     chip = find(board)
-    return Fitter(net, chip.device).fastest(module.available(chip))
+    return Fitter(net, chip.device).fastest(chip.room)
 
 
 def test_small_chips(tmp_path, capsys):

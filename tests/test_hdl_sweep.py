@@ -265,6 +265,17 @@ def test_refused_by_name(name, change, match):
         Plan({**SMALL, name: replace(SMALL[name], **change)}).check(small_net())
 
 
+def test_rows_of_one_pixel_have_none_side_by_side():
+    """Padding may make several windows of such a row; they come one after another."""
+    rng = np.random.default_rng(3)
+    padded = ((0, 0), (2, 1))
+    u8 = QFormat(8, 0, False)
+    layer = conv("conv1", (3, 1, 1), (1, 3), 2, u8, QFormat(8, -2, False), rng, padding=padded)
+    assert layer.out_shape[1] == 2
+    with pytest.raises(ValueError, match="'conv1': 2 pixel lanes for rows of one pixel"):
+        Plan({"conv1": StagePlan(3, 2, pixel_lanes=2)}).check(QNetwork("column", u8, (layer,)))
+
+
 def test_reduction_takes_pixels_side_by_side():
     rng = np.random.default_rng(3)
     u8 = QFormat(8, 0, False)

@@ -69,8 +69,6 @@ class Toolchain:
         (platform, oscillator MHz, wanted MHz, whether at the PLL's own pin) to a `Pll`.
     clock_mhz : float
         Of the core on a board that names none: what small nets reach.
-    fill : float
-        Share of the LUTs that a plan may take, by the estimate, where the user has given none.
     settle : float
         Seconds that a chip needs after its PLL has locked.
     timed_dsp_mhz : float
@@ -89,7 +87,6 @@ class Toolchain:
     cells: dict[str, dict[str, float]]
     solve: Callable[[Platform, float, float, bool], Pll]
     clock_mhz: float
-    fill: float = 1.0
     settle: float = 0.0
     timed_dsp_mhz: float = float("inf")
     optimistic: bool = False
@@ -154,7 +151,6 @@ ICESTORM = Toolchain(
     },
     solve=lambda platform, source, wanted, pad: Ice40Pll.solve(source, wanted, pad=pad),
     clock_mhz=24,
-    fill=0.95,
     settle=SETTLE_SECONDS,
 )
 

@@ -356,6 +356,8 @@ def check_pixels(spec: WeightedSpec, plan: StagePlan) -> None:
         return
     if pixels < 1 or not isinstance(spec, ConvSpec):
         spec.fail(f"{pixels} pixel lanes; only convolutions have any, from 1")
+    if spec.in_shape[1] == 1:
+        spec.fail(f"{pixels} pixel lanes for rows of one pixel; they come from 2 on")
     row, taken = (spec.in_shape, spec.geometry), pixels_in(spec, plan)
     if not divides(*row, taken) or windows_of(*row, taken) != pixels:
         spec.fail(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from model.arithmetic.geometry import Geometry, Shape
-from model.net.layer import every, scratch
+from model.net.layer import every, lent, scratch
 
 SMALL = 10**6
 """Products of two numbers up to which BLAS multiplies matrices as they lie, and does not pack them first."""
@@ -92,7 +92,7 @@ class Correlation:
         """The derivatives by the weights and by the bias from that by the sums, for the last `forward`."""
         slopes = self.grouped(dy).swapaxes(2, 3)
         if cache["windows"][0].shape[2] >= DEEP:
-            slopes = scratch(cache, "slopes", slopes.shape, dy.dtype)
+            slopes = lent(cache, slopes.shape, dy.dtype, dy)
             slopes[...] = self.grouped(dy).swapaxes(2, 3)
         lines = sum(
             multiply_sum(windows, slopes[:, phase.output])
@@ -104,7 +104,7 @@ class Correlation:
     def backward(self, dy: np.ndarray, weights: np.ndarray, cache: dict) -> np.ndarray:
         """The derivative by the input from that by the sums."""
         (height, width, channels), images = self.in_shape, dy.shape[3]
-        dx = scratch(cache, "dx", (height, channels, width, images), dy.dtype)
+        dx = lent(cache, (height, channels, width, images), dy.dtype, dy)
         dx.fill(0)
         split = dx.reshape(height, self.groups, self.channels, width, images).swapaxes(0, 1)
         slopes = self.grouped(dy)
@@ -113,7 +113,7 @@ class Correlation:
             # As wide as the input, if not wider, which lets columns be added quickly.
             wide = max(self.positions[1], width)
             shape = (*into.shape[:2], len(self.reach), self.channels, wide, images)
-            copies = scratch(cache, "dcolumns", shape, dy.dtype)
+            copies = lent(cache, shape, dy.dtype, dy, dx)
             flat = copies.reshape(*shape[:2], shape[2] * shape[3], -1)[..., : self.positions[1] * images]
             self.backward_rows(slopes[:, phase.output], weights, phase, flat)
             for j, (output, seen) in enumerate(self.reach):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from model.arithmetic.geometry import Geometry, Shape
-from model.net.layer import cropped, every, padded, scratch
+from model.net.layer import cropped, every, lent, padded, scratch
 
 
 def sums(x: np.ndarray, geometry: Geometry, cache: dict) -> np.ndarray:
@@ -106,7 +106,7 @@ def scattered(
     kernel, stride = geometry.kernel[axis], geometry.stride[axis]
     shape = list(dy.shape)
     shape[2 * axis] = size
-    dx = scratch(cache, f"dx{axis}", tuple(shape), dy.dtype)
+    dx = lent(cache, tuple(shape), dy.dtype, dy)
     seen = list(along(dx, geometry, axis))
     if kernel != stride or size % kernel:
         dx.fill(0)

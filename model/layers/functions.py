@@ -8,7 +8,7 @@ import numpy as np
 
 from model.arithmetic.qformat import QFormat
 from model.layers.table import Tabled
-from model.net.layer import scratch
+from model.net.layer import lent, scratch
 
 SIGMOID_INDEX = QFormat(8, 4)
 """256 entries, 1/16 apart, over [-8, 8): finer or farther ones change no class worth mentioning."""
@@ -43,7 +43,7 @@ class Sigmoid(Tabled):
 
     def backward(self, dy, cache):
         y = cache["y"]
-        dx = scratch(cache, "dx", y.shape, y.dtype)
+        dx = lent(cache, y.shape, y.dtype, dy)
         np.subtract(1, y, out=dx)
         dx *= y
         dx *= dy
@@ -75,7 +75,7 @@ class Tanh(Tabled):
 
     def backward(self, dy, cache):
         y = cache["y"]
-        dx = scratch(cache, "dx", y.shape, y.dtype)
+        dx = lent(cache, y.shape, y.dtype, dy)
         np.multiply(y, y, out=dx)
         np.subtract(1, dx, out=dx)
         dx *= dy
@@ -149,5 +149,5 @@ class Function(Tabled):
         return y
 
     def backward(self, dy, cache):
-        dx = scratch(cache, "dx", dy.shape, dy.dtype)
+        dx = lent(cache, dy.shape, dy.dtype, dy)
         return np.multiply(self.derivative(cache["x"]), dy, out=dx, casting="same_kind")

@@ -10,7 +10,7 @@ import numpy as np
 from model.arithmetic.exact import narrowest
 from model.arithmetic.qformat import QFormat
 from model.golden.spec import Spec
-from model.net.layer import Activation, scratch
+from model.net.layer import Activation, lent, scratch
 from model.quantisation.scale import best_format
 
 
@@ -46,7 +46,7 @@ class ReLU(Activation):
 
     def backward(self, dy, cache):
         passed = np.greater(cache["y"], 0, out=scratch(cache, "passed", dy.shape, bool))
-        return np.multiply(dy, passed, out=scratch(cache, "dx", dy.shape, dy.dtype))
+        return np.multiply(dy, passed, out=lent(cache, dy.shape, dy.dtype, dy))
 
     def source_format(self, x, y, width):
         return best_format(y, width, signed=False)

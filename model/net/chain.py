@@ -96,8 +96,9 @@ class Chain:
             layer.bind({key: params[f"{layer.name}.{key}"] for key in layer.params})
 
     def new_caches(self) -> list[dict]:
-        """Working memory of one thread, a dict for each layer."""
-        return [{} for _ in self.layers]
+        """Working memory of one thread, a dict for each layer; `lent` arrays lie in what they share."""
+        pieces: list = []
+        return [{"lent": pieces} for _ in self.layers]
 
     def forward(
         self, x: np.ndarray, caches: list[dict], draw: tuple[int, ...] | None = None, used: int | None = None

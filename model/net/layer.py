@@ -22,10 +22,11 @@ class Layer:
 
     Between `forward` and the backward pass of the same images a layer keeps what it needs in `cache`, a
     dict that belongs to it and to one thread. Arrays that it returns are overwritten by its next call
-    with the same cache; what it is given it leaves as it is, as another branch may see the same. In
-    training the item ``draw`` of the cache is a tuple of integers, a seed for whatever the layer draws at
-    random for these images; else it is None or missing. An empty one stands for images that are measured:
-    nothing is drawn, and `settle` follows.
+    with the same cache, derivatives by that of any layer of its chain that does not read them (`lent`);
+    what it is given it leaves as it is, as another branch may see the same. In training the item ``draw``
+    of the cache is a tuple of integers, a seed for whatever the layer draws at random for these images;
+    else it is None or missing. An empty one stands for images that are measured: nothing is drawn, and
+    `settle` follows.
 
     Attributes
     ----------
@@ -141,13 +142,44 @@ def scratch(cache: dict, key: str, shape: tuple[int, ...], dtype, fill=None) -> 
     """An array that later batches of the same size reuse, as they left it; at first undefined or `fill`."""
     array = cache.get(key)
     if array is None or array.shape != shape or array.dtype != dtype:
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        raw = np.empty(size + LINE, np.uint8)
-        start = -raw.ctypes.data % LINE
-        array = cache[key] = raw[start : start + size].view(dtype).reshape(shape)
+        raw = aligned(math.prod(shape) * np.dtype(dtype).itemsize)
+        array = cache[key] = raw.view(dtype).reshape(shape)
         if fill is not None:
             array.fill(fill)
     return array
+
+
+def lent(cache: dict, shape: tuple[int, ...], dtype, *used: np.ndarray) -> np.ndarray:
+    """An undefined array for the backward pass, in memory that all layers of a chain use in turn.
+
+    What lies there is needed no longer than until the next layer has read it. So a few pieces of memory do
+    for all layers, and stay in the processor's cache; steps become quicker than with an array for each.
+
+    Parameters
+    ----------
+    cache : dict
+        Its item ``lent`` holds the pieces; the layers of a chain have the same one.
+    shape : tuple of int
+    dtype : type
+    *used : ndarray
+        Arrays that are still needed: the new one lies elsewhere.
+    """
+    pieces = cache.setdefault("lent", [])
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    free = (i for i, piece in enumerate(pieces) if not any(np.may_share_memory(piece, one) for one in used))
+    index = next(free, len(pieces))
+    if index == len(pieces):
+        pieces.append(aligned(size))
+    elif pieces[index].size < size:
+        pieces[index] = aligned(size)
+    return pieces[index][:size].view(dtype).reshape(shape)
+
+
+def aligned(size: int) -> np.ndarray:
+    """So many bytes from the start of a line of the cache on."""
+    raw = np.empty(size + LINE, np.uint8)
+    start = -raw.ctypes.data % LINE
+    return raw[start : start + size]
 
 
 def held(x: np.ndarray, dtype: type, cache: dict) -> np.ndarray:
