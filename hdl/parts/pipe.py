@@ -208,7 +208,7 @@ class Elastic(wiring.Component):
         for before, after in pairwise([front, *self.pipes]):
             wiring.connect(m, before.o, after.i)
         last = self.pipes[-1]
-        m.submodules.fifo = queue = Buffer(last.o.payload.shape(), self.depth, self.device)
+        m.submodules.fifo = queue = Buffer(last.o.payload.shape(), self.depth, self.device, sure=True)
         wiring.connect(m, wiring.flipped(self.i), front.i)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         m.d.comb += [queue.i.valid.eq(last.o.valid), queue.i.payload.eq(last.o.payload)]

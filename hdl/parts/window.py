@@ -257,9 +257,8 @@ class Window(wiring.Component):
         else:
             self.slide = Slide(shape, geometry, fmt, lanes, fill, parts, patient)
         self.queue = Buffer(self.lines.o.payload.shape(), ahead, device) if ahead else None
-        self.latency = (
-            2 + patient + (self.queue.latency if ahead else 0) + (self.slide.ahead if pixels > 1 else 0)
-        )
+        waits = (self.queue.latency if ahead else 0) + (self.slide.ahead if pixels > 1 else 0)
+        self.latency = 2 + patient + waits
         super().__init__({"i": In(self.lines.i.signature.flip()), "o": Out(self.slide.o.signature)})
 
     def elaborate(self, platform):
@@ -292,7 +291,8 @@ def down(m: Module, shape: Shape, geometry: Geometry, row: int, step: Value) -> 
     Returns
     -------
     (Value, Signal, Value)
-        Whether the next beat is of the image, where in its row it stands, and whether windows end in that row.
+        Whether the next beat is of the image, where in its row it stands, and whether windows end in that
+        row.
     """
     height, rows = shape[0], geometry.extent[0]
     tall, top = height + between(geometry)[0], geometry.padding[0][0]

@@ -252,7 +252,7 @@ def _(part: Slide, device: Device) -> Budget:
 
 @resources.register
 def _(part: Raster, device: Device) -> Budget:
-    height, padding = part.geometry.extent[0], between(part.geometry)[0]
+    padding = between(part.geometry)[0]
     total = Budget(lut=14 + (bits(part.i.payload) if padding else 0), ff=2)
     total += counter(part.shape[0] + padding) + counter(part.row)
     return total + counter(part.shape[1]) + counter(part.groups)
