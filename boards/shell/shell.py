@@ -121,6 +121,14 @@ class Shell(wiring.Component):
             m.d.comb += refusal.eq(Error.NOT_READY)
         keep = Signal()
         m.d.sync += images.keep.eq(keep)
+        # whose byte it is follows from the whole header: it is taken a cycle later
+        byte, image_valid, bench_valid = Signal(8, reset_less=True), Signal(), Signal()
+        valid = parser.byte_valid & ~refused
+        m.d.sync += [
+            byte.eq(parser.byte),
+            image_valid.eq(valid & (header.kind == Command.CLASSIFY)),
+            bench_valid.eq(valid & (header.kind == Command.BENCH)),
+        ]
         note, noted = answerer.note.payload, answerer.note.valid
         m.d.comb += [note.tag.eq(header.tag), note.kind.eq(header.kind)]
         with m.If(parser.begin):
@@ -146,8 +154,8 @@ class Shell(wiring.Component):
         if self.identity.bench:
             m.submodules.repeater = repeater = Repeater()
             m.d.comb += [
-                repeater.byte.eq(parser.byte),
-                repeater.byte_valid.eq(parser.byte_valid & (header.kind == Command.BENCH) & ~refused),
+                repeater.byte.eq(byte),
+                repeater.byte_valid.eq(bench_valid),
                 repeater.start.eq(images.replay),
                 repeater.played.eq(images.ended),
                 repeater.result.eq(core.o.valid & core.o.ready),
@@ -157,8 +165,8 @@ class Shell(wiring.Component):
             ]
         m.d.comb += [
             images.restart.eq(parser.begin),
-            images.byte.eq(parser.byte),
-            images.byte_valid.eq(parser.byte_valid & (header.kind == Command.CLASSIFY) & ~refused),
+            images.byte.eq(byte),
+            images.byte_valid.eq(image_valid),
             images.tag.eq(header.tag),
         ]
 
