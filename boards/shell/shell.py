@@ -173,8 +173,11 @@ class Shell(wiring.Component):
         # one image at a time through the core, or one bench, timed from its first beat to its last result
         running, cycles, final = Signal(), Signal(32), Signal()
         m.d.comb += [images.play.eq(~busy), final.eq(core.o.valid & last)]
-        with m.If(~running & core.i.valid & core.i.ready & core.i.payload.first):
-            m.d.sync += [running.eq(1), cycles.eq(1)]
+        # noticed a cycle late, at the end of the gate's ready chain: one cycle is over then, and this one
+        started = Signal()
+        m.d.sync += started.eq(~running & ~started & core.i.valid & core.i.ready & core.i.payload.first)
+        with m.If(started):
+            m.d.sync += [running.eq(1), cycles.eq(2)]
         with m.Elif(final):
             m.d.sync += running.eq(0)
         with m.Elif(running):
