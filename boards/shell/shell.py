@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -173,11 +173,12 @@ class Shell(wiring.Component):
         # one image at a time through the core, or one bench, timed from its first beat to its last result
         running, cycles, final = Signal(), Signal(32), Signal()
         m.d.comb += [images.play.eq(~busy), final.eq(core.o.valid & last)]
-        # noticed a cycle late, at the end of the gate's ready chain: one cycle is over then, and this one
+        # noticed a cycle late, at the end of the gate's ready chain: one cycle is over then, and
+        # this one, unless the result is there already
         started = Signal()
         m.d.sync += started.eq(~running & ~started & core.i.valid & core.i.ready & core.i.payload.first)
         with m.If(started):
-            m.d.sync += [running.eq(1), cycles.eq(2)]
+            m.d.sync += [running.eq(~final), cycles.eq(Mux(final, 1, 2))]
         with m.Elif(final):
             m.d.sync += running.eq(0)
         with m.Elif(running):
