@@ -74,7 +74,9 @@ class Answerer(wiring.Component):
         takes = Signal()
         m.d.sync += takes.eq(0)
         m.d.comb += self.result.ready.eq(takes)
-        waiting = self.result.valid & ~takes
+        seen = Signal()
+        m.d.sync += seen.eq(self.result.valid & ~takes)
+        waiting = seen & ~takes
 
         # the answer in work
         begin, byte = writer.header.payload, chosen.i.payload
@@ -91,12 +93,16 @@ class Answerer(wiring.Component):
         # Bytes are selected from an unsigned value. Of a signed one yosys 0.70 loses the sign: `wreduce`
         # takes its copies away, and `peepopt`, which makes multiplexers of shifts, does not put them back.
         logit = Signal(8 * size)
-        # a tree of multiplexers, where a number of bits times their number would be a multiplier; a register
-        # stands behind it
+        # a tree of multiplexers, where a number of bits times their number would be a multiplier; registers
+        # stand behind it and within it, and a byte waits for them as it does for the ROM
         bits = (classes - 1).bit_length()
         places = [self.result.payload.logits[n] if n < classes else 0 for n in range(1 << bits)]
-        for bit in index[:bits]:
+        for level, bit in enumerate(index[:bits]):
             places = [Mux(bit, *pair) for pair in zip(places[1::2], places[::2])]
+            if level == 1 and bits > 2:
+                near = [Signal(elements.elem_shape, name=f"near{n}") for n in range(-(-classes // 4))]
+                m.d.sync += [register.eq(place) for register, place in zip(near, places)]
+                places = near + places[len(near) :]
         selected = Signal(elements.elem_shape)
         m.d.comb += logit.eq(selected)
         m.d.sync += selected.eq(places[0])

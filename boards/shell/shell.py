@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -121,6 +121,14 @@ class Shell(wiring.Component):
             m.d.comb += refusal.eq(Error.NOT_READY)
         keep = Signal()
         m.d.sync += images.keep.eq(keep)
+        # whose byte it is follows from the whole header: it is taken a cycle later
+        byte, image_valid, bench_valid = Signal(8, reset_less=True), Signal(), Signal()
+        valid = parser.byte_valid & ~refused
+        m.d.sync += [
+            byte.eq(parser.byte),
+            image_valid.eq(valid & (header.kind == Command.CLASSIFY)),
+            bench_valid.eq(valid & (header.kind == Command.BENCH)),
+        ]
         note, noted = answerer.note.payload, answerer.note.valid
         m.d.comb += [note.tag.eq(header.tag), note.kind.eq(header.kind)]
         with m.If(parser.begin):
@@ -146,8 +154,8 @@ class Shell(wiring.Component):
         if self.identity.bench:
             m.submodules.repeater = repeater = Repeater()
             m.d.comb += [
-                repeater.byte.eq(parser.byte),
-                repeater.byte_valid.eq(parser.byte_valid & (header.kind == Command.BENCH) & ~refused),
+                repeater.byte.eq(byte),
+                repeater.byte_valid.eq(bench_valid),
                 repeater.start.eq(images.replay),
                 repeater.played.eq(images.ended),
                 repeater.result.eq(core.o.valid & core.o.ready),
@@ -157,16 +165,20 @@ class Shell(wiring.Component):
             ]
         m.d.comb += [
             images.restart.eq(parser.begin),
-            images.byte.eq(parser.byte),
-            images.byte_valid.eq(parser.byte_valid & (header.kind == Command.CLASSIFY) & ~refused),
+            images.byte.eq(byte),
+            images.byte_valid.eq(image_valid),
             images.tag.eq(header.tag),
         ]
 
         # one image at a time through the core, or one bench, timed from its first beat to its last result
         running, cycles, final = Signal(), Signal(32), Signal()
         m.d.comb += [images.play.eq(~busy), final.eq(core.o.valid & last)]
-        with m.If(~running & core.i.valid & core.i.ready & core.i.payload.first):
-            m.d.sync += [running.eq(1), cycles.eq(1)]
+        # noticed a cycle late, at the end of the gate's ready chain: one cycle is over then, and
+        # this one, unless the result is there already
+        started = Signal()
+        m.d.sync += started.eq(~running & ~started & core.i.valid & core.i.ready & core.i.payload.first)
+        with m.If(started):
+            m.d.sync += [running.eq(~final), cycles.eq(Mux(final, 1, 2))]
         with m.Elif(final):
             m.d.sync += running.eq(0)
         with m.Elif(running):

@@ -26,6 +26,9 @@ class Buffer(wiring.Component):
     depth : int
         Words of the memory, at least 2.
     device : Device
+    sure : bool
+        Nobody writes while there is no room, and nobody asks whether there is: a word that comes is taken
+        without a look at the level.
 
     Members
     -------
@@ -34,8 +37,8 @@ class Buffer(wiring.Component):
 
     latency = 2
 
-    def __init__(self, shape, depth: int, device: Device):
-        self.depth, self.device = depth, device
+    def __init__(self, shape, depth: int, device: Device, *, sure: bool = False):
+        self.depth, self.device, self.sure = depth, device, sure
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):
@@ -53,8 +56,8 @@ class Buffer(wiring.Component):
 
         writes, reads = Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(room),
-            writes.eq(self.i.valid & room),
+            self.i.ready.eq(1 if self.sure else room),
+            writes.eq(self.i.valid & self.i.ready),
             reads.eq(filled & (~self.o.valid | self.o.ready)),
             storage.write_addr.eq(produce),
             storage.write_data.eq(word),

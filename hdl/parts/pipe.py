@@ -41,6 +41,20 @@ def delayed(m: Module, value, cycles: int, name: str, *, reset_less: bool = True
     return value
 
 
+FAN = 128
+"""Registers that one enable loads: a net that goes to more of them is far-flung and slow."""
+
+
+def shares(width: int, copies: int = 1) -> list[slice]:
+    """A word, each bit of which has so many registers, in parts with enables of their own.
+
+    The copies of an enable must not follow from the same signals alone, or synthesis merges them: each
+    follows from itself too.
+    """
+    size = max(FAN // copies, 1)
+    return [slice(start, min(start + size, width)) for start in range(0, width, size)]
+
+
 def tree(m: Module, values: list, combine, name: str) -> tuple:
     """Reduce values pairwise, a register after each level.
 
@@ -194,7 +208,7 @@ class Elastic(wiring.Component):
         for before, after in pairwise([front, *self.pipes]):
             wiring.connect(m, before.o, after.i)
         last = self.pipes[-1]
-        m.submodules.fifo = queue = Buffer(last.o.payload.shape(), self.depth, self.device)
+        m.submodules.fifo = queue = Buffer(last.o.payload.shape(), self.depth, self.device, sure=True)
         wiring.connect(m, wiring.flipped(self.i), front.i)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         m.d.comb += [queue.i.valid.eq(last.o.valid), queue.i.payload.eq(last.o.payload)]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.devices.device import Device
 from hdl.parts.buffer import Buffer
 from hdl.parts.memory import Ram
-from hdl.parts.pipe import lanes_of
+from hdl.parts.pipe import lanes_of, shares
 from hdl.parts.sweep import Sweep, filled
 from model.arithmetic.geometry import Geometry, Shape
 from model.arithmetic.qformat import QFormat
@@ -56,35 +56,18 @@ class Lines(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        height, (rows, _) = self.shape[0], self.geometry.extent
-        tall, step_down = height + between(self.geometry)[0], self.geometry.stride[0]
-        top, (down, _) = self.geometry.padding[0][0], self.geometry.positions(self.shape)
+        rows = self.geometry.extent[0]
         word = self.fmt.width * self.lanes
         depth = self.row
 
         # First stage: where the next beat belongs, and whether it comes from the input or is padding.
-        padded = tall > height
-        y, address = Signal(range(tall), init=height if padded else 0), Signal(range(depth))
         inside, shift, step, loaded = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            inside.eq(within(y, 0, height) if padded else 1),
             step.eq((~loaded | shift) & (self.i.valid | ~inside)),
             self.i.ready.eq((~loaded | shift) & inside),
         ]
-        end_of_row = Signal(init=depth == 1)
-        with m.If(step):
-            m.d.sync += address.eq(Mux(end_of_row, 0, address + 1))
-            if depth > 1:
-                m.d.sync += end_of_row.eq(address == depth - 2)
-            with m.If(end_of_row):
-                m.d.sync += y.eq(Mux(y == tall - 1, 0, y + 1))
-        ends = on_grid(m, y, tall, rows - 1 - top, step_down, down, step & end_of_row)
-        if padded:
-            # The padding before the first image ends no window.
-            begun = Signal()
-            with m.If(inside):
-                m.d.sync += begun.eq(1)
-            ends &= begun | inside
+        within_image, address, ends = down(m, self.shape, self.geometry, depth, step)
+        m.d.comb += inside.eq(within_image)
 
         newest = Signal(word, reset_less=True)
         at = Signal.like(address, reset_less=True)
@@ -101,27 +84,8 @@ class Lines(wiring.Component):
 
         # Second stage: the column of that position, out and one row up.
         m.d.comb += shift.eq(loaded & (~emits | self.o.ready))
-        column = Signal(word * rows)
-        if rows == 1:
-            m.d.comb += column.eq(newest)
-        else:
-            above = Signal(word * (rows - 1), reset_less=depth > 1)
-            m.d.comb += column.eq(Cat(above, newest))
-            if depth == 1:
-                with m.If(shift):
-                    m.d.sync += above.eq(column[word:])
-            else:
-                m.submodules.lines = lines = Ram(word * (rows - 1), depth, self.device, holds_address=True)
-                m.d.comb += [
-                    lines.read_addr.eq(address),
-                    lines.read_en.eq(step),
-                    above.eq(lines.read_data),
-                    lines.write_addr.eq(at),
-                    lines.write_data.eq(column[word:]),
-                    lines.write_en.eq(shift),
-                ]
-        below = self.geometry.dilation[0]
-        tapped = Cat(column.word_select(row * below, word) for row in range(self.geometry.kernel[0]))
+        column = stacked(m, newest, rows, depth, (address, step), (at, shift), self.device)
+        tapped = under_taps(column, self.geometry, word)
         m.d.comb += [self.o.valid.eq(loaded & emits), Value.cast(self.o.payload).eq(tapped)]
         return m
 
@@ -132,8 +96,8 @@ class Slide(wiring.Component):
     As many columns of padding follow a row as the larger of the paddings at its left and right has: they
     are the right end of this row and the left end of the next.
 
-    Throughput: one column a cycle, of padding as well; a patient one lets a cycle pass after each window.
-    Latency: one cycle.
+    Throughput: one column a cycle, of padding as well; a patient one lets two cycles pass after each window.
+    Latency: one cycle, of a patient one two.
 
     Parameters
     ----------
@@ -169,49 +133,60 @@ class Slide(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        (_, width, _), columns = self.shape, self.geometry.extent[1]
-        whole, step_right = width + between(self.geometry)[1], self.geometry.stride[1]
-        left, (_, right) = self.geometry.padding[1][0], self.geometry.positions(self.shape)
-        beside, (tall, wide) = self.geometry.dilation[1], self.geometry.kernel
-        word = self.fmt.width * self.lanes
-
-        x, group = Signal(range(whole)), Signal(range(self.groups))
+        if self.patient:
+            return self.patiently(m)
         inside, room, shift, full = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            inside.eq(within(x, 0, width) if whole > width else 1),
-            room.eq(~full if self.patient else ~full | self.o.ready),
+            room.eq(~full | self.o.ready),
             shift.eq(room & (self.i.valid | ~inside)),
             self.i.ready.eq(room & inside),
         ]
-        end_of_pixel = group == self.groups - 1
-        with m.If(shift):
-            m.d.sync += group.eq(Mux(end_of_pixel, 0, group + 1))
-            with m.If(end_of_pixel):
-                m.d.sync += x.eq(Mux(x == whole - 1, 0, x + 1))
-        ends = on_grid(m, x, whole, columns - 1 - left, step_right, right, shift & end_of_pixel)
-
-        # Columns of one channel group are `groups` beats apart; left of the first row stands padding.
-        padding = filled(self.fmt, tall * self.lanes, self.fill)
-        beats = [
-            Signal(len(padding), name=f"column_{n}", init=padding, reset_less=not left)
-            for n in range(self.groups * (columns - 1) + 1)
-        ]
+        within_row, ends = across(m, self.shape, self.geometry, self.groups, shift)
+        m.d.comb += inside.eq(within_row)
+        padding = filled(self.fmt, self.geometry.kernel[0] * self.lanes, self.fill)
         newest = Mux(inside, Value.cast(self.i.payload), padding)
         with m.If(shift):
-            for older, newer in zip(beats, [*beats[1:], newest]):
-                m.d.sync += older.eq(newer)
             m.d.sync += full.eq(ends)
         with m.Elif(self.o.ready):
             m.d.sync += full.eq(0)
+        taps = slid(m, newest, [shift], self.geometry, self.groups, padding, self.parts)
+        m.d.comb += [self.o.valid.eq(full), Value.cast(self.o.payload).eq(taps)]
+        return m
 
-        share = word // self.parts
-        taps = [
-            beats[self.groups * beside * tap].word_select(row * self.parts + part, share)
-            for part in range(self.parts)
-            for row in range(tall)
-            for tap in range(wide)
+    def patiently(self, m: Module) -> Module:
+        """The same where a window goes before the next column comes: columns shift the cycle after they are
+        taken, and many enables do it.
+        """
+        inside, shift, gone = Signal(), Signal(), Signal()
+        within_row, ends = across(m, self.shape, self.geometry, self.groups, shift)
+        padding = filled(self.fmt, self.geometry.kernel[0] * self.lanes, self.fill)
+        newest, valid = Signal(len(padding), reset_less=True), Signal()
+        columns = self.groups * (self.geometry.extent[1] - 1) + 1
+        moves, full = (
+            [Signal(name=f"{name}{n}") for n in range(len(shares(len(padding), columns)))]
+            for name in ("moves", "full")
+        )
+        coming = self.i.valid | ~inside
+        m.d.comb += [
+            inside.eq(within_row),
+            shift.eq(coming & ~full[0]),
+            self.i.ready.eq(inside & ~full[0]),
+            gone.eq(valid & self.o.ready),
+            self.o.valid.eq(valid),
         ]
-        m.d.comb += [self.o.valid.eq(full), Value.cast(self.o.payload).eq(Cat(taps))]
+        m.d.sync += newest.eq(Mux(inside, Value.cast(self.i.payload), padding))
+        for move, waits in zip(moves, full):
+            m.d.sync += move.eq(coming & ~waits)
+            with m.If(coming & ~waits):
+                m.d.sync += waits.eq(ends)
+            with m.Elif(gone):
+                m.d.sync += waits.eq(0)
+        with m.If(moves[0] & full[0]):
+            m.d.sync += valid.eq(1)
+        with m.Elif(self.o.ready):
+            m.d.sync += valid.eq(0)
+        taps = slid(m, newest, moves, self.geometry, self.groups, padding, self.parts)
+        m.d.comb += Value.cast(self.o.payload).eq(taps)
         return m
 
 
@@ -282,7 +257,8 @@ class Window(wiring.Component):
         else:
             self.slide = Slide(shape, geometry, fmt, lanes, fill, parts, patient)
         self.queue = Buffer(self.lines.o.payload.shape(), ahead, device) if ahead else None
-        self.latency = 2 + (self.queue.latency if ahead else 0) + (self.slide.ahead if pixels > 1 else 0)
+        waits = (self.queue.latency if ahead else 0) + (self.slide.ahead if pixels > 1 else 0)
+        self.latency = 2 + patient + waits
         super().__init__({"i": In(self.lines.i.signature.flip()), "o": Out(self.slide.o.signature)})
 
     def elaborate(self, platform):
@@ -297,6 +273,176 @@ class Window(wiring.Component):
         wiring.connect(m, columns, self.slide.i)
         wiring.connect(m, self.slide.o, wiring.flipped(self.o))
         return m
+
+
+def down(m: Module, shape: Shape, geometry: Geometry, row: int, step: Value) -> tuple[Value, Signal, Value]:
+    """Counts the beats of an image and of the rows of padding behind it.
+
+    Parameters
+    ----------
+    m : Module
+    shape : Shape
+    geometry : Geometry
+    row : int
+        Beats of a row.
+    step : Value
+        A beat is taken, or one of padding begun.
+
+    Returns
+    -------
+    (Value, Signal, Value)
+        Whether the next beat is of the image, where in its row it stands, and whether windows end in that
+        row.
+    """
+    height, rows = shape[0], geometry.extent[0]
+    tall, top = height + between(geometry)[0], geometry.padding[0][0]
+    padded = tall > height
+    y, address = Signal(range(tall), init=height if padded else 0), Signal(range(row))
+    inside = within(y, 0, height) if padded else Const(1)
+    end_of_row = Signal(init=row == 1)
+    with m.If(step):
+        m.d.sync += address.eq(Mux(end_of_row, 0, address + 1))
+        if row > 1:
+            m.d.sync += end_of_row.eq(address == row - 2)
+        with m.If(end_of_row):
+            m.d.sync += y.eq(Mux(y == tall - 1, 0, y + 1))
+    positions = geometry.positions(shape)[0]
+    ends = on_grid(m, y, tall, rows - 1 - top, geometry.stride[0], positions, step & end_of_row)
+    if padded:
+        # The padding before the first image ends no window.
+        begun = Signal()
+        with m.If(inside):
+            m.d.sync += begun.eq(1)
+        ends &= begun | inside
+    return inside, address, ends
+
+
+def across(m: Module, shape: Shape, geometry: Geometry, groups: int, shift: Value) -> tuple[Value, Value]:
+    """Counts the columns of a row and of the padding behind it.
+
+    Parameters
+    ----------
+    m : Module
+    shape : Shape
+    geometry : Geometry
+    groups : int
+        Beats of a pixel.
+    shift : Value
+        A beat is taken, or one of padding begun.
+
+    Returns
+    -------
+    (Value, Value)
+        Whether the next beat is of the image, and whether a window ends with it.
+    """
+    width, columns = shape[1], geometry.extent[1]
+    whole, left = width + between(geometry)[1], geometry.padding[1][0]
+    x, group = Signal(range(whole)), Signal(range(groups))
+    end_of_pixel = group == groups - 1
+    with m.If(shift):
+        m.d.sync += group.eq(Mux(end_of_pixel, 0, group + 1))
+        with m.If(end_of_pixel):
+            m.d.sync += x.eq(Mux(x == whole - 1, 0, x + 1))
+    positions = geometry.positions(shape)[1]
+    ends = on_grid(m, x, whole, columns - 1 - left, geometry.stride[1], positions, shift & end_of_pixel)
+    return within(x, 0, width) if whole > width else Const(1), ends
+
+
+def stacked(
+    m: Module,
+    newest: Signal,
+    rows: int,
+    depth: int,
+    read: tuple[Value, Value],
+    write: tuple[Value, Value],
+    device: Device,
+) -> Value:
+    """A column with its newest beat at the bottom: the rows above it stand in a memory, a column a word.
+
+    Parameters
+    ----------
+    m : Module
+    newest : Signal
+    rows, depth : int
+        Beats of a column, and of a row.
+    read : (Value, Value)
+        Where the next column stands, and whether it is to be read.
+    write : (Value, Value)
+        Where this one stands, and whether it is to be written one row up.
+    device : Device
+    """
+    (address, step), (at, shift), word = read, write, len(newest)
+    column = Signal(word * rows)
+    if rows == 1:
+        m.d.comb += column.eq(newest)
+        return column
+    above = Signal(word * (rows - 1), reset_less=depth > 1)
+    m.d.comb += column.eq(Cat(above, newest))
+    if depth == 1:
+        with m.If(shift):
+            m.d.sync += above.eq(column[word:])
+        return column
+    m.submodules.lines = lines = Ram(word * (rows - 1), depth, device, holds_address=True)
+    m.d.comb += [
+        lines.read_addr.eq(address),
+        lines.read_en.eq(step),
+        above.eq(lines.read_data),
+        lines.write_addr.eq(at),
+        lines.write_data.eq(column[word:]),
+        lines.write_en.eq(shift),
+    ]
+    return column
+
+
+def under_taps(column: Value, geometry: Geometry, word: int) -> Value:
+    """The beats of a column that are under a window's taps."""
+    return Cat(column.word_select(row * geometry.dilation[0], word) for row in range(geometry.kernel[0]))
+
+
+def slid(
+    m: Module,
+    newest: Value,
+    shifts: list[Value],
+    geometry: Geometry,
+    groups: int,
+    padding: Value,
+    parts: int,
+) -> Value:
+    """The registers through which columns shift, and the window in them.
+
+    Parameters
+    ----------
+    m : Module
+    newest : Value
+        The column that comes.
+    shifts : list of Value
+        It is taken; one for all registers, or one for each of their `shares`.
+    geometry : Geometry
+    groups : int
+        Beats of a pixel.
+    padding : Value
+        A column of it.
+    parts : int
+        As of a `Window`.
+    """
+    (tall, wide), beside = geometry.kernel, geometry.dilation[1]
+    # Columns of one channel group are `groups` beats apart; left of the first row stands padding.
+    beats = [
+        Signal(len(padding), name=f"column_{n}", init=padding, reset_less=not geometry.padding[1][0])
+        for n in range(groups * (geometry.extent[1] - 1) + 1)
+    ]
+    own = shares(len(padding), len(beats)) if len(shifts) > 1 else [slice(None)]
+    for shift, bits in zip(shifts, own):
+        with m.If(shift):
+            for older, newer in zip(beats, [*beats[1:], newest]):
+                m.d.sync += older[bits].eq(newer[bits])
+    share = len(padding) // tall // parts
+    return Cat(
+        beats[groups * beside * tap].word_select(row * parts + part, share)
+        for part in range(parts)
+        for row in range(tall)
+        for tap in range(wide)
+    )
 
 
 def between(geometry: Geometry) -> tuple[int, int]:

@@ -27,6 +27,7 @@ from hdl.parts.chain import Chain
 from hdl.parts.gather import Gather
 from hdl.parts.memory import Rom
 from hdl.parts.pipe import Door, Elastic, shape_of
+from hdl.parts.raster import Raster, SlidePipe
 from hdl.parts.repack import Narrow, Widen
 from hdl.parts.sweep import Sweep
 from hdl.parts.window import Lines, Slide, Window, between
@@ -247,6 +248,25 @@ def _(part: Slide, device: Device) -> Budget:
     column = bits(part.i.payload)
     total = Budget(lut=10 + (column if padding else 0), ff=2 + (part.groups * (columns - 1) + 1) * column)
     return total + counter(part.shape[1] + padding) + counter(part.groups)
+
+
+@resources.register
+def _(part: Raster, device: Device) -> Budget:
+    padding = between(part.geometry)[0]
+    total = Budget(lut=14 + (bits(part.i.payload) if padding else 0), ff=2)
+    total += counter(part.shape[0] + padding) + counter(part.row)
+    return total + counter(part.shape[1]) + counter(part.groups)
+
+
+@resources.register
+def _(part: SlidePipe, device: Device) -> Budget:
+    raster = part.raster
+    (rows, columns), word, depth = raster.geometry.extent, raster.fmt.width * raster.lanes, raster.row
+    column = raster.geometry.kernel[0] * word
+    total = Budget(ff=word + column * (raster.groups * (columns - 1) + 2) + 2 * (depth - 1).bit_length() + 8)
+    if rows > 1:
+        total += ram(word * (rows - 1), depth, device) if depth > 1 else Budget(ff=word * (rows - 1))
+    return total
 
 
 @resources.register

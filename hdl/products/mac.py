@@ -19,7 +19,7 @@ from hdl.devices.device import Device
 from hdl.loadable.loading import Loads, memory
 from hdl.loadable.loadrom import LoadRom
 from hdl.parts.memory import Rom
-from hdl.parts.pipe import Front, Pipe, delayed, lanes_of
+from hdl.parts.pipe import Front, Pipe, delayed, lanes_of, shares
 from hdl.planning.folding import SHIFT_WIDTH, Folding, LoadableFolding, StagePlan
 from hdl.products.digits import DigitPipe, Digits
 from hdl.products.dots import Dots
@@ -112,31 +112,38 @@ class Sequencer(Front):
 
         # `take` is high in the one cycle in which a beat, seen the cycle before, is copied. Where steps wait
         # for their turns it stays until the last of them is done.
-        take, seen = Signal(), Signal()
-        left = Signal(range(self.steps + 1))
+        take, left = Signal(), Signal(range(self.steps + 1))
         beat = self.sliced()
         held = Signal(len(beat), reset_less=True)
-        sees = self.i.valid & self.room & (left <= 2) & ~take
+        own, takes = [slice(None)], [take]
+        sees = self.i.valid & self.room & (left <= 2)
         if self.client:
-            m.d.sync += seen.eq(sees | (seen & ~take))
+            seen = Signal()
+            m.d.sync += seen.eq((sees | seen) & ~take)
             m.d.comb += [
                 self.client.asks.eq(left != 0),
                 self.o.valid.eq(self.client.turn),
                 take.eq(seen & ((left == 0) | ((left == 1) & self.client.turn))),
             ]
         else:
-            m.d.sync += seen.eq(sees)
-            m.d.comb += [self.o.valid.eq(left != 0), take.eq(seen)]
+            own = shares(len(beat))
+            takes = [Signal(name=f"take{n}") for n in range(len(own))]
+            m.d.sync += [copy.eq(sees & ~copy) for copy in takes]
+            m.d.comb += [self.o.valid.eq(left != 0), take.eq(takes[0])]
         m.d.comb += [self.i.ready.eq(take), Value.cast(step.x).eq(held)]
-        with m.If(take):
-            m.d.sync += [held.eq(beat), left.eq(self.steps)]
-        with m.Else():
-            # Between two turns the slice stays; between two beats nobody looks.
+        # Between two turns the slice stays; between two beats nobody looks.
+        done = last_output & self.client.turn if self.client else last_output
+        following = held >> len(Value.cast(step.x))
+        for copy, bits in zip(takes, own):
+            with m.If(copy):
+                m.d.sync += held[bits].eq(beat[bits])
             if slices > 1:
-                with m.If(last_output & self.client.turn if self.client else last_output):
-                    m.d.sync += held.eq(held >> len(Value.cast(step.x)))
-            with m.If(self.o.valid):
-                m.d.sync += left.eq(left - 1)
+                with m.Elif(done):
+                    m.d.sync += held[bits].eq(following[bits])
+        with m.If(take):
+            m.d.sync += left.eq(self.steps)
+        with m.Elif(self.o.valid):
+            m.d.sync += left.eq(left - 1)
         return m
 
     def sliced(self) -> Value:

@@ -10,6 +10,7 @@ from hdl.devices.device import Device
 from hdl.loadable.loading import Loads
 from hdl.parts.buffer import Buffer
 from hdl.parts.gather import Gather
+from hdl.parts.raster import window_parts
 from hdl.parts.repack import repack
 from hdl.parts.window import Window, pace
 from hdl.planning.folding import Folding, StagePlan, pixels_in
@@ -43,19 +44,14 @@ def conv_parts(
     # Turns of other layers make a window wait longer, yet they come in bursts: enough columns for both.
     paces = {steps, client.load // (spec.out_shape[0] * spec.out_shape[1]) if client else steps}
     ahead = max(columns_ahead(spec, taken, lanes, plan) for taken in paces)
-    window = Window(
-        spec.in_shape,
-        spec.geometry,
-        spec.src,
-        pixels * spec.in_shape[2],
-        0,
-        device,
-        spec.groups,
-        ahead,
-        # A window's cycles must be enough to look for it, to slide to it and to take it.
-        patient=not windows_ahead(spec, steps, plan) and row_shifts(spec, plan) + 2 <= steps,
-    )
-    parts = [*repack(spec.src, lanes, pixels * spec.in_shape[2])]
+    taken = pixels * spec.in_shape[2]
+    given = spec.in_shape, spec.geometry, spec.src, taken, 0, device, spec.groups
+    parts = [*repack(spec.src, lanes, taken)]
+    if plan.wired and steps == 1 and not ahead and not windows_ahead(spec, steps, plan):
+        return [*parts, *window_parts(*given), *mac_parts(spec, plan, device, whole=True)]
+    # A window's cycles must be enough to look for it, to slide to it in two, and to take it.
+    patient = not windows_ahead(spec, steps, plan) and row_shifts(spec, plan) + 3 <= steps
+    window = Window(*given, ahead, patient=patient)
     if parts and pixels > 1:
         # The window's ready signal ends here: behind it stand the wide registers of the repacking.
         parts.append(Buffer(window.i.payload.shape(), 2, device))

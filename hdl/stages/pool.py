@@ -7,9 +7,9 @@ from amaranth.lib import wiring
 
 from hdl.devices.device import Device
 from hdl.parts.pipe import Pipe, delayed, lanes_of, tree, tree_latency
+from hdl.parts.raster import window_parts
 from hdl.parts.repack import repack
 from hdl.parts.sweep import pooled
-from hdl.parts.window import Window
 from hdl.stages.collect import Collect, collects
 from hdl.stages.requant import RequantPipe, saturated
 from model.layers.pool import PoolSpec
@@ -88,7 +88,7 @@ def pool_parts(spec: PoolSpec, lanes: int, device: Device) -> list[wiring.Compon
     else:
         parts = [
             *repack(spec.src, lanes, taken),
-            Window(spec.in_shape, spec.geometry, spec.src, taken, spec.fill, device, together=True),
+            *window_parts(spec.in_shape, spec.geometry, spec.src, taken, spec.fill, device, together=True),
             ReducePipe(spec, made),
         ]
     if spec.mode == "avg":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from amaranth.lib import wiring
 
 from hdl.devices.device import Device
+from hdl.parts.raster import window_parts
 from hdl.parts.repack import repack
 from hdl.parts.sweep import pooled
-from hdl.parts.window import Window
 from hdl.products.weigh import weigh_parts
 from model.layers.reduce import ReduceSpec
 
@@ -19,5 +19,5 @@ def reduce_parts(spec: ReduceSpec, lanes: int, device: Device) -> list[wiring.Co
     `WeighPipe`'s, and 2 cycles for a divisor that is a power of two, 4 for another.
     """
     taken, made = pooled(spec, lanes)
-    window = Window(spec.in_shape, spec.geometry, spec.src, taken, 0, device, together=True)
-    return [*repack(spec.src, lanes, taken), window, *weigh_parts(spec, made)]
+    window = window_parts(spec.in_shape, spec.geometry, spec.src, taken, 0, device, together=True)
+    return [*repack(spec.src, lanes, taken), *window, *weigh_parts(spec, made)]

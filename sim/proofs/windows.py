@@ -23,10 +23,12 @@ from sim.proofs.proof import Proof
 from sim.proofs.streams import BIT, stage
 
 
-def window(shape, geometry: Geometry, *, lanes: int = 0, parts: int = 1, ahead: int = 0, flight=3) -> Bench:
+def window(
+    shape, geometry: Geometry, *, lanes=0, parts: int = 1, ahead: int = 0, patient=False, flight=3
+) -> Bench:
     """The line buffer against the pixels of the frame itself: no counter of its own is trusted."""
     lanes = lanes or shape[2]
-    dut = hdl.parts.window.Window(shape, geometry, BIT, lanes, 0, PORTABLE, parts, ahead)
+    dut = hdl.parts.window.Window(shape, geometry, BIT, lanes, 0, PORTABLE, parts, ahead, patient)
     bench = stage(dut)
     (height, width, _), groups = shape, shape[2] // lanes
     (down, right), (tall, wide) = geometry.positions(shape), geometry.kernel
@@ -203,6 +205,10 @@ PROOFS = [
     Proof("Window 1x2 on 2x3x2, 2 parts", partial(window, (2, 3, 2), G((1, 2)), parts=2)),
     Proof("Window 2x2, dilated 2, on 3x3", partial(window, (3, 3, 1), G((2, 2), dilation=(2, 2)))),
     Proof("Window 3x3 on 2x2, padded", partial(window, (2, 2, 1), G((3, 3), padding=SAME))),
+    Proof(
+        "Window 2x2 on 2x2x2, lane by lane, patient",
+        partial(window, (2, 2, 2), G((2, 2)), lanes=1, patient=True),
+    ),
     Proof("Window 2x2 on 2x2, FIFO of 2", partial(window, (2, 2, 1), G((2, 2)), ahead=2)),
     Proof(
         "Sweep, 3x3 padded on 2x4, 2 pixels", partial(sweep, (2, 4, 1), G((3, 3), padding=SAME), 2), "sweep"

@@ -1,0 +1,120 @@
+"""Windows for pipes: pixels are let in one by one, and nothing behind them stalls.
+
+A `Window` can stop at any column, so a net from its consumer's ready signal goes to all of its registers.
+Where pipes follow it, that is in vain: their `Elastic` knows beforehand whether there is room. So `Raster` is
+the `Front` of that `Elastic`, and line buffer and window are pipes themselves.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+
+from hdl.devices.device import Device
+from hdl.parts.pipe import Front, Pipe, delayed, lanes_of
+from hdl.parts.sweep import filled
+from hdl.parts.window import Window, across, between, down, slid, stacked, under_taps
+from model.arithmetic.geometry import Geometry, Shape
+from model.arithmetic.qformat import QFormat
+
+
+def place_layout(fmt: QFormat, lanes: int, row: int) -> data.StructLayout:
+    """Payload of a beat in its place: where in the row it stands, and whether a column or a window ends."""
+    return data.StructLayout({"x": lanes_of(fmt, lanes), "at": range(row), "column": 1, "window": 1})
+
+
+class Raster(Front):
+    """Lets pixels in, and says where in the image they stand; puts the rows of padding between them.
+
+    Throughput: one beat, or place in a row of padding, a cycle.
+
+    Parameters
+    ----------
+    shape, geometry, fmt, lanes, fill
+        As of a `Window`; no columns of padding.
+    """
+
+    def __init__(self, shape: Shape, geometry: Geometry, fmt: QFormat, lanes: int, fill: int):
+        self.shape, self.geometry, self.fmt, self.lanes, self.fill = shape, geometry, fmt, lanes, fill
+        self.row, self.groups = shape[1] * shape[2] // lanes, shape[2] // lanes
+        super().__init__(lanes_of(fmt, lanes), place_layout(fmt, lanes, self.row))
+
+    def elaborate(self, platform):
+        m = Module()
+        inside, step = Signal(), Signal()
+        within_image, address, column = down(m, self.shape, self.geometry, self.row, step)
+        _, window = across(m, self.shape, self.geometry, self.groups, step)
+        place, padding = self.o.payload, filled(self.fmt, self.lanes, self.fill)
+        m.d.comb += [
+            inside.eq(within_image),
+            step.eq(self.room & (self.i.valid | ~inside)),
+            self.i.ready.eq(self.room & inside),
+            self.o.valid.eq(step),
+            self.spend.eq(step & column & window),
+            Value.cast(place.x).eq(Mux(inside, Value.cast(self.i.payload), padding)),
+            place.at.eq(address),
+            place.column.eq(column),
+            place.window.eq(window),
+        ]
+        return m
+
+
+class SlidePipe(Pipe):
+    """Pixels in their places to windows.
+
+    Latency: 3 cycles, one each for the line buffer, its column, and the window. Throughput: a beat a cycle.
+
+    Parameters
+    ----------
+    raster : Raster
+    device : Device
+    parts : int
+        As of a `Window`.
+    """
+
+    def __init__(self, raster: Raster, device: Device, parts: int):
+        self.raster, self.device, self.parts = raster, device, parts
+        taps = raster.geometry.kernel[0] * raster.geometry.kernel[1]
+        super().__init__(raster.o.payload.shape(), lanes_of(raster.fmt, taps * raster.lanes), 3)
+
+    def elaborate(self, platform):
+        m = Module()
+        raster = self.raster
+        geometry, depth = raster.geometry, raster.row
+        read = delayed(m, self.i.valid, 1, "read", reset_less=False)
+        place = delayed(m, self.i.payload, 1, "place")
+        newest = Value.cast(place.x)
+        reads, writes = (self.i.payload.at, self.i.valid), (place.at, read)
+        column = stacked(m, newest, geometry.extent[0], depth, reads, writes, self.device)
+        tapped = delayed(m, under_taps(column, geometry, len(newest)), 1, "column")
+        moves = delayed(m, read & place.column, 1, "moves", reset_less=False)
+        window = delayed(m, place.window, 1, "window")
+        padding = filled(raster.fmt, geometry.kernel[0] * raster.lanes, raster.fill)
+        m.d.comb += [
+            self.o.valid.eq(delayed(m, moves & window, 1, "valid", reset_less=False)),
+            Value.cast(self.o.payload).eq(
+                slid(m, tapped, [moves], geometry, raster.groups, padding, self.parts)
+            ),
+        ]
+        return m
+
+
+def window_parts(
+    shape: Shape,
+    geometry: Geometry,
+    fmt: QFormat,
+    lanes: int,
+    fill: int,
+    device: Device,
+    parts: int = 1,
+    **options,
+) -> list[wiring.Component]:
+    """From pixels to windows for pipes, as of a `Window`.
+
+    Columns of padding take cycles in which the line buffer may go on, and windows side by side have registers
+    of their own: these are left to a `Window`.
+    """
+    if lanes > shape[2] or between(geometry)[1] or options.get("ahead"):
+        return [Window(shape, geometry, fmt, lanes, fill, device, parts, **options)]
+    raster = Raster(shape, geometry, fmt, lanes, fill)
+    return [raster, SlidePipe(raster, device, parts)]
