@@ -41,7 +41,7 @@ def too_large(spec: WeightedSpec) -> bool:
 def wired_luts(spec: WeightedSpec, device: Device) -> int:
     """LUTs of a layer's sums with hard-wired weights."""
     with counting():
-        return resources(WiredPipe(Folding(spec, all_lanes(spec)), device), device).lut
+        return resources(WiredPipe(Folding(spec, all_lanes(spec)), device), device).luts(device)
 
 
 @lru_cache(maxsize=256)
@@ -52,7 +52,7 @@ def cheaper(spec: WeightedSpec, device: Device) -> bool:
     with counting():
         plan = replace(all_lanes(spec), weights=None)
         multiplied = resources(MacPipe(Folding(spec, plan), device), device)
-    return wired_luts(spec, device) <= multiplied.lut + WORTH * multiplied.dsp
+    return wired_luts(spec, device) <= multiplied.luts(device) + WORTH * multiplied.dsp
 
 
 def hardened(net: QNetwork, plan: Plan, device: Device = ECP5) -> Plan:
@@ -116,5 +116,6 @@ def constant_luts(net: QNetwork, plan: Plan, device: Device) -> int:
             total += wired_luts(spec, device)
         elif stage.serial:
             with counting():
-                total += resources(SerialDots(spec.src, spec.matrices[0], stage.output_lanes), device).lut
+                dots = SerialDots(spec.src, spec.matrices[0], stage.output_lanes)
+                total += resources(dots, device).luts(device)
     return total
