@@ -31,7 +31,9 @@ def inputs(point: Point, target: Target) -> tuple[dict[str, bytes], list[list[st
     if point.board:
         flow = Flow(Design.of(target, point.net, point.plan), 1, FOLDER)
         (_, synthesis), (_, packing), *_ = flow.commands
-        return flow.files, [synthesis, packing]
+        # there is nothing to configure before it is placed
+        at = packing.index("--textcfg")
+        return flow.files, [synthesis, packing[:at] + packing[at + 2 :]]
     source = emit_rtlil(Accelerator(point.net, point.plan, target.family))
     return {SOURCE: source.encode(), SCRIPT: SYNTHESIS.encode()}, [["-q", "-s", SCRIPT], PACKING]
 

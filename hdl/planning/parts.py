@@ -119,7 +119,7 @@ def _(part: RequantPipe, device: Device) -> Tally:
 def _(part: TablePipe, device: Device) -> Tally:
     if part.loads is not None:
         return loadrom(part.loads.shares[f"{part.spec.name}.table"], device, part.lanes)
-    return rom(part.spec.dst.width, 1 << part.spec.src.width, device).times(part.lanes)
+    return rom(part.spec.dst.width, part.spec.table.tolist(), device).times(part.lanes)
 
 
 @resources.register

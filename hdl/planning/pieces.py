@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Value
 
 from hdl.devices.device import Device
@@ -39,13 +41,16 @@ def wired(graph: Graph) -> Tally:
     return Tally(graph=luts, ff=graph.registers)
 
 
-def rom(width: int, depth: int, device: Device) -> Tally:
-    """A `Rom`."""
+def rom(width: int, words: Sequence[int], device: Device) -> Tally:
+    """A `Rom`. In LUTs a column like another one is the same logic, and a constant one none."""
+    depth = len(words)
     if depth == 1:
         return Tally()
     if device.rom_style(width, depth) == "block":
         return Tally(ff=device.rom_registers(width, depth), bram=device.rom_brams(width, depth))
-    return Tally(rom=device.rom_luts(width, depth), ff=2 * width)
+    columns = {tuple(word >> bit & 1 for word in words) for bit in range(width)}
+    different = sum(len(set(column)) > 1 for column in columns)
+    return Tally(rom=device.rom_luts(different, depth), ff=2 * different)
 
 
 def loadrom(share: Share, device: Device, copies: int = 1) -> Tally:
@@ -62,9 +67,9 @@ def loadrom(share: Share, device: Device, copies: int = 1) -> Tally:
     return total
 
 
-def memory(name: str, width: int, depth: int, device: Device, loads: Loads | None) -> Tally:
+def memory(name: str, width: int, words: Sequence[int], device: Device, loads: Loads | None) -> Tally:
     """A `Rom`, or the `LoadRom` of that name."""
-    return rom(width, depth, device) if loads is None else loadrom(loads.shares[name], device)
+    return rom(width, words, device) if loads is None else loadrom(loads.shares[name], device)
 
 
 def ram(width: int, depth: int, device: Device) -> Tally:

@@ -43,7 +43,7 @@ def _(part: Dots, device: Device) -> Tally:
     source, factor = part.src, part.weight_format
     product = source.width + factor.width
     total = Tally(ff=Rom.latency * part.input_lanes * pixels * source.width)
-    total += memory(part.name, factor.width * words, len(part.words), device, part.loads)
+    total += memory(part.name, factor.width * words, part.words, device, part.loads)
     if part.selects:
         product = source.width + (not source.signed) + part.doubles
         exact = adder(product + 1).times(part.output_lanes * pixels)
@@ -92,7 +92,7 @@ def _(part: MacPipe, device: Device) -> Tally:
     width = folding.accumulator.width
     total = Tally(ff=4 * part.latency) + (resources(part.dots, device) if part.dots else Tally())
     total += memory(
-        f"{folding.spec.name}.bias", width * folding.seed_lanes, folding.seeds, device, part.loads
+        f"{folding.spec.name}.bias", width * folding.seed_lanes, folding.bias_words(), device, part.loads
     )
     total += adder(width).times(plan.lanes)
     total += Tally(ff=width).times((folding.sums - 1) * plan.lanes)
@@ -114,7 +114,7 @@ def _(part: WiredPipe, device: Device) -> Tally:
         total += Tally(ff=wide * kernel[0] * folding.spec.in_shape[2] * folding.spec.src.width)
     if part.by_pixel:
         lanes = folding.plan.lanes
-        words = rom(folding.accumulator.width * folding.seed_lanes, folding.seeds, device)
+        words = rom(folding.accumulator.width * folding.seed_lanes, folding.bias_words(), device)
         total += words + adder(folding.accumulator.width).times(lanes) + counter(folding.seeds)
     return total
 
