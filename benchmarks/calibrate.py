@@ -7,6 +7,7 @@ With ``--held-out`` the estimate is compared with twelve whole boards that are n
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable
 from statistics import median
@@ -112,7 +113,7 @@ def compared(row: dict, weights: dict[str, float]) -> dict:
     """A row with the estimate of its LUTs and how wrong it is, in percents."""
     luts = sum(weights[kind] * amount for kind, amount in row["kinds"].items())
     counted = row["counted"]["lut"]
-    estimated = row["estimated"] | {"lut": round(luts)}
+    estimated = row["estimated"] | {"lut": math.ceil(luts)}
     return row | {"estimated": estimated, "error": round(100 * (luts / counted - 1), 2)}
 
 

@@ -156,10 +156,7 @@ class Builder:
 
 def grid() -> list[Point]:
     """All of them."""
-    points = [*folded(), *unmultiplied(), *between(), *written(), *several()]
-    names = [point.name for point in points]
-    assert len(set(names)) == len(names)
-    return points
+    return [*folded(), *unmultiplied(), *between(), *written(), *several()]
 
 
 def folded() -> Iterator[Point]:
@@ -281,8 +278,3 @@ def several() -> Iterator[Point]:
         yield net.point(f"wired and pooled{' on a board' * board}", board=board)
     net = Builder((12, 12, 1), 8).conv(5, 4, StagePlan(5, 1))
     yield net.point("loadable on a board", loadable=True, board=True)
-    net = Builder((20, 20, 1), 1).conv(5, 8, StagePlan(25, 8, weights=WIRED), bits=1, to=3).pool()
-    net = net.conv(3, 12, StagePlan(72, 2, weights=SERIAL), bits=3, to=4)
-    yield net.point("wired, then serial")
-    net = Builder((20, 20, 1), 6).conv(5, 6, StagePlan(25, 2)).pool().conv(3, 12, StagePlan(18, 4))
-    yield net.dense(16, StagePlan(4, 4), to=8).point("three layers")
