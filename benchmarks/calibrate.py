@@ -160,9 +160,9 @@ def written(content: dict) -> str:
 
 def table(rows: list[dict]) -> Table:
     """The rows to read: estimated and counted."""
-    table = Table("build", "LUT est.", "counted", "error", "FF est.", "counted", "DSP", "block RAMs")
+    table = Table("build", "LUT", "counted", "error", "FF", "counted", "DSP", "BRAM")
     for column in table.columns:
-        column.no_wrap = True
+        column.no_wrap = column.header != "build"
         column.justify = "left" if column.header == "build" else "right"
     for row in rows:
         own, counted = row["estimated"], row["counted"]

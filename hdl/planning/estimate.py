@@ -83,11 +83,11 @@ def surround(accelerator: Accelerator) -> Tally:
 def around(net: QNetwork, plan: Plan, device: Device) -> Tally:
     """What a serial port and a memory of images take beside the accelerator.
 
-    Their logic hardly depends on the net.
+    Their logic hardly depends on the net, but for the logits, which an answer is made of byte by byte.
     """
     lanes = plan.lanes_before(net)
     word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
     # Answers that wait stand in block RAM where LUTs cannot be written.
     waiting = 0 if device.lutram_words else device.brams(*WAITING)
     images = device.brams(word, 2 * math.prod(net.in_shape) // lanes)
-    return Tally(shell=1, answer=logits, ff=SHELL_REGISTERS + 3 * word, bram=images + waiting)
+    return Tally(shell=1, choice=logits, ff=SHELL_REGISTERS + 3 * word, bram=images + waiting)

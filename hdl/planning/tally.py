@@ -30,7 +30,6 @@ KINDS = {
     "soft": "LUTs of multipliers without a DSP",
     "loading": "gates beside memories of loadable weights, and of their loader",
     "shell": "what stands round an accelerator on a board, once",
-    "answer": "bits of logits in a board's answer",
 }
 """Kinds of logic, each counted in LUTs as its structure has it, or in pieces."""
 PIECES = {"accelerator": 90, "chain": 2, "counter": 2, "counters": 2, "shell": 1300}
