@@ -64,7 +64,10 @@ def main(argv: list[str]) -> None:
     print(summary(rows))
     cli.write_json(options.json, {"rows": rows})
     if (options.recorded or options.held_out) and not holds(rows):
-        raise cli.Failure(f"the estimate is wrong by more than {MEDIAN:g} % (median) or {WORST:g} % (worst)")
+        raise cli.Failure(
+            f"LUTs are wrong by more than {MEDIAN:g} % (median) or {WORST:g} % (worst), or a number of"
+            " multipliers or block RAMs is not exact"
+        )
 
 
 def made_of(point: Point) -> Tally:
@@ -159,8 +162,8 @@ def written(content: dict) -> str:
 
 
 def table(rows: list[dict]) -> Table:
-    """The rows to read: estimated and counted."""
-    table = Table("build", "LUT", "counted", "error", "FF", "counted", "DSP", "BRAM")
+    """The rows to read: estimated and counted, ``/`` between them where they should be the same."""
+    table = Table("build", "LUT", "counted", "error", "DSP", "BRAM")
     for column in table.columns:
         column.no_wrap = column.header != "build"
         column.justify = "left" if column.header == "build" else "right"
@@ -171,10 +174,8 @@ def table(rows: list[dict]) -> Table:
             f"{own['lut']:,}",
             f"{counted['lut']:,}",
             f"{row['error']:+.1f} %",
-            f"{own['ff']:,}",
-            f"{counted['ff']:,}",
             *(
-                f"{own[key]}" if own[key] == counted[key] else f"{own[key]}, not {counted[key]}"
+                f"{own[key]}" if own[key] == counted[key] else f"{own[key]}/{counted[key]}"
                 for key in ("dsp", "bram")
             ),
         )

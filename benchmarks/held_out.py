@@ -1,6 +1,6 @@
 """The builds that the calibrated estimator is judged by: whole boards, none of them in the grid.
 
-They were laid down before any of them was counted, and nothing was changed after that.
+They were laid down before any of them was counted, and nothing in the estimate was changed after that.
 """
 
 from __future__ import annotations
