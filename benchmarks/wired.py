@@ -93,7 +93,7 @@ def row(spec: WeightedSpec) -> dict:
         "latency": pipe.latency,
         "lut": sum(count * cells.get(cell, 0) for cell, count in LUTS.items()),
         "ff": cells.get("TRELLIS_FF", 0),
-        "estimated_lut": expected.lut,
+        "estimated_lut": expected.luts(ECP5),
         "estimated_ff": expected.ff,
     }
 

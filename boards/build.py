@@ -22,7 +22,7 @@ from boards.tools import report as reports
 from boards.tools.flow import LOGS, Flow, check_tools, routed
 from boards.tools.publish import publish, publish_logs
 from boards.tools.toolchains import REPORT
-from hdl.planning.estimate import UNITS, Budget, lacking
+from hdl.planning.budget import UNITS, Budget, lacking
 from hdl.planning.fit import Fitter, excess
 from hdl.planning.netplan import Plan, beside
 from hdl.planning.search import DEFAULT_MULTIPLIERS

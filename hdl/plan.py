@@ -9,7 +9,7 @@ from dataclasses import asdict, fields, replace
 from hdl.devices import chips
 from hdl.devices.device import Device
 from hdl.devices.ecp5 import ECP5
-from hdl.planning.estimate import UNITS, Budget, lacking
+from hdl.planning.budget import UNITS, Budget, lacking
 from hdl.planning.fit import PLENTY, Fitter, excess, multipliers
 from hdl.planning.latency import quickened
 from hdl.planning.netplan import Plan, beside

@@ -24,7 +24,7 @@ def test_a_layer(tmp_path, monkeypatch):
         weighted(net)[0].weights.size,
     )
     places = row["lut"] + 4 * row["additions"]
-    assert places > 0 and abs(places - row["estimated_lut"]) <= 0.03 * places
+    assert places > 0 and abs(places - row["estimated_lut"]) <= 0.05 * places
     assert 0.9 * row["estimated_ff"] < row["ff"] <= row["estimated_ff"]
 
 

@@ -7,9 +7,10 @@ import pytest
 from hdl import plan as module
 from hdl.devices.chips import find
 from hdl.devices.ecp5 import ECP5
+from hdl.planning.budget import Budget, lacking
 from hdl.planning.cost import planned_cycles
-from hdl.planning.estimate import Budget, estimate, lacking
-from hdl.planning.fit import Fitter, around
+from hdl.planning.estimate import estimate, on_board
+from hdl.planning.fit import Fitter
 from hdl.planning.netplan import Plan
 from hdl.planning.search import Search
 from model import cli
@@ -37,7 +38,7 @@ def test_the_plan_of_a_board_fits_it(board, tmp_path, capsys):
     result, plan, budget = json.loads(report.read_text()), Plan.load(out, LENET), find(board).budget
     assert result["plan"] == json.loads(out.read_text())["stages"]
     taken = Budget(**result["estimate"])
-    assert taken == estimate(LENET, plan, ECP5) and not lacking(taken + around(LENET, plan, ECP5), budget)
+    assert taken == estimate(LENET, plan, ECP5) and not lacking(on_board(LENET, plan, ECP5), budget)
     assert result["cycles"] == planned_cycles(LENET, plan)
     assert result["frames_per_second"] == round(1e8 / result["cycles"], 1)
     assert sum(row["macs"] for row in result["stages"]) == LENET.macs

@@ -13,8 +13,9 @@ from hdl.devices.ecp5 import ECP5
 from hdl.network import Accelerator
 from hdl.parts.chain import Chain
 from hdl.planning import harden
+from hdl.planning.budget import lacking
 from hdl.planning.cost import cost, cycles_of, planned_cycles
-from hdl.planning.estimate import estimate, lacking
+from hdl.planning.estimate import estimate
 from hdl.planning.fit import Fitter
 from hdl.planning.folding import WIRED, Folding, StagePlan
 from hdl.planning.harden import all_lanes, too_large

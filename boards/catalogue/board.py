@@ -13,7 +13,7 @@ from boards.tools import toolchains
 from boards.tools.toolchains import Toolchain
 from hdl.devices.chips import Chip
 from hdl.devices.device import Device
-from hdl.planning.estimate import Budget
+from hdl.planning.budget import Budget
 
 
 class Pin(NamedTuple):

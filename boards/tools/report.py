@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 
 from boards.catalogue.board import Target
 from boards.shell.design import Design
+from hdl.planning.budget import UNITS, Budget
 from hdl.planning.cost import cost
-from hdl.planning.estimate import UNITS, Budget
 from model.cli import Failure
 from sim.accelerator import Figures
 

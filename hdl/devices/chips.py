@@ -9,7 +9,7 @@ from hdl.devices.device import Device
 from hdl.devices.ecp5 import ECP5
 from hdl.devices.gowin import GOWIN
 from hdl.devices.ice40 import PLAIN, ULTRAPLUS
-from hdl.planning.estimate import Budget
+from hdl.planning.budget import Budget
 
 
 @dataclass(frozen=True)

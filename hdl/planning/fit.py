@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hdl.devices.device import Device
 from hdl.parts.pipe import shape_of
+from hdl.planning.budget import UNITS, Budget, lacking
 from hdl.planning.cost import planned_cycles
-from hdl.planning.estimate import UNITS, Budget, estimate, lacking, placed
+from hdl.planning.estimate import estimate, on_board
 from hdl.planning.harden import MOST, constant_luts, serialised, wirable
 from hdl.planning.netplan import Plan, weighted
 from hdl.planning.search import Search, divisors
@@ -23,10 +23,6 @@ SPEED = 3
 """Percents of the LUTs that a plan has to save to be preferred although it is one percent slower."""
 STEPS = 16
 """A plan is looked for until a 16th more multipliers are known to be too many."""
-SHELL = 1300, 610
-"""LUTs and flip-flops of what stands between the serial port and the accelerator."""
-WAITING = 24, 8
-"""Bits and number of answers without a result that may wait."""
 FEW = 4
 """Channels of a pixel from which on it pays to take no more than a pixel in a cycle."""
 
@@ -84,9 +80,8 @@ class Fitter:
         plan = plan.made_loadable(self.net) if self.loadable else plan
         key = tuple((name, tuple(stage.described().items())) for name, stage in plan.stages.items())
         if key not in self.known:
-            need = estimate(self.net, plan, self.device)
-            if self.on_board:
-                need += around(self.net, plan, self.device)
+            count = on_board if self.on_board else estimate
+            need = count(self.net, plan, self.device)
             self.known[key] = Fit(plan, planned_cycles(self.net, plan), need)
         return self.known[key]
 
@@ -187,17 +182,3 @@ def multipliers(plan: Plan) -> str:
     """How many there are, and what is no multiplier but counts as some."""
     wired = sum(stage.multipliers for stage in plan.stages.values() if stage.wired)
     return f"{plan.multipliers} multipliers" + (f" ({wired} of them hard-wired)" if wired else "")
-
-
-def around(net: QNetwork, plan: Plan, device: Device) -> Budget:
-    """What a serial port and a memory of images take beside the accelerator.
-
-    Their logic hardly depends on the net: its constants were counted after synthesis.
-    """
-    lanes = plan.lanes_before(net)
-    word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
-    need = Budget(lut=SHELL[0] + logits, ff=SHELL[1] + 3 * word)
-    # Answers that wait stand in block RAM where LUTs cannot be written.
-    waiting = 0 if device.lutram_words else device.brams(*WAITING)
-    images = device.brams(word, 2 * math.prod(net.in_shape) // lanes)
-    return placed(need + Budget(bram=images + waiting), device)

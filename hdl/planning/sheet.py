@@ -17,10 +17,12 @@ from hdl.network import Accelerator
 from hdl.parts.chain import Chain
 from hdl.parts.pipe import Elastic
 from hdl.parts.window import Window
+from hdl.planning.budget import Budget
 from hdl.planning.cost import answer_cycles, bound_cycles, cost, load_of, planned_cycles
-from hdl.planning.estimate import Budget, placed, resources, surround
+from hdl.planning.estimate import resources, surround
 from hdl.planning.latency import Timeline
 from hdl.planning.netplan import Plan
+from hdl.planning.tally import Tally
 from hdl.stages.classify import Argmax
 from hdl.stages.residual import Branches
 from model.golden.qnetwork import QNetwork
@@ -114,10 +116,10 @@ class Sheet:
         self.rows.append(
             Row("frame, class", "ends", cycles=answer_cycles(net), estimate=ends, latency=self.latency)
         )
-        self.total = placed(sum((row.estimate for row in self.rows), Budget()), device)
-        self.rows = [replace(row, estimate=placed(row.estimate, device)) for row in self.rows]
+        self.total = sum((row.estimate for row in self.rows), Tally()).on(device)
+        self.rows = [replace(row, estimate=row.estimate.on(device)) for row in self.rows]
 
-    def layer(self, stage, taken: Budget, done: int) -> Row:
+    def layer(self, stage, taken: Tally, done: int) -> Row:
         """The row of a layer."""
         planned, lanes, multipliers = self.plan.stages.get(stage.name), "", stage.multipliers
         if planned:
@@ -138,7 +140,7 @@ class Sheet:
             done,
         )
 
-    def array(self, names: tuple[str, ...], taken: Budget) -> Row:
+    def array(self, names: tuple[str, ...], taken: Tally) -> Row:
         """The row of the array of some layers."""
         multipliers = self.plan.array_multipliers(names)
         macs = sum(stage.macs for stage in cost(self.net, self.plan) if stage.name in names)
@@ -189,9 +191,9 @@ def count(number: int | None) -> str:
     return f"{number:,}" if number else ""
 
 
-def counted(accelerator: Accelerator) -> tuple[dict, Counter, list[tuple[tuple[str, ...], Budget]]]:
+def counted(accelerator: Accelerator) -> tuple[dict, Counter, list[tuple[tuple[str, ...], Tally]]]:
     """Resources by layer, cycles in pipelines and FIFOs by layer, and resources of arrays by layers."""
-    taken, delays = defaultdict(Budget), Counter()
+    taken, delays = defaultdict(Tally), Counter()
     parts, arrays = accelerator.parts()
     for layer, part in pieces(Chain(parts, accelerator.device)):
         taken[layer] += resources(part, accelerator.device)

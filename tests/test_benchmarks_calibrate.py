@@ -1,0 +1,110 @@
+"""The calibrated estimator: what the file says is what the code counts, fits and keeps to."""
+
+import json
+
+import pytest
+
+from benchmarks import calibrate, packed
+from benchmarks.grid import Builder, grid
+from benchmarks.held_out import drawn, held_out
+from boards.catalogue.targets import find
+from hdl.planning.estimate import on_board
+from hdl.planning.folding import StagePlan
+from hdl.planning.tally import KINDS, PIECES, Tally, coefficients, recorded
+from model import cli
+
+GRID, HELD = recorded()["grid"], recorded()["held_out"]
+FITTED, WEIGHTS = recorded()["coefficients"]["ecp5"], coefficients("ecp5")
+BOARD = find("ulx3s")
+
+
+def described(point) -> dict:
+    """What the file says of a net before any tool ran."""
+    tally = calibrate.made_of(point)
+    taken = {"ff": tally.ff, "dsp": tally.dsp, "bram": tally.bram}
+    return {"name": point.name, "kinds": dict(tally.kinds), "estimated": taken}
+
+
+def test_the_file_is_of_this_code():
+    """Every seventh net of the grid, and the held-out ones that are not shipped."""
+    names = [point.name for point in grid()]
+    assert names == [row["name"] for row in GRID] and len(set(names)) == len(names)
+    assert [point.name for point in held_out()] == [row["name"] for row in HELD]
+    known = {row["name"]: {key: row[key] for key in ("name", "kinds", "estimated")} for row in GRID + HELD}
+    for point in [*grid()[::7], *drawn()]:
+        assert described(point) == known[point.name]
+
+
+def test_the_coefficients_are_those_of_the_grid():
+    assert calibrate.fit(GRID) == FITTED
+    assert min(FITTED.values()) >= 0 and KINDS.keys() >= FITTED.keys() and KINDS.keys() >= PIECES.keys()
+    # a count that is another gives others
+    first = GRID[0] | {"counted": GRID[0]["counted"] | {"lut": 2 * GRID[0]["counted"]["lut"]}}
+    assert calibrate.fit([first, *GRID[1:]]) != FITTED
+
+
+def test_the_fit_finds_what_made_the_counts():
+    true = {"adder": 1.25, "choice": 0.5, "control": 0.0}
+    rows = [
+        {"kinds": kinds, "counted": {"lut": sum(true[kind] * amount for kind, amount in kinds.items())}}
+        for kinds in (
+            {"adder": 8, "choice": 4, "control": 3},
+            {"adder": 2, "choice": 12},
+            {"choice": 2, "adder": 20, "control": 40},
+            {"control": 2, "adder": 4},
+        )
+    ]
+    assert calibrate.fit(rows) == pytest.approx(true, abs=1e-3)
+
+
+def test_multipliers_and_block_rams_are_exact_in_the_grid():
+    rows = [calibrate.compared(row, WEIGHTS) for row in GRID]
+    assert all(map(calibrate.exact, rows))
+
+
+def test_held_out_boards_as_recorded(tmp_path):
+    """LUTs are within bounds. Two builds take other numbers of cells, and the command says so."""
+    assert len(HELD) == 12 and not {row["name"] for row in HELD} & {row["name"] for row in GRID}
+    path = tmp_path / "rows.json"
+    assert cli.run(calibrate.main, ["--recorded", "--json", str(path)]) == 1
+    rows = json.loads(path.read_text())["rows"]
+    errors = sorted(abs(row["error"]) for row in rows)
+    assert sum(errors[5:7]) / 2 <= 8 and errors[-1] <= 20
+    other = {row["name"] for row in rows if not calibrate.exact(row)}
+    assert other == {"large, 4 multipliers", "5 x 3 bits hard-wired, 3 x 5 bit by bit"}
+
+
+@pytest.mark.parametrize("change", [{"lut": 1.3}, {"dsp": 2}, {"bram": 2}])
+def test_one_bad_build_is_enough_to_fail(change):
+    first = HELD[0]
+    rows = [row for row in (calibrate.compared(row, WEIGHTS) for row in HELD) if calibrate.exact(row)]
+    counted = {name: round(count * change.get(name, 1)) for name, count in first["counted"].items()}
+    bad = calibrate.compared(first | {"counted": counted}, WEIGHTS)
+    assert calibrate.holds(rows) and not calibrate.holds([bad, *rows[1:]])
+
+
+def test_the_planner_says_what_the_benchmark_compares():
+    point = next(drawn())
+    row = next(row for row in HELD if row["name"] == point.name)
+    taken = on_board(point.net, point.plan, BOARD.family)
+    expected = calibrate.compared(row, WEIGHTS)["estimated"]
+    assert {name: getattr(taken, name) for name in ("lut", "ff", "dsp", "bram")} == expected
+
+
+def test_families_that_were_not_calibrated_count_by_structure():
+    each = coefficients("portable")
+    assert each["adder"] == 1 and each["accelerator"] == PIECES["accelerator"]
+    double = Tally(adder=3, ff=1) + Tally(adder=3, ff=1)
+    assert double.kinds == Tally(adder=3).times(2).kinds and double.ff == 2
+
+
+def test_the_tools_count(tmp_path, monkeypatch):
+    """A net that is not in the file, with whatever versions of the tools are here."""
+    monkeypatch.setattr(packed, "FOLDER", tmp_path)
+    point = Builder((5, 5, 1), 3).conv(3, 2, StagePlan(3, 1), bits=3, to=3).point("small")
+    (row,) = calibrate.measured([point])
+    found = calibrate.compared(row, WEIGHTS)
+    assert calibrate.exact(found) and abs(found["error"]) < 25
+    # kept: no tool runs again
+    monkeypatch.setattr(packed.subprocess, "run", None)
+    assert calibrate.measured([point]) == [row]
