@@ -230,10 +230,14 @@ def run(faults: list[Fault], jobs: int) -> list[Row]:
         def judge(fault: Fault) -> Row:
             tree, started = trees.get(), time.monotonic()
             try:
-                return Row(fault, killer(fault, tree, sound), time.monotonic() - started)
+                row = Row(fault, killer(fault, tree, sound), time.monotonic() - started)
             finally:
                 trees.put(tree)
                 progress.advance(task)
+            # A run takes long: what it finds is told at once.
+            fate = f"{row.killer or 'SURVIVES'}, {row.seconds:.0f} s"
+            progress.console.print(f"{fault.module}: {fault.meaning}: {fate}", highlight=False)
+            return row
 
         return list(pool.map(judge, faults))
 

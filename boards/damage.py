@@ -30,6 +30,8 @@ MOST = 6
 """Requests of a case."""
 RUSH = 8
 """Requests without a pause: so many answers wait for the line."""
+TAKEN = 2
+"""Bits until a byte has been looked at."""
 BOARD_LOST = 4
 """Bits for which the button is held."""
 
@@ -359,6 +361,8 @@ class Traffic:
         wire = self.request().encode()
         self.quiet()
         self.send(wire[: self.draw(0, len(wire) - 1)])
+        # else the last byte of a set's layout, which decides what becomes of the weights, races the button
+        self.pause(TAKEN)
         self.press()
 
     def do_reset_while_answering(self):

@@ -52,6 +52,8 @@ def test_multipliers_of_shared_arrays():
         '{"stages": {"layer0": {"array": 3}}}',
         '{"stages": {"layer0": {"array": ""}}}',
         '{"stages": {"elsewhere": {}}}',
+        '{"stages": {}, "fracs": {"layer0": Infinity}}',
+        '{"stages": {}, "fracs": {"layer0": 1.5}}',
         "{" * 5000,
         "[" * 100_000,
     ],

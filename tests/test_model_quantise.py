@@ -182,6 +182,20 @@ def test_an_accumulator_that_is_too_wide_names_its_layer():
         quantise(network, images)
 
 
+@pytest.mark.parametrize(
+    ("what", "value"), [("weight", np.nan), ("bias", np.nan), ("bias", np.inf), ("bias", 1e30)]
+)
+@pytest.mark.filterwarnings("error")
+def test_parameters_that_are_no_numbers_name_their_layer(what, value):
+    """Such as a damaged checkpoint holds; weights that are only too large saturate."""
+    network, images = make(Dense(3), ReLU(), Dense(3))
+    scheme = calibrate(network, images)
+    params = network.layers[2].params
+    params["weights" if what == "weight" else what].flat[1] = value
+    with pytest.raises(ValueError, match=f"'dense2': a {what} is not finite, or too wide"):
+        build(network, scheme)
+
+
 def residual(*rest):
     body = [Conv(3, 3, 1, "same"), ReLU(), Conv(3, 3, 1, "same")]
     return make(Conv(3, 3), ReLU(), Residual(body), ReLU(), Residual([Conv(4, 1)], [Conv(4, 1)]), *rest)

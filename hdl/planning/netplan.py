@@ -216,7 +216,7 @@ class Plan:
                 name: StagePlan(**{key: read(key, value) for key, value in lanes.items()})
                 for name, lanes in content["stages"].items()
             }
-            fracs = {name: int(frac) for name, frac in content.get("fracs", {}).items()}
+            fracs = {name: fraction(name, frac) for name, frac in content.get("fracs", {}).items()}
             clock = content.get("clock_mhz")
             if clock is not None and not 0 < clock < inf:
                 raise ValueError(f"clock_mhz must be a number above 0, not {clock!r}")
@@ -254,6 +254,13 @@ def read(key: str, value) -> int | str:
         return value
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{key} must be a whole number from 1, not {value!r}")
+    return value
+
+
+def fraction(name: str, value) -> int:
+    """What JSON says of the fraction bits of a layer's loadable weights."""
+    if type(value) is not int:
+        raise ValueError(f"fracs of {name!r} must be a whole number, not {value!r}")
     return value
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from model.arithmetic.exact import FLOAT64_EXACT
 from model.arithmetic.qformat import QFormat
 from model.golden.spec import WeightedSpec
 from model.net.layer import Layer
@@ -68,6 +69,11 @@ class Weighted(Layer):
             Of the output; None stands for the accumulator's, which makes the sums exact.
         grid : Grid
             Of the weights.
+
+        Raises
+        ------
+        ValueError
+            If a weight or bias is not finite, or too wide for any format; names the layer.
         """
         bias = self.params.get("bias", np.zeros(self.channels))
         spec = self.spec(
@@ -75,13 +81,19 @@ class Weighted(Layer):
             in_shape=self.in_shape,
             src=src,
             dst=dst or src,
-            weights=grid.codes(self.params["weights"]).astype(np.int64),
+            weights=self.whole("weight", grid.codes(self.params["weights"])),
             weight_format=grid.format,
-            bias=grid.biases(bias, src.frac).astype(np.int64),
+            bias=self.whole("bias", grid.biases(bias, src.frac)),
             shifts=np.array(grid.shifts),
             **self.fields(),
         )
         return spec if dst else replace(spec, dst=spec.accumulator)
+
+    def whole(self, what: str, codes: np.ndarray) -> np.ndarray:
+        """Whole numbers in floats as integers."""
+        if not (np.abs(codes) <= FLOAT64_EXACT).all():  # nor is one that is no number
+            raise ValueError(f"layer {self.name!r}: a {what} is not finite, or too wide for any format")
+        return codes.astype(np.int64)
 
     def fields(self) -> dict:
         """The fields that the layer's spec has beyond those of every `WeightedSpec`."""

@@ -1,4 +1,4 @@
-// The iCE40's PLL behind any signal; see sim/sb_pll40_pad.v.
+// The iCE40's PLL behind any signal; see sim/models/sb_pll40_pad.v.
 module SB_PLL40_CORE #(
     parameter FEEDBACK_PATH = "SIMPLE",
     parameter [3:0] DIVR = 0,

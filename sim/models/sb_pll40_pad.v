@@ -1,6 +1,6 @@
 // The iCE40's PLL at its own pin, as far as boards/pll/ice40.py uses it.
 //
-// One tick of bench.clk is one cycle of the oscillator inside, as in sim/ehxplll.v. It locks only if that many
+// One tick of bench.clk is one cycle of the oscillator inside, as in sim/models/ehxplll.v. It locks only if that many
 // ticks as the dividers say go into so many cycles of the input.
 module SB_PLL40_PAD #(
     parameter FEEDBACK_PATH = "SIMPLE",
