@@ -62,7 +62,8 @@ class Raster(Front):
 class SlidePipe(Pipe):
     """Pixels in their places to windows.
 
-    Latency: 3 cycles, one each for the line buffer, its column, and the window. Throughput: a beat a cycle.
+    Latency: 4 cycles, one each for the place, the line buffer, its column, and the window. Throughput: a beat
+    a cycle.
 
     Parameters
     ----------
@@ -75,16 +76,19 @@ class SlidePipe(Pipe):
     def __init__(self, raster: Raster, device: Device, parts: int):
         self.raster, self.device, self.parts = raster, device, parts
         taps = raster.geometry.kernel[0] * raster.geometry.kernel[1]
-        super().__init__(raster.o.payload.shape(), lanes_of(raster.fmt, taps * raster.lanes), 3)
+        super().__init__(raster.o.payload.shape(), lanes_of(raster.fmt, taps * raster.lanes), 4)
 
     def elaborate(self, platform):
         m = Module()
         raster = self.raster
         geometry, depth = raster.geometry, raster.row
-        read = delayed(m, self.i.valid, 1, "read", reset_less=False)
-        place = delayed(m, self.i.payload, 1, "place")
+        # What lets a pixel in moves counters; the memory and the wide registers stand elsewhere.
+        sought = delayed(m, self.i.valid, 1, "sought", reset_less=False)
+        there = delayed(m, self.i.payload, 1, "there")
+        read = delayed(m, sought, 1, "read", reset_less=False)
+        place = delayed(m, there, 1, "place")
         newest = Value.cast(place.x)
-        reads, writes = (self.i.payload.at, self.i.valid), (place.at, read)
+        reads, writes = (there.at, sought), (place.at, read)
         column = stacked(m, newest, geometry.extent[0], depth, reads, writes, self.device)
         tapped = delayed(m, under_taps(column, geometry, len(newest)), 1, "column")
         moves = delayed(m, read & place.column, 1, "moves", reset_less=False)
