@@ -219,7 +219,7 @@ def test_memories_read_in_two_cycles():
     values = [int(value) for value in np.random.default_rng(4).integers(0, 1 << 40, 2500)]
     stalls = Stalls(0.2, 5)
     component = Delays(MEMORIES)
-    assert emit(component).count("DP16KD #(") == sum(ECP5.brams(*shape) for shape in MEMORIES)
+    assert emit(component).count("DP16KD #(") == sum(ECP5.ram_brams(*shape) for shape in MEMORIES)
     result = Bench(component).run(values, len(values), stalls_in=stalls, stalls_out=stalls, seed=3)
     for n, (width, depth) in enumerate(MEMORIES):
         expected = [value % (1 << width) for value in [0] * (depth - 1) + values][: len(values)]

@@ -113,7 +113,8 @@ def test_as_many_cells_as_counted(device, cell):
     if cell == "MULT":
         # Two small ones are one large one's place.
         assert made == sum(CELLS[cell]) + 1
-        assert counted == [2, 2, 2, 2, 2, 3, 3, 3, 0]
+        # What is too wide is left to synthesis, which makes it of multipliers too.
+        assert counted == [2, 2, 2, 2, 2, 3, 3, 3, 3]
     else:
         assert tuple(counted) == CELLS[cell] and made == sum(counted) + (device is ULTRAPLUS)
 

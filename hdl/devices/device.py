@@ -25,7 +25,11 @@ class Device:
     multiplier_width : int
         Widest factor of a hard multiplier, bits, as a signed number; 0 where products are made of LUTs.
     infers : bool
-        Whether synthesis may make a hard multiplier of a product that is written as one.
+        Whether synthesis may make hard multipliers of a product that is written as one.
+    byte : int
+        Bits of a block RAM's word that are written or not together.
+    bram_cost : int
+        Bits chosen of two that synthesis holds a block RAM to be worth, twice.
     product_latency : int
         Cycles from factors to their product.
     """
@@ -36,6 +40,8 @@ class Device:
     lut_inputs: int = 4
     multiplier_width: int = 18
     infers: bool = True
+    byte: int = 9
+    bram_cost: int = 128
     product_latency: int = 2
 
     def products(self, m: Module, pairs: list[tuple[Value, Value]], name: str) -> list[Value]:
@@ -59,7 +65,22 @@ class Device:
     def multipliers(self, count: int, a: Shape, b: Shape) -> int:
         """Hard multipliers of `count` `products`."""
         each = self.per_multiplier(a, b)
-        return -(-count // each) if each else 0
+        return -(-count // each) if each else count * self.inferred(a, b)
+
+    def inferred(self, a: Shape, b: Shape) -> int:
+        """Hard multipliers that synthesis makes of a product that is written as one.
+
+        yosys (``mul2dsp``) cuts factors that are too wide into parts from their low ends, and takes a multiplier
+        for each pair of parts; a part of a single bit is left to LUTs.
+        """
+        if not self.infers:
+            return 0
+        mixed = a.signed != b.signed
+        count = 1
+        for shape in (a, b):
+            whole, rest = divmod(shape.width + (mixed and not shape.signed), self.multiplier_width)
+            count *= whole + (rest > 1)
+        return count
 
     def multiply(self, m: Module, a: Value, b: Value, name: str) -> Value:
         """The product of two values, `product_latency` cycles later; registers stand before and behind the
@@ -137,17 +158,37 @@ class Device:
             m.d.sync += out.eq(held)
         return out
 
-    def rom_brams(self, width: int, depth: int) -> int:
-        """Block RAMs of a `block_rom`."""
+    def rom_brams(self, width: int, depth: int, constant: int = 0) -> int:
+        """Block RAMs of a `block_rom` in which so many columns of bits are `constant`: they are left out."""
+        return self.brams(width - constant, depth, written=False)
+
+    def ram_brams(self, width: int, depth: int) -> int:
+        """Block RAMs of a `block_ram`."""
         return self.brams(width, depth)
 
     def rom_registers(self, width: int, depth: int) -> int:
         """Flip-flops of a `block_rom`."""
         return width
 
-    def brams(self, width: int, depth: int) -> int:
-        """Block RAMs of a memory, in the best of the shapes."""
-        return min(-(-depth // words) * -(-width // bits) for words, bits in self.bram_shapes)
+    def brams(self, width: int, depth: int, *, written: bool = True) -> int:
+        """Block RAMs of a memory that synthesis maps.
+
+        As yosys (``memory_libmap``) counts: where a memory is deeper than a block RAM, all of its parts are
+        read and one is chosen. So they lie side by side, bit by bit, or byte by byte if they are `written`,
+        and a block RAM may hold the end of one and the start of the next. Of the shapes it takes the one
+        that costs least with the multiplexers behind and before it.
+        """
+
+        def blocks(words: int, bits: int) -> int:
+            byte = min(self.byte, bits) if written else 1
+            return -(-(-(-depth // words) * -(-width // byte) * byte) // bits)
+
+        def cost(words: int, bits: int) -> int:
+            parts = -(-depth // words)
+            chosen = (parts - 1) * width + (parts if written and parts > 1 else 0)
+            return 2 * self.bram_cost * blocks(words, bits) + chosen
+
+        return blocks(*min(self.bram_shapes, key=lambda shape: cost(*shape)))
 
     def product_luts(self, width: int) -> int:
         """LUTs of a product of `width` bits that is made of them."""

@@ -79,8 +79,8 @@ class Ecp5(Device):
         return data[:width]
 
     def block_ram(self, m: Module, depth: int, write, read, out_en: Value) -> Value:
-        width, bits = len(write[1]), WIDTH if depth <= WORDS else WIDTH // 2
-        if depth > 2 * WORDS or self.brams(width, depth) < -(-width // bits):
+        width, bits = len(write[1]), self.ram_bits(len(write[1]), depth)
+        if not bits:
             return super().block_ram(m, depth, write, read, out_en)
         word, data = Signal(-(-width // bits) * bits), Signal(-(-width // bits) * bits)
         m.d.comb += word.eq(write[1])
@@ -91,9 +91,21 @@ class Ecp5(Device):
             m.submodules[f"block{index}"] = Instance("DP16KD", *COMMON, *writes, *reads)
         return data[:width]
 
-    def rom_brams(self, width: int, depth: int) -> int:
+    def ram_bits(self, width: int, depth: int) -> int:
+        """Bits of a word in one block of a `block_ram`; 0 where synthesis maps it, as it is too deep or does
+        with half as many blocks.
+        """
+        if depth > 2 * WORDS or (depth <= WORDS // 2 and width > WIDTH):
+            return 0
+        return WIDTH if depth <= WORDS else WIDTH // 2
+
+    def ram_brams(self, width: int, depth: int) -> int:
+        bits = self.ram_bits(width, depth)
+        return -(-width // bits) if bits else super().ram_brams(width, depth)
+
+    def rom_brams(self, width: int, depth: int, constant: int = 0) -> int:
         if depth > WORDS:
-            return super().rom_brams(width, depth)
+            return super().rom_brams(width, depth, constant)
         return -(-width // (WIDTH * (2 if depth <= WORDS // 2 else 1)))
 
     def rom_registers(self, width: int, depth: int) -> int:

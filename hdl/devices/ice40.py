@@ -52,6 +52,8 @@ class Ice40(Device):
     lutram_words: int = 0
     multiplier_width: int = WIDTH
     infers: bool = False
+    byte: int = 1
+    bram_cost: int = 64
 
     def products(self, m: Module, pairs: list[tuple[Value, Value]], name: str) -> list[Value]:
         if not pairs:

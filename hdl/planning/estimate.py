@@ -89,5 +89,5 @@ def around(net: QNetwork, plan: Plan, device: Device) -> Tally:
     word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
     # Answers that wait stand in block RAM where LUTs cannot be written.
     waiting = 0 if device.lutram_words else device.brams(*WAITING)
-    images = device.brams(word, 2 * math.prod(net.in_shape) // lanes)
+    images = device.ram_brams(word, 2 * math.prod(net.in_shape) // lanes)
     return Tally(shell=1, choice=logits, ff=SHELL_REGISTERS + 3 * word, bram=images + waiting)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import and_, or_
 
 from amaranth.hdl import Value
 
@@ -47,7 +49,8 @@ def rom(width: int, words: Sequence[int], device: Device) -> Tally:
     if depth == 1:
         return Tally()
     if device.rom_style(width, depth) == "block":
-        return Tally(ff=device.rom_registers(width, depth), bram=device.rom_brams(width, depth))
+        constant = width - (reduce(or_, words) & ~reduce(and_, words)).bit_count()
+        return Tally(ff=device.rom_registers(width, depth), bram=device.rom_brams(width, depth, constant))
     columns = {tuple(word >> bit & 1 for word in words) for bit in range(width)}
     different = sum(len(set(column)) > 1 for column in columns)
     return Tally(rom=device.rom_luts(different, depth), ff=2 * different)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from amaranth.hdl import Shape, unsigned
 
 from hdl.devices.device import Device
 from hdl.parts.memory import Rom
@@ -41,19 +42,29 @@ def _(part: Dots, device: Device) -> Tally:
     words, pixels = part.input_lanes * part.output_lanes, part.pixel_lanes
     lanes = words * pixels
     source, factor = part.src, part.weight_format
-    product = source.width + factor.width
+    product, shapes = source.width + factor.width, (shape_of(source), shape_of(factor))
     total = Tally(ff=Rom.latency * part.input_lanes * pixels * source.width)
     total += memory(part.name, factor.width * words, part.words, device, part.loads)
     if part.selects:
         product = source.width + (not source.signed) + part.doubles
         exact = adder(product + 1).times(part.output_lanes * pixels)
         total += Tally(select=product, ff=product + 1).times(lanes) + exact
-    elif hard := device.multipliers(lanes, shape_of(source), shape_of(factor)):
+    elif device.per_multiplier(*shapes):
+        hard = device.multipliers(lanes, *shapes)
         total += Tally(dsp=hard, ff=(device.product_latency - 2) * product * lanes)
+    elif device.inferred(*shapes):
+        registers = device.product_latency * product
+        total += (inferred(*shapes, device) + Tally(ff=registers)).times(lanes)
     else:
         registers = device.product_latency * product
         total += Tally(soft=device.product_luts(product), ff=registers).times(lanes)
     return total + tree(product, part.input_lanes).times(part.output_lanes * pixels)
+
+
+def inferred(a: Shape, b: Shape, device: Device) -> Tally:
+    """A product that synthesis makes of multipliers: where they are several, what they make is added."""
+    hard = device.inferred(a, b)
+    return Tally(dsp=hard) + Tally(adder=a.width + b.width, chain=1).times(hard - 1)
 
 
 @resources.register
@@ -163,12 +174,13 @@ def _(part: AveragePipe, device: Device) -> Tally:
     source = part.spec.sum_format.width
     product = source + factor.bit_length()
     lane = adder(product) + Tally(clamp=3 * target, ff=product + 2 * target + 2)
-    if factor & (factor - 1) and not device.infers:
+    # The lowest zeros of a factor are but a shift.
+    odd = factor // (factor & -factor)
+    shapes = shape_of(part.spec.sum_format), unsigned(odd.bit_length())
+    if odd > 1 and device.inferred(*shapes):
+        lane += inferred(*shapes, device)
+    elif odd > 1:
         lane += adder(source).times(len(digits(factor)) - 1)
-    elif factor & (factor - 1):
-        # A product wider than a multiplier takes several.
-        parts = [-(-width // device.multiplier_width) for width in (source, factor.bit_length() + 1)]
-        lane += Tally(dsp=parts[0] * parts[1])
     return lane.times(part.lanes) + Tally(ff=4)
 
 
