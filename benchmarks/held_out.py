@@ -1,6 +1,8 @@
 """The builds that the calibrated estimator is judged by: whole boards, none of them in the grid.
 
-They were laid down before any of them was counted, and nothing in the estimate was changed after that.
+They were laid down before any of them was counted. Twelve others came before them: those showed that the
+estimate took products with a wide factor and ROMs of many words for something else than synthesis does. Once
+that was mended they were no longer unseen, and these took their place.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from hdl.planning.harden import wirable
 from hdl.planning.search import Search
 from model.files import artifact
 
-MULTIPLIERS = (("tiny", 1), ("tiny", 31), ("lenet", 16), ("lenet", 40), ("lecture", 32), ("large", 4))
+MULTIPLIERS = (("tiny", 6), ("lenet", 24), ("lecture", 10), ("large", 2), ("large", 18))
 """Shipped nets, and the most multipliers that the planner may use for them."""
 
 
@@ -23,27 +25,32 @@ def held_out() -> list[Point]:
 
 
 def planned() -> Iterator[Point]:
-    """Shipped nets as the planner folds them, with weights of every kind."""
+    """Shipped nets as the planner folds them."""
     for name, most in MULTIPLIERS:
         net = artifact.load(name)
         plan = Search(net).within(most)
         yield Point(f"{name}, {plan.multipliers} multipliers", net, plan, board=True)
-    net = artifact.load("tiny")
-    search = Search(net)
-    yield Point("tiny, a pixel a cycle", net, search.plan(search.floor), board=True)
-    for name, most in (("lenet", 12), ("tiny", 16)):
-        net = artifact.load(name)
-        plan = Search(net, shares=False).within(most).made_loadable(net)
-        yield Point(f"{name}, {plan.multipliers} multipliers, loadable", net, plan, board=True)
-    net = artifact.load("record")
-    search = Search(net, wired=next(wirable(net, search.device, 1 << 16)))
-    yield Point("record, one layer hard-wired, 8 multipliers", net, search.within(8), board=True)
+    net = artifact.load("lecture")
+    plan = Search(net, shares=False).within(6).made_loadable(net)
+    yield Point(f"lecture, {plan.multipliers} multipliers, loadable", net, plan, board=True)
+    net = artifact.load("lenet")
+    search = Search(net, wired=next(wirable(net, Search(net).device, 1 << 16)))
+    yield Point("lenet, one layer hard-wired, 20 multipliers", net, search.within(20), board=True)
 
 
 def drawn() -> Iterator[Point]:
     """Nets of other shapes and widths."""
-    net = Builder((18, 22, 3), 6).conv((3, 5), 6, StagePlan(45, 2), bits=6, to=5).pool("avg")
-    yield net.dense(7, StagePlan(6, 1), bits=5).point("6 x 6 bits, average pooling", board=True)
-    net = Builder((15, 15, 1), 5).conv(3, 5, StagePlan(9, 5, weights=WIRED), bits=3, to=3)
-    net = net.conv(3, 10, StagePlan(45, 1, weights=SERIAL), bits=5, to=6).pool()
-    yield net.dense(6, StagePlan(1, 1)).point("5 x 3 bits hard-wired, 3 x 5 bit by bit", board=True)
+    net = Builder((21, 15, 2), 12).pool("avg", (3, 3), (3, 3)).conv(3, 6, StagePlan(6, 3), bits=7, to=10)
+    yield net.dense(4, StagePlan(3, 2), bits=6).point("12 bits, averages of 3 x 3 first", board=True)
+    net = Builder((12, 16, 1), 7).conv(3, 4, StagePlan(9, 1), bits=6, to=7).pool().dense(12, StagePlan(4, 1))
+    net = net.dense(4, StagePlan(3, 2), bits=5)
+    yield net.point("sums of a dense layer multiplied whole", board=True)
+    net = Builder((14, 14, 1), 4).conv(3, 6, StagePlan(9, 6, weights=WIRED, digits=2), bits=4, to=4)
+    net = net.pool("sum").conv(3, 8, StagePlan(54, 1, weights=SERIAL), bits=4, to=5)
+    yield net.dense(4, StagePlan(8, 1), bits=4).point("digits, sums, bit by bit", board=True)
+    net = Builder((16, 12, 3), 6).conv(1, 8, StagePlan(3, 4), bits=5, to=6).residual(StagePlan(12, 2), bits=5)
+    net = net.conv(3, 8, StagePlan(3, 1), groups=8, signed=True, dilation=(2, 2), padding=((2, 2), (2, 2)))
+    yield net.pool("avg").dense(4, StagePlan(4, 1)).point("residual, a kernel a channel", board=True)
+    net = Builder((13, 13, 2), 5).conv(3, 6, StagePlan(6, 2), bits=4, to=6, spread=3).table(5)
+    net = net.conv(3, 6, StagePlan(9, 3), bits=5, to=6).pool("avg").dense(4, StagePlan(6, 2), bits=5)
+    yield net.point("5 bits, table, averages, loadable", loadable=True, board=True)

@@ -10,7 +10,7 @@ from hdl.devices.device import Device
 from hdl.parts.buffer import Buffer
 from hdl.parts.chain import Chain
 from hdl.parts.gather import Gather
-from hdl.parts.pipe import Door, Elastic
+from hdl.parts.pipe import Door, Elastic, shares
 from hdl.parts.raster import Raster, SlidePipe
 from hdl.parts.repack import Narrow, Widen
 from hdl.parts.sweep import Sweep
@@ -63,10 +63,11 @@ def _(part: Lines, device: Device) -> Tally:
 @resources.register
 def _(part: Slide, device: Device) -> Tally:
     columns, padding = part.geometry.extent[1], between(part.geometry)[1]
-    column = bits(part.i.payload)
-    total = Tally(
-        control=10, choice=column if padding else 0, ff=2 + (part.groups * (columns - 1) + 1) * column
-    )
+    column, held = bits(part.i.payload), part.groups * (columns - 1) + 1
+    total = Tally(control=10, choice=column if padding else 0, ff=2 + held * column)
+    if part.patient:
+        copies = len(shares(column, held))
+        total += Tally(control=3 * copies, ff=column + 2 * copies)
     return total + counter(part.shape[1] + padding) + counter(part.groups)
 
 
@@ -82,8 +83,9 @@ def _(part: Raster, device: Device) -> Tally:
 def _(part: SlidePipe, device: Device) -> Tally:
     raster = part.raster
     (rows, columns), word, depth = raster.geometry.extent, raster.fmt.width * raster.lanes, raster.row
-    column = raster.geometry.kernel[0] * word
-    total = Tally(ff=word + column * (raster.groups * (columns - 1) + 2) + 2 * (depth - 1).bit_length() + 8)
+    column, place = raster.geometry.kernel[0] * word, bits(raster.o.payload) + 1
+    # A pixel with its place twice, its column, and the window.
+    total = Tally(ff=2 * place + column * (raster.groups * (columns - 1) + 2) + 4)
     if rows > 1:
         total += ram(word * (rows - 1), depth, device) if depth > 1 else Tally(ff=word * (rows - 1))
     return total

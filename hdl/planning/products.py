@@ -7,7 +7,7 @@ from amaranth.hdl import Shape, unsigned
 
 from hdl.devices.device import Device
 from hdl.parts.memory import Rom
-from hdl.parts.pipe import shape_of
+from hdl.parts.pipe import shape_of, shares
 from hdl.planning.folding import SHIFT_WIDTH
 from hdl.planning.parts import resources
 from hdl.planning.pieces import adder, bits, counter, loadrom, memory, rom, tree, wired
@@ -33,7 +33,10 @@ def _(part: Sequencer, device: Device) -> Tally:
         total += counter(folding.seeds)
     if part.steps > 1:
         word = bits(part.i.payload)
-        total += Tally(choice=word if part.slices > 1 else 0, ff=word) + counter(part.steps + 1)
+        # Each share of the word has an enable of its own.
+        copies = 1 if part.client else len(shares(word))
+        total += Tally(choice=word if part.slices > 1 else 0, control=copies, ff=word + copies)
+        total += counter(part.steps + 1)
     return total
 
 
