@@ -10,7 +10,7 @@ from benchmarks.grid import Point
 from boards.catalogue.board import Target
 from boards.shell.design import Design
 from boards.tools.flow import Flow, program, version
-from boards.tools.toolchains import PURGED, REPORT, TRELLIS
+from boards.tools.toolchains import PURGED, REPORT
 from hdl.network import Accelerator
 from model.cli import Failure
 from sim.build import digest, kept
@@ -22,6 +22,8 @@ COUNTS = "counts.json"
 SOURCE, SCRIPT = "top.il", "top.ys"
 SYNTHESIS = f"read_rtlil {SOURCE}; synth_ecp5 {PURGED.format('synth_ecp5')} -top top; write_json top.json"
 """As `TRELLIS` has it for a board."""
+CONFIGURED = ("--textcfg", "--asc")
+"""Options of nextpnr that name the file which is made of a placed and routed netlist."""
 PACKING = ["--85k", "--package", "CABGA756", "--json", "top.json", "--report", REPORT]
 """The largest package: each bit of an accelerator's streams is a pin."""
 
@@ -32,7 +34,7 @@ def inputs(point: Point, target: Target) -> tuple[dict[str, bytes], list[list[st
         flow = Flow(Design.of(target, point.net, point.plan), 1, FOLDER)
         (_, synthesis), (_, packing), *_ = flow.commands
         # there is nothing to configure before it is placed
-        at = packing.index("--textcfg")
+        at = next(packing.index(option) for option in CONFIGURED if option in packing)
         return flow.files, [synthesis, packing[:at] + packing[at + 2 :]]
     source = emit_rtlil(Accelerator(point.net, point.plan, target.family))
     return {SOURCE: source.encode(), SCRIPT: SYNTHESIS.encode()}, [["-q", "-s", SCRIPT], PACKING]
@@ -45,7 +47,7 @@ def count(point: Point, target: Target) -> dict[str, int]:
     ----------
     point : Point
     target : Target
-        A board with an ECP5.
+        A board with an ECP5; for a whole board an iCE40 may do, whose flip-flops are not told.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def count(point: Point, target: Target) -> dict[str, int]:
         If a tool refuses the design.
     """
     files, arguments = inputs(point, target)
-    steps = [TRELLIS.tools[name] for name in ("yosys", "nextpnr-ecp5")]
+    steps = list(target.tools.tools.values())[:2]
 
     def make(folder: Path) -> None:
         for name, content in files.items():
@@ -72,4 +74,4 @@ def count(point: Point, target: Target) -> dict[str, int]:
     texts = {name: content.decode() for name, content in files.items()}
     key = digest([texts, arguments, [version(tool) for tool in steps]])
     used = json.loads((kept(FOLDER.resolve() / key, make) / COUNTS).read_text())
-    return {name: sum(used.get(cell, 0) for cell in cells) for name, cells in TRELLIS.cells.items()}
+    return {name: sum(used.get(cell, 0) for cell in cells) for name, cells in target.tools.cells.items()}

@@ -70,8 +70,8 @@ class Device:
     def inferred(self, a: Shape, b: Shape) -> int:
         """Hard multipliers that synthesis makes of a product that is written as one.
 
-        yosys (``mul2dsp``) cuts factors that are too wide into parts from their low ends, and takes a multiplier
-        for each pair of parts; a part of a single bit is left to LUTs.
+        yosys (``mul2dsp``) cuts factors that are too wide into parts from their low ends, and takes a
+        multiplier for each pair of parts; a part of a single bit is left to LUTs.
         """
         if not self.infers:
             return 0
