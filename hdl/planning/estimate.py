@@ -26,7 +26,7 @@ from hdl.planning.products import resources
 from hdl.planning.tally import Tally
 from model.golden.qnetwork import QNetwork
 
-SHELL_REGISTERS = 610
+SHELL_REGISTERS = 622
 """Flip-flops of what stands between the serial port and the accelerator, but for pixels and logits."""
 WAITING = 24, 8
 """Bits and number of answers without a result that may wait."""
@@ -90,4 +90,7 @@ def around(net: QNetwork, plan: Plan, device: Device) -> Tally:
     # Answers that wait stand in block RAM where LUTs cannot be written.
     waiting = 0 if device.lutram_words else device.brams(*WAITING)
     images = device.ram_brams(word, 2 * math.prod(net.in_shape) // lanes)
-    return Tally(shell=1, choice=logits, ff=SHELL_REGISTERS + 3 * word, bram=images + waiting)
+    # Of more than four logits, one of each four is chosen first.
+    chosen = -(-net.classes // 4) * net.output_format.width if net.classes > 4 else 0
+    registers = SHELL_REGISTERS + 3 * word + chosen
+    return Tally(shell=1, choice=logits, ff=registers, bram=images + waiting)
