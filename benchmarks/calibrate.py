@@ -1,7 +1,9 @@
 """``python -m benchmarks.calibrate``: what yosys and nextpnr make of an ECP5's stages, for the estimator.
 
 A grid of small nets is synthesised and packed, and the LUTs of each kind of logic are fitted to the counts.
-With ``--held-out`` the estimate is compared with twelve whole boards that are not in the grid.
+With ``--held-out`` the estimate is compared with twelve whole boards that are not in the grid. An iCE40
+counts cells, which LUTs and flip-flops share: of those only what stands round an accelerator is fitted, with
+``--ice40``.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.grid import Point, grid
+from benchmarks.grid import Point, grid, small
 from benchmarks.held_out import held_out
 from benchmarks.packed import FOLDER, count
+from boards.catalogue.board import Target
 from boards.catalogue.targets import find
 from boards.tools.flow import version
 from boards.tools.toolchains import TRELLIS
+from hdl.devices.device import Device
 from hdl.planning.estimate import around, tally
 from hdl.planning.tally import FILE, KINDS, Tally, coefficients, recorded
 from model import cli
@@ -29,7 +33,10 @@ from model.files.whole import replacing
 
 BOARD = "ulx3s"
 """Whose shell stands round a whole board; an 85F, which all builds fit."""
-FAMILY = "ecp5"
+SMALL_BOARD = "icebreaker"
+"""Whose cells are counted for the iCE40."""
+MANY = 100_000
+"""LUTs that rounding does not matter beside."""
 MEDIAN, WORST = 8.0, 20.0
 """Percents that the estimate of LUTs may be wrong by."""
 SWEEPS = 20_000
@@ -38,6 +45,7 @@ EXAMPLES = f"""examples:
   python -m benchmarks.calibrate               count the grid (kept in {FOLDER}), fit, write {FILE.name}
   python -m benchmarks.calibrate --held-out    count the held-out boards, and compare
   python -m benchmarks.calibrate --recorded    compare with what was counted before; no tool runs
+  python -m benchmarks.calibrate --ice40       count boards with an iCE40, fit what their shell takes
 """
 
 
@@ -48,18 +56,26 @@ def main(argv: list[str]) -> None:
         "--held-out", action="store_true", help="compare with builds that are not in the grid"
     )
     parser.add_argument("--recorded", action="store_true", help="the same, as recorded last")
+    parser.add_argument("--ice40", action="store_true", help="count cells of whole boards with an iCE40")
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args(argv)
-    if options.recorded or options.held_out:
-        rows = recorded()["held_out"] if options.recorded else measured(held_out())
-        if not options.recorded:
-            record(held_out=rows)
-        weights = coefficients(FAMILY)
+    target = find(SMALL_BOARD if options.ice40 else BOARD)
+    device = target.family
+    if options.recorded:
+        rows, weights = recorded()["held_out"], coefficients(device.name)
+    elif options.held_out:
+        rows, weights = measured(held_out(), target), coefficients(device.name)
+        record(held_out=rows)
+    elif options.ice40:
+        rows = measured(small(), target)
+        found = fit_shell(rows, device)
+        weights = coefficients(device.name) | found
+        record(coefficients=recorded()["coefficients"] | {device.name: found}, ice40=rows)
     else:
-        rows = measured(grid())
+        rows = measured(grid(), target)
         weights = fit(rows)
-        record(coefficients={FAMILY: weights}, grid=rows)
-    rows = [compared(row, weights) for row in rows]
+        record(coefficients=recorded()["coefficients"] | {device.name: weights}, grid=rows)
+    rows = [compared(row, weights, device) for row in rows]
     Console().print(table(rows))
     print(summary(rows))
     cli.write_json(options.json, {"rows": rows})
@@ -70,21 +86,20 @@ def main(argv: list[str]) -> None:
         )
 
 
-def made_of(point: Point) -> Tally:
+def made_of(point: Point, device: Device) -> Tally:
     """What a net is made of, with the board's shell if it has one."""
-    device = find(BOARD).family
     own = tally(point.net, point.plan, device)
     return own + around(point.net, point.plan, device) if point.board else own
 
 
-def measured(points: Iterable[Point]) -> list[dict]:
+def measured(points: Iterable[Point], target: Target) -> list[dict]:
     """What each net is made of, and what the tools counted."""
-    target, rows = find(BOARD), []
+    rows = []
     with cli.progress() as progress:
         task = progress.add_task("synthesis", total=len(points), note="")
         for point in points:
             progress.update(task, note=point.name)
-            own = made_of(point)
+            own = made_of(point, target.family)
             row = {"name": point.name, "kinds": dict(sorted(own.kinds.items()))}
             row |= {"estimated": {"ff": own.ff, "dsp": own.dsp, "bram": own.bram}}
             rows.append(row | {"counted": count(point, target)})
@@ -112,12 +127,25 @@ def fit(rows: list[dict]) -> dict[str, float]:
     return {kind: round(float(value), 4) for kind, value in zip(kinds, found)}
 
 
-def compared(row: dict, weights: dict[str, float]) -> dict:
-    """A row with the estimate of its LUTs and how wrong it is, in percents."""
-    luts = sum(weights[kind] * amount for kind, amount in row["kinds"].items())
-    counted = row["counted"]["lut"]
-    estimated = row["estimated"] | {"lut": math.ceil(luts)}
-    return row | {"estimated": estimated, "error": round(100 * (luts / counted - 1), 2)}
+def fit_shell(rows: list[dict], device: Device) -> dict[str, float]:
+    """LUTs of what stands round an accelerator, where a family's places of LUTs are known from those alone.
+
+    The least square of the relative errors. Places grow evenly with LUTs: two points tell all.
+    """
+    each = coefficients(device.name) | {"shell": 0}
+    without = [compared(row, each, device) for row in rows]
+    counted = np.array([row["counted"]["lut"] for row in rows], float)
+    lacking = counted - [row["estimated"]["lut"] for row in without]
+    slope = (device.places(MANY, 0) - device.places(0, 0)) / MANY
+    return {"shell": round(float((lacking / counted**2).sum() / (counted**-2.0).sum() / slope))}
+
+
+def compared(row: dict, weights: dict[str, float], device: Device) -> dict:
+    """A row with the estimate of its LUTs, or of their places, and how wrong it is, in percents."""
+    luts = math.ceil(sum(weights[kind] * amount for kind, amount in row["kinds"].items()))
+    places, counted = device.places(luts, row["estimated"]["ff"]), row["counted"]["lut"]
+    estimated = row["estimated"] | {"lut": places}
+    return row | {"estimated": estimated, "error": round(100 * (places / counted - 1), 2)}
 
 
 def holds(rows: list[dict]) -> bool:

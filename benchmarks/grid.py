@@ -6,7 +6,7 @@ Weights are drawn; shapes, formats and lanes are laid down here. No shipped net 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,17 @@ from model.layers import (
 )
 
 ONE = StagePlan()
+SMALL = (
+    "conv 5x5x1 of 4 by 4 bits, 5x2",
+    "conv 3x3x8, 4x4",
+    "wired 3x3x1 of 4 by 2 bits",
+    "serial 3x3x8, 1 lanes",
+    "max pool 2x2, 8 lanes",
+    "loadable conv 5x5x1, 5x1",
+    "residual, 8x2",
+    "two convolutions",
+)
+"""Nets of the grid that are counted on a board with an iCE40 as well."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,11 @@ class Builder:
 def grid() -> list[Point]:
     """All of them."""
     return [*folded(), *unmultiplied(), *between(), *written(), *several()]
+
+
+def small() -> list[Point]:
+    """Some of them, each with a board round it."""
+    return [replace(point, board=True) for point in grid() if point.name in SMALL]
 
 
 def folded() -> Iterator[Point]:

@@ -79,6 +79,9 @@ def recorded() -> dict:
 
 @cache
 def coefficients(family: str) -> dict[str, float]:
-    """LUTs of each kind; as the structure has them where the family, or the kind, was not calibrated."""
+    """LUTs of each kind; as the structure has them where the family, or the kind, was not calibrated.
+
+    The first word of a family's name tells its tools.
+    """
     structure = {kind: PIECES.get(kind, 1) for kind in KINDS}
-    return structure | recorded()["coefficients"].get(family, {})
+    return structure | recorded()["coefficients"].get(family.split()[0], {})
