@@ -54,6 +54,18 @@ def fitted(board: str, net):
     return Fitter(net, chip.device).fastest(chip.room)
 
 
+def test_few_multipliers_are_tried_one_by_one():
+    """Of tiny's plans for the iCE40 UP5K some with more multipliers take less beside them."""
+    net, chip = artifact.load("tiny"), find("iCE40UP5K")
+    fitter = Fitter(net, chip.device)
+    plans = [fitter.fit(search.within(count)) for search in fitter.searches for count in range(1, 17)]
+    fits = [not lacking(fit.need, chip.room) for fit in plans]
+    # halving alone would miss some
+    assert fits[:16] != sorted(fits[:16], reverse=True)
+    best = min(fit.cycles for fit, good in zip(plans, fits) if good)
+    assert fitted("iCE40UP5K", net).cycles <= 1.01 * best
+
+
 def test_small_chips(tmp_path, capsys):
     """tiny on the iCE40 UP5K, whose multipliers make two products each, and on one that has none."""
     tiny, report = artifact.load("tiny"), tmp_path / "report.json"

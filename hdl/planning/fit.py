@@ -23,6 +23,8 @@ SPEED = 3
 """Percents of the LUTs that a plan has to save to be preferred although it is one percent slower."""
 STEPS = 16
 """A plan is looked for until a 16th more multipliers are known to be too many."""
+TRIED = 32
+"""Up to so many multipliers plans with each number of them are tried."""
 FEW = 4
 """Channels of a pixel from which on it pays to take no more than a pixel in a cycle."""
 
@@ -135,6 +137,7 @@ class Fitter:
         yield from (fit for fit, fits in zip(ends, good) if fits)
         if all(good) or not good[0]:
             return
+        most = high
         while high - low > low // STEPS + 1:
             count = (low + high) // 2
             fit = self.fit(search.within(count))
@@ -143,6 +146,11 @@ class Fitter:
             else:
                 low = count
                 yield fit
+        # More multipliers may take less beside them. Of few, all numbers are tried.
+        for count in range(most - 1, low, -1) if most <= TRIED else ():
+            if not lacking((fit := self.fit(search.within(count))).need, budget):
+                yield fit
+                return
 
     def products(self, dsp: int) -> int:
         """Products a cycle of so many hard multipliers, if all of them are of the net's narrowest layer."""
