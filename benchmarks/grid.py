@@ -28,12 +28,8 @@ from model.layers import (
 ONE = StagePlan()
 SMALL = (
     "conv 5x5x1 of 4 by 4 bits, 5x2",
-    "conv 3x3x8, 4x4",
     "wired 3x3x1 of 4 by 2 bits",
-    "serial 3x3x8, 1 lanes",
     "max pool 2x2, 8 lanes",
-    "loadable conv 5x5x1, 5x1",
-    "residual, 8x2",
     "two convolutions",
 )
 """Nets of the grid that are counted on a board with an iCE40 as well."""

@@ -74,7 +74,8 @@ def _(part: Slide, device: Device) -> Tally:
 @resources.register
 def _(part: Raster, device: Device) -> Tally:
     padding = between(part.geometry)[0]
-    total = Tally(control=14, choice=bits(part.i.payload) if padding else 0, ff=2)
+    places = (part.row - 1).bit_length()
+    total = Tally(control=14, choice=bits(part.i.payload) if padding else 0, ff=6 + places)
     total += counter(part.shape[0] + padding) + counter(part.row)
     return total + counter(part.shape[1]) + counter(part.groups)
 
