@@ -281,6 +281,7 @@ PROOFS = [
     Proof(
         "Window 2x2 on 2x2x2, lane by lane, patient",
         partial(window, (2, 2, 2), G((2, 2)), lanes=1, patient=True),
+        "patient",
     ),
     Proof("Window 2x2 on 2x2, FIFO of 2", partial(window, (2, 2, 1), G((2, 2)), ahead=2)),
     Proof("SlidePipe 2x2 on 3x3", partial(slide, (3, 3, 1), G((2, 2)))),
