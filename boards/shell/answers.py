@@ -57,8 +57,6 @@ class Answerer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.writer = writer = FrameWriter()
-        m.submodules.chosen = chosen = Buffer(8, 2, self.device)
-        wiring.connect(m, chosen.o, writer.i)
         # one more of them waits in its output register
         m.submodules.notes = notes = Buffer(NOTE, NOTES - 1, self.device)
         wiring.connect(m, writer.o, wiring.flipped(self.o))
@@ -71,25 +69,30 @@ class Answerer(wiring.Component):
         width, classes = Signal(elements.elem_shape).shape().width, elements.length
         size = logit_bytes(width)
         # a result is taken the cycle after its last byte: many registers hang on that
-        takes = Signal()
-        m.d.sync += takes.eq(0)
+        takes, waiting = Signal(), Signal()
+        m.d.sync += [takes.eq(0), waiting.eq(self.result.valid & ~takes)]
         m.d.comb += self.result.ready.eq(takes)
-        seen = Signal()
-        m.d.sync += seen.eq(self.result.valid & ~takes)
-        waiting = seen & ~takes
 
-        # the answer in work
-        begin, byte = writer.header.payload, chosen.i.payload
+        # the answer in work: whose it is, and the byte that waits for the writer
+        begin, byte = writer.header.payload, Signal(8)
+        ours, failed, loaded = Signal(), Signal(), Signal()
         # class (16 bits) and cycles (32 bits), or an error's code and kind
         short = Signal(48, reset_less=True)
         left = Signal(range(max(6, size)))
-        index = Signal(range(max(classes, len(self.description))))
-        sent = Signal()
-        m.d.comb += sent.eq(chosen.i.valid & chosen.i.ready)
+        index, last_index = Signal(range(max(classes, len(self.description)))), Signal()
+        # a byte is taken a cycle after it is decided that it will be, as in the writer
+        takes_byte, has_byte = Signal(), Signal()
         m.submodules.identity = rom = Rom(8, self.description, self.device)
         moved = Signal(Rom.latency)
         m.d.comb += rom.addr.eq(index)
-        m.d.sync += moved.eq(Cat(sent, moved))
+        m.d.sync += [
+            takes_byte.eq(has_byte & ~writer.i.valid & ~takes_byte & (moved == 0)),
+            moved.eq(Cat(takes_byte, moved)),
+        ]
+        with m.If(takes_byte):
+            m.d.sync += [writer.i.payload.eq(byte), writer.i.valid.eq(1)]
+        with m.Elif(writer.i.ready):
+            m.d.sync += writer.i.valid.eq(0)
         # Bytes are selected from an unsigned value. Of a signed one yosys 0.70 loses the sign: `wreduce`
         # takes its copies away, and `peepopt`, which makes multiplexers of shifts, does not put them back.
         logit = Signal(8 * size)
@@ -109,60 +112,68 @@ class Answerer(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += writer.header.valid.eq(waiting | notes.o.valid)
-                m.d.sync += index.eq(0)
-                with m.If(waiting):
+                m.d.sync += [
+                    index.eq(0),
+                    ours.eq(waiting & ~takes),
+                    failed.eq(note.code != 0),
+                    loaded.eq(note.kind == Command.LOAD if self.loadable else 0),
+                ]
+                with m.If((waiting & ~takes) | notes.o.valid):
+                    m.next = "HEADER"
+            with m.State("HEADER"):
+                m.d.comb += [writer.header.valid.eq(1), begin.tag.eq(Mux(ours, self.tag, note.tag))]
+                m.d.comb += notes.o.ready.eq(writer.header.ready & ~ours)
+                with m.If(ours):
                     m.d.comb += [
-                        begin.tag.eq(self.tag),
                         begin.kind.eq(REPLY | Mux(self.bench, Command.BENCH, Command.CLASSIFY)),
                         begin.length.eq(result_bytes(classes, width)),
                     ]
                     m.d.sync += [short.eq(self.result.payload.cls | (self.cycles << 16)), left.eq(5)]
-                    with m.If(writer.header.ready):
-                        m.next = "RESULT"
-                with m.Elif(note.code != 0):
-                    m.d.comb += [begin.tag.eq(note.tag), begin.kind.eq(FAILED), begin.length.eq(2)]
+                with m.Elif(failed):
+                    m.d.comb += [begin.kind.eq(FAILED), begin.length.eq(2)]
                     m.d.sync += [short.eq(Cat(note.code, note.kind)), left.eq(1)]
-                    with m.If(notes.o.valid & writer.header.ready):
-                        m.d.comb += notes.o.ready.eq(1)
-                        m.next = "ERROR"
-                if self.loadable:
-                    with m.Elif(note.kind == Command.LOAD):
-                        m.d.comb += [begin.tag.eq(note.tag), begin.kind.eq(REPLY | Command.LOAD)]
-                        m.d.comb += notes.o.ready.eq(notes.o.valid & writer.header.ready)
+                with m.Elif(loaded):
+                    m.d.comb += begin.kind.eq(REPLY | Command.LOAD)
                 with m.Else():
                     m.d.comb += [
-                        begin.tag.eq(note.tag),
                         begin.kind.eq(REPLY | Command.IDENTIFY),
                         begin.length.eq(len(self.description)),
                     ]
-                    with m.If(notes.o.valid & writer.header.ready):
-                        m.d.comb += notes.o.ready.eq(1)
+                with m.If(writer.header.ready):
+                    with m.If(ours | failed):
+                        m.next = "SHORT"
+                    with m.Elif(loaded):
+                        m.next = "IDLE"
+                    with m.Else():
                         m.next = "IDENTITY"
-            for state, following in ("ERROR", "IDLE"), ("RESULT", "LOGITS"):
-                with m.State(state):
-                    m.d.comb += [chosen.i.valid.eq(1), byte.eq(short[:8])]
-                    with m.If(sent):
-                        m.d.sync += [short.eq(short[8:]), left.eq(left - 1)]
-                        with m.If(left == 0):
-                            m.d.sync += left.eq(size - 1)
-                            m.next = following
+            with m.State("SHORT"):
+                m.d.comb += [has_byte.eq(1), byte.eq(short[:8])]
+                with m.If(takes_byte):
+                    m.d.sync += [short.eq(short[8:]), left.eq(left - 1)]
+                    with m.If(left == 0):
+                        m.d.sync += left.eq(size - 1)
+                        with m.If(ours):
+                            m.next = "LOGITS"
+                        with m.Else():
+                            m.next = "IDLE"
             with m.State("LOGITS"):
+                m.d.sync += last_index.eq(index == classes - 1)
                 m.d.comb += [
-                    chosen.i.valid.eq(moved == 0),
+                    has_byte.eq(1),
                     byte.eq(logit.word_select((size - 1 - left)[: exact_log2(size)], 8)),
                 ]
-                with m.If(sent):
+                with m.If(takes_byte):
                     m.d.sync += left.eq(left - 1)
                     with m.If(left == 0):
                         m.d.sync += [left.eq(size - 1), index.eq(index + 1)]
-                        with m.If(index == classes - 1):
+                        with m.If(last_index):
                             m.d.sync += takes.eq(1)
                             m.next = "IDLE"
             with m.State("IDENTITY"):
-                m.d.comb += [chosen.i.valid.eq(moved == 0), byte.eq(rom.data)]
-                with m.If(sent):
+                m.d.sync += last_index.eq(index == len(self.description) - 1)
+                m.d.comb += [has_byte.eq(1), byte.eq(rom.data)]
+                with m.If(takes_byte):
                     m.d.sync += index.eq(index + 1)
-                    with m.If(index == len(self.description) - 1):
+                    with m.If(last_index):
                         m.next = "IDLE"
         return m

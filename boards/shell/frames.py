@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.crc import catalog
 from amaranth.lib.wiring import In, Out
@@ -22,7 +22,8 @@ class FrameParser(wiring.Component):
 
     Bytes outside a frame and headers whose CRC is wrong are dropped in silence. From a right header on the
     frame is followed to its end, so that its payload is never taken for another frame; a pause of `timeout`
-    cycles abandons it. Bytes come at least 12 cycles apart, as a serial line's do.
+    cycles abandons it. Bytes come at least 12 cycles apart, as a serial line's do. What is found out is told a
+    cycle later, from registers.
 
     Parameters
     ----------
@@ -81,7 +82,10 @@ class FrameParser(wiring.Component):
             crc32.valid.eq(valid & inside),
             crc8.start.eq(~inside),
             crc32.start.eq(~inside),
+        ]
+        m.d.sync += [
             self.byte.eq(byte),
+            *(told.eq(0) for told in (self.begin, self.byte_valid, self.done, self.good, self.timed_out)),
         ]
         # the comparison has a cycle of its own: it is wide
         m.d.sync += [
@@ -115,8 +119,8 @@ class FrameParser(wiring.Component):
             with m.State("CHECK"):
                 m.d.sync += left.eq(self.header.length)
                 with m.If(valid):
-                    m.d.comb += self.begin.eq((byte == crc8.crc) & ~spoilt & ~error)
-                    with m.If(self.begin):
+                    with m.If((byte == crc8.crc) & ~spoilt & ~error):
+                        m.d.sync += self.begin.eq(1)
                         m.next = "PAYLOAD"
                     with m.Else():
                         m.next = "HUNT"
@@ -127,25 +131,28 @@ class FrameParser(wiring.Component):
                     m.d.sync += left.eq(CRC_BYTES)
                     m.next = "CRC"
                 with m.Elif(valid):
-                    m.d.comb += self.byte_valid.eq(1)
+                    m.d.sync += self.byte_valid.eq(1)
                     m.d.sync += left.eq(left - 1)
                 with m.Elif(expired):
-                    m.d.comb += [self.done.eq(1), self.timed_out.eq(1)]
+                    m.d.sync += [self.done.eq(1), self.timed_out.eq(1)]
                     m.next = "HUNT"
             with m.State("CRC"):
                 with m.If((left == 0) & ~crc32.busy):
-                    m.d.comb += [self.done.eq(1), self.good.eq(crc32.match_detected & ~spoilt)]
+                    m.d.sync += [self.done.eq(1), self.good.eq(crc32.match_detected & ~spoilt)]
                     m.next = "HUNT"
                 with m.Elif(valid):
                     m.d.sync += left.eq(left - 1)
                 with m.Elif(expired):
-                    m.d.comb += [self.done.eq(1), self.timed_out.eq(1)]
+                    m.d.sync += [self.done.eq(1), self.timed_out.eq(1)]
                     m.next = "HUNT"
         return m
 
 
 class FrameWriter(wiring.Component):
-    """A header and a payload as the bytes of a frame, one each 9 cycles at most.
+    """A header and a payload as the bytes of a frame, one each 11 cycles at most.
+
+    A serial line is in no hurry: every byte has a cycle in which it is decided on and one in which it goes, so
+    that no ready signal runs to the registers of the frame.
 
     Members
     -------
@@ -154,6 +161,7 @@ class FrameWriter(wiring.Component):
     i : in, stream of bytes
         The payload, exactly as many bytes as the header says.
     o : out, stream of bytes
+        From registers.
     """
 
     def __init__(self):
@@ -171,20 +179,26 @@ class FrameWriter(wiring.Component):
         m.submodules.crc32 = crc32 = SerialCrc(FRAME_CRC)
         sync = Const(int.from_bytes(SYNC, "little"), 8 * len(SYNC))
         header = Signal(HEADER.size + len(sync))
-        left = Signal(24)
-        length = Signal(24)
-        sent = Signal()
-        counted, ready = Signal(), Signal()
+        # bytes left behind the next one, and whether there are none: known before another can go
+        left, over = Signal(24), Signal()
+        length, empty = Signal(24), Signal()
+        sends, has_byte = Signal(), Signal()
+        byte, counted = Signal(8), Signal()
         m.d.comb += [
-            sent.eq(self.o.valid & self.o.ready),
-            ready.eq(~crc8.busy & ~crc32.busy),
-            crc8.byte.eq(self.o.payload),
-            crc32.byte.eq(self.o.payload),
-            crc8.valid.eq(sent & counted),
-            crc32.valid.eq(sent & counted),
+            crc8.byte.eq(byte),
+            crc32.byte.eq(byte),
+            crc8.valid.eq(sends & counted),
+            crc32.valid.eq(sends & counted),
         ]
-        with m.If(sent):
-            m.d.sync += left.eq(left - 1)
+        m.d.sync += [
+            over.eq(left == 0),
+            empty.eq(length == 0),
+            sends.eq(has_byte & ~self.o.valid & ~sends & ~crc8.busy & ~crc32.busy),
+        ]
+        with m.If(sends):
+            m.d.sync += [left.eq(left - 1), self.o.payload.eq(byte), self.o.valid.eq(1)]
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
 
         with m.FSM():
             with m.State("IDLE"):
@@ -199,39 +213,38 @@ class FrameWriter(wiring.Component):
                     m.next = "HEADER"
             with m.State("HEADER"):
                 m.d.comb += [
-                    self.o.valid.eq(ready),
-                    self.o.payload.eq(header[:8]),
+                    has_byte.eq(1),
+                    byte.eq(header[:8]),
                     # the CRCs do not cover the sync word
-                    counted.eq(left <= HEADER.size // 8 - 1),
+                    counted.eq(left[:3] <= HEADER.size // 8 - 1),
                 ]
-                with m.If(sent):
+                with m.If(sends):
                     m.d.sync += header.eq(header[8:])
-                    with m.If(left == 0):
+                    with m.If(over):
                         m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.comb += [self.o.valid.eq(ready), self.o.payload.eq(crc8.crc), counted.eq(1)]
-                with m.If(sent):
-                    m.d.sync += left.eq(length - 1)
-                    with m.If(length == 0):
-                        m.d.sync += left.eq(CRC_BYTES - 1)
+                m.d.comb += [has_byte.eq(1), byte.eq(crc8.crc), counted.eq(1)]
+                with m.If(sends):
+                    m.d.sync += left.eq(Mux(empty, CRC_BYTES - 1, length - 1))
+                    with m.If(empty):
                         m.next = "CRC"
                     with m.Else():
                         m.next = "PAYLOAD"
             with m.State("PAYLOAD"):
                 m.d.comb += [
-                    self.o.valid.eq(self.i.valid & ready),
-                    self.i.ready.eq(self.o.ready & ready),
-                    self.o.payload.eq(self.i.payload),
+                    has_byte.eq(self.i.valid),
+                    self.i.ready.eq(sends),
+                    byte.eq(self.i.payload),
                     counted.eq(1),
                 ]
-                with m.If(sent & (left == 0)):
+                with m.If(sends & over):
                     m.d.sync += left.eq(CRC_BYTES - 1)
                     m.next = "CRC"
             with m.State("CRC"):
                 m.d.comb += [
-                    self.o.valid.eq(ready),
-                    self.o.payload.eq(crc32.crc.word_select((CRC_BYTES - 1 - left)[:2], 8)),
+                    has_byte.eq(1),
+                    byte.eq(crc32.crc.word_select((CRC_BYTES - 1 - left)[:2], 8)),
                 ]
-                with m.If(sent & (left == 0)):
+                with m.If(sends & over):
                     m.next = "IDLE"
         return m

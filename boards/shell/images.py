@@ -111,6 +111,8 @@ class ImageBuffer(wiring.Component):
 
         # the RAM's first register is one stage of the stream, its output register the next
         active, index = Signal(), Signal(range(self.beats))
+        # whether the next beat is an image's first or last: registers, as much hangs on that
+        at_start, at_end = Signal(init=1), Signal(init=self.beats == 1)
         fetched, fetched_first, fetched_last = Signal(), Signal(), Signal()
         advance, taken, reads = Signal(), Signal(), Signal()
         place_written, place_read = (Signal(range(QUEUE * self.beats)) for _ in range(2))
@@ -133,8 +135,8 @@ class ImageBuffer(wiring.Component):
         with m.If(advance):
             m.d.sync += [
                 fetched.eq(active),
-                fetched_first.eq(index == 0),
-                fetched_last.eq(index == self.beats - 1),
+                fetched_first.eq(at_start),
+                fetched_last.eq(at_end),
             ]
         with m.If(taken):
             m.d.sync += [
@@ -145,8 +147,10 @@ class ImageBuffer(wiring.Component):
         replaying = Signal()
         m.d.comb += freed.eq(self.ended & ~replaying)
         with m.If(reads):
-            m.d.sync += index.eq(index + 1)
-            with m.If(index == self.beats - 1):
+            m.d.sync += [index.eq(index + 1), at_start.eq(at_end)]
+            if self.beats > 1:
+                m.d.sync += at_end.eq(index == self.beats - 2)
+            with m.If(at_end):
                 m.d.comb += self.ended.eq(1)
                 m.d.sync += index.eq(0)
                 with m.If(~self.again):

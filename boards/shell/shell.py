@@ -86,9 +86,7 @@ class Shell(wiring.Component):
         m.submodules.door = door = Buffer(core.i.payload.shape(), DOOR, self.device)
         wiring.connect(m, images.o, door.i)
         wiring.connect(m, door.o, core.i)
-        m.submodules.sent = sent = Buffer(8, 2, self.device)
-        wiring.connect(m, answerer.o, sent.i)
-        wiring.connect(m, sent.o, transmitter.i)
+        wiring.connect(m, answerer.o, transmitter.i)
         m.d.comb += [receiver.line.eq(self.rx), self.tx.eq(transmitter.line)]
 
         # a request is refused as soon as its header tells, and its payload then skipped
@@ -111,14 +109,18 @@ class Shell(wiring.Component):
                     m.d.comb += [expected.eq(self.identity.set_bytes), no_room.eq(busy | ~images.empty)]
             with m.Default():
                 m.d.comb += unknown.eq(1)
+        # the header stands for a byte's time before it is known to be right: the comparisons have cycles of
+        # their own
+        misfit = Signal()
+        m.d.sync += [misfit.eq(header.length != expected), refusal.eq(0)]
         with m.If(unknown):
-            m.d.comb += refusal.eq(Error.UNKNOWN_COMMAND)
-        with m.Elif(header.length != expected):
-            m.d.comb += refusal.eq(Error.BAD_LENGTH)
+            m.d.sync += refusal.eq(Error.UNKNOWN_COMMAND)
+        with m.Elif(misfit):
+            m.d.sync += refusal.eq(Error.BAD_LENGTH)
         with m.Elif(no_room):
-            m.d.comb += refusal.eq(Error.BUSY)
+            m.d.sync += refusal.eq(Error.BUSY)
         with m.Elif(unready):
-            m.d.comb += refusal.eq(Error.NOT_READY)
+            m.d.sync += refusal.eq(Error.NOT_READY)
         keep = Signal()
         m.d.sync += images.keep.eq(keep)
         # whose byte it is follows from the whole header: it is taken a cycle later
@@ -161,7 +163,7 @@ class Shell(wiring.Component):
                 repeater.result.eq(core.o.valid & core.o.ready),
                 images.again.eq(repeater.again),
                 repeating.eq(repeater.active),
-                last.eq(repeater.last | ~repeating),
+                last.eq(repeater.last),
             ]
         m.d.comb += [
             images.restart.eq(parser.begin),
