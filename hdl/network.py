@@ -153,12 +153,17 @@ class Accelerator(wiring.Component):
         super().__init__(members)
 
     def parts(self) -> tuple[list[tuple[str, wiring.Component]], list[Array]]:
-        """Every part between the gate and the verdict, with the name of its layer; and shared arrays."""
+        """Every part between the gate and the verdict, with the name of its layer; and shared arrays.
+
+        The first is a FIFO, so that the first layer's ready signal and the gate's begin at registers.
+        """
         arrays = [Array(foldings, self.device) for foldings in self.plan.shared(self.net)]
         clients = {name: client for array in arrays for name, client in array.clients.items()}
         parts, lanes = chain_parts(self.net.specs, self.plan, self.lanes, self.device, clients, self.loads)
         fmt, classes = self.net.output_format, self.net.classes
-        parts += [
+        parts = [
+            ("frame", Buffer(lanes_of(self.net.input_format, self.lanes), 2, self.device)),
+            *parts,
             *(("logits", part) for part in repack(fmt, lanes, classes)),
             ("argmax", Argmax(fmt, classes)),
         ]

@@ -22,8 +22,8 @@ class FrameParser(wiring.Component):
 
     Bytes outside a frame and headers whose CRC is wrong are dropped in silence. From a right header on the
     frame is followed to its end, so that its payload is never taken for another frame; a pause of `timeout`
-    cycles abandons it. Bytes come at least 12 cycles apart, as a serial line's do. What is found out is told a
-    cycle later, from registers.
+    cycles abandons it. Bytes come at least 12 cycles apart, as a serial line's do. What is found out is told
+    a cycle later, from registers.
 
     Parameters
     ----------
@@ -151,8 +151,8 @@ class FrameParser(wiring.Component):
 class FrameWriter(wiring.Component):
     """A header and a payload as the bytes of a frame, one each 11 cycles at most.
 
-    A serial line is in no hurry: every byte has a cycle in which it is decided on and one in which it goes, so
-    that no ready signal runs to the registers of the frame.
+    A serial line is in no hurry: every byte has a cycle in which it is decided on and one in which it goes,
+    so that no ready signal runs to the registers of the frame.
 
     Members
     -------

@@ -26,7 +26,8 @@ def place_layout(fmt: QFormat, lanes: int, row: int) -> data.StructLayout:
 class Raster(Front):
     """Lets pixels in, and says where in the image they stand; puts the rows of padding between them.
 
-    Throughput: one beat, or place in a row of padding, a cycle.
+    It counts a place ahead, so that what is known of the next one is a register. Throughput: one beat, or
+    place in a row of padding, a cycle, from the second one after a reset.
 
     Parameters
     ----------
@@ -41,18 +42,26 @@ class Raster(Front):
 
     def elaborate(self, platform):
         m = Module()
-        inside, step = Signal(), Signal()
-        within_image, address, column = down(m, self.shape, self.geometry, self.row, step)
-        _, window = across(m, self.shape, self.geometry, self.groups, step)
+        step, ready, counts = Signal(), Signal(), Signal()
         place, padding = self.o.payload, filled(self.fmt, self.lanes, self.fill)
+        inside, column, window = Signal(), Signal(), Signal()
+        padded = between(self.geometry)[0] > 0
+        m.d.comb += counts.eq(step | ~ready)
+        within_image, address, ends = down(m, self.shape, self.geometry, self.row, counts)
+        _, ends_beside = across(m, self.shape, self.geometry, self.groups, counts)
+        m.d.sync += ready.eq(1)
+        with m.If(counts):
+            m.d.sync += [place.at.eq(address), column.eq(ends), window.eq(ends_beside)]
+            if padded:
+                m.d.sync += inside.eq(within_image)
+        if not padded:
+            m.d.comb += inside.eq(ready)
         m.d.comb += [
-            inside.eq(within_image),
-            step.eq(self.room & (self.i.valid | ~inside)),
+            step.eq(self.room & (self.i.valid | ~inside) & ready),
             self.i.ready.eq(self.room & inside),
             self.o.valid.eq(step),
             self.spend.eq(step & column & window),
             Value.cast(place.x).eq(Mux(inside, Value.cast(self.i.payload), padding)),
-            place.at.eq(address),
             place.column.eq(column),
             place.window.eq(window),
         ]

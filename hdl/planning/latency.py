@@ -27,7 +27,8 @@ class Timeline:
     net : QNetwork
     plan : Plan
     delays : dict of int
-        Cycles from a value to what comes of it in a layer's pipelines and FIFOs, by the layer's name.
+        Cycles from a value to what comes of it in a layer's pipelines and FIFOs, by the layer's name;
+        ``frame`` is what stands before the first.
 
     Attributes
     ----------
@@ -42,7 +43,8 @@ class Timeline:
             self.busy |= dict(zip(foldings, accumulate(f.cycles for f in foldings.values())))
         height, width, channels = net.in_shape
         lanes = plan.lanes_before(net)
-        self.after(net.specs, np.arange(height * width) // (lanes // channels), lanes)
+        beats = np.arange(height * width) // (lanes // channels)
+        self.after(net.specs, beats + delays.get("frame", 0), lanes)
 
     def after(self, chain: tuple[Spec, ...], times: np.ndarray, lanes: int) -> np.ndarray:
         """When the pixels behind a chain come out, from when those before it come in; raster order."""

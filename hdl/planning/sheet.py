@@ -105,7 +105,7 @@ class Sheet:
             warnings.simplefilter("ignore", UnusedElaboratable)
             accelerator = Accelerator(net, plan, device)
             taken, self.delays, shared = counted(accelerator)
-            ends = surround(accelerator) + taken["logits"] + taken["argmax"]
+            ends = surround(accelerator) + taken["frame"] + taken["logits"] + taken["argmax"]
             del accelerator
             gc.collect()
         done = Timeline(net, plan, self.delays).done

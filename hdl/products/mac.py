@@ -169,14 +169,19 @@ class Sequencer(Front):
         )
 
 
-def counter(m: Module, name: str, count: int, advance, first: int = 0) -> tuple[Signal, Value]:
+def counter(m: Module, name: str, count: int, advance, first: int = 0, restart=None) -> tuple[Signal, Value]:
     """A signal that runs through `count` numbers from `first` as `advance` tells, and whether it is at the
-    last.
+    last: a register, as much hangs on that. Where `restart` says so too, it begins again.
     """
     value = Signal(range(first + count), name=name, init=first)
-    last = value == first + count - 1
+    if count == 1:
+        return value, Const(1)
+    last = Signal(name=f"last_{name}")
+    again, nears = last, value == first + count - 2
+    if restart is not None:
+        again, nears = last | restart, nears & ~restart
     with m.If(advance):
-        m.d.sync += value.eq(Mux(last, first, value + 1))
+        m.d.sync += [value.eq(Mux(again, first, value + 1)), last.eq(nears)]
     return value, last
 
 

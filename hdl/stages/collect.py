@@ -77,8 +77,8 @@ class Collect(wiring.Component):
         _, last_group = counter(m, "group", self.groups, takes)
         x, last_x = counter(m, "x", width, takes & last_group)
         y, last_y = counter(m, "y", height, takes & last_group & last_x)
-        across, last_across = phase(m, "across", wide, takes & last_group, last_x)
-        deep, last_deep = phase(m, "deep", tall, takes & last_group & last_x, last_y)
+        across, last_across = counter(m, "across", wide, takes & last_group, restart=last_x)
+        deep, last_deep = counter(m, "deep", tall, takes & last_group & last_x, restart=last_y)
         used = within(x, 0, right * wide) & within(y, 0, down * tall)
         address = Signal(range(self.depth))
         with m.If(takes & used):
@@ -124,12 +124,3 @@ class Collect(wiring.Component):
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         return m
-
-
-def phase(m: Module, name: str, count: int, advance, restart) -> tuple[Signal, Value]:
-    """A `counter` that begins again where `restart` says so."""
-    value = Signal(range(count), name=name)
-    last = value == count - 1
-    with m.If(advance):
-        m.d.sync += value.eq(Mux(last | restart, 0, value + 1))
-    return value, last
