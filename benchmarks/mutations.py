@@ -31,7 +31,7 @@ COVERING = {
     "reach": ("residual",),
     "network": ("network", "conv"),
     "digits": ("digits", "wired"),
-    "pipe": ("requant", "mac", "buffer"),
+    "pipe": ("requant", "raster", "mac", "buffer"),
     "memory": ("buffer", "table", "window"),
     "device": ("mac",),
     "loader": ("loading",),
@@ -39,6 +39,7 @@ COVERING = {
     "weigh": ("reduce", "grey"),
     "chain": ("network",),
     "dots": ("mac",),
+    "window": ("window", "raster"),
 }
 """Modules whose tests are not, or not only, those of the same name."""
 PROVED_FIRST = ("residual",)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import stream_sim
 from hdl.devices.device import PORTABLE
 from hdl.parts.chain import Chain
+from hdl.parts.pipe import shares
 from hdl.planning.estimate import estimate
 from hdl.planning.folding import Folding, StagePlan
 from hdl.planning.netplan import Plan
@@ -100,6 +101,15 @@ def test_a_vector_takes_its_steps_and_no_cycle_more(inputs, outputs, input_lanes
     last = np.reshape(cycles, (count, -1))[:, -1]
     # once the pipeline is full
     assert np.diff(last[count // 2 :]).tolist() == [steps] * (count - count // 2 - 1)
+
+
+@pytest.mark.parametrize("input_lanes", [60, 20, 4])
+def test_wide_beats_have_several_enables(input_lanes):
+    """The shares of a beat are taken, and its slices follow, as one."""
+    spec = layer(60, 2, QFormat(4, 1), QFormat(3, 0), seed=3)
+    assert len(shares(60 * spec.src.width)) == 2
+    for stalls in (0.0, (0.1, 0.2)):
+        check(spec, StagePlan(input_lanes, 1), random_vectors(spec, 12), whole=True, stalls=stalls)
 
 
 @st.composite

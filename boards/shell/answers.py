@@ -75,7 +75,9 @@ class Answerer(wiring.Component):
 
         # the answer in work: whose it is, and the byte that waits for the writer
         begin, byte = writer.header.payload, Signal(8)
-        ours, failed, loaded = Signal(), Signal(), Signal()
+        ours, failed, loaded, noted = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += noted.eq(0)
+        m.d.comb += notes.o.ready.eq(noted)
         # class (16 bits) and cycles (32 bits), or an error's code and kind
         short = Signal(48, reset_less=True)
         left = Signal(range(max(6, size)))
@@ -118,11 +120,10 @@ class Answerer(wiring.Component):
                     failed.eq(note.code != 0),
                     loaded.eq(note.kind == Command.LOAD if self.loadable else 0),
                 ]
-                with m.If((waiting & ~takes) | notes.o.valid):
+                with m.If((waiting & ~takes) | (notes.o.valid & ~noted)):
                     m.next = "HEADER"
             with m.State("HEADER"):
                 m.d.comb += [writer.header.valid.eq(1), begin.tag.eq(Mux(ours, self.tag, note.tag))]
-                m.d.comb += notes.o.ready.eq(writer.header.ready & ~ours)
                 with m.If(ours):
                     m.d.comb += [
                         begin.kind.eq(REPLY | Mux(self.bench, Command.BENCH, Command.CLASSIFY)),
@@ -140,6 +141,7 @@ class Answerer(wiring.Component):
                         begin.length.eq(len(self.description)),
                     ]
                 with m.If(writer.header.ready):
+                    m.d.sync += noted.eq(~ours)
                     with m.If(ours | failed):
                         m.next = "SHORT"
                     with m.Elif(loaded):

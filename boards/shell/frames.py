@@ -73,18 +73,19 @@ class FrameParser(wiring.Component):
         spoilt = Signal()
         idle = Signal(range(self.timeout + 1))
         late, expired = Signal(), Signal()
-        inside = Signal()
+        inside, counted = Signal(), Signal()
         m.d.comb += [
             expired.eq(late & ~valid),
-            crc8.byte.eq(byte),
-            crc32.byte.eq(byte),
-            crc8.valid.eq(valid & inside),
-            crc32.valid.eq(valid & inside),
+            crc8.byte.eq(self.byte),
+            crc32.byte.eq(self.byte),
+            crc8.valid.eq(counted),
+            crc32.valid.eq(counted),
             crc8.start.eq(~inside),
             crc32.start.eq(~inside),
         ]
         m.d.sync += [
             self.byte.eq(byte),
+            counted.eq(valid & inside),
             *(told.eq(0) for told in (self.begin, self.byte_valid, self.done, self.good, self.timed_out)),
         ]
         # the comparison has a cycle of its own: it is wide
@@ -137,7 +138,7 @@ class FrameParser(wiring.Component):
                     m.d.sync += [self.done.eq(1), self.timed_out.eq(1)]
                     m.next = "HUNT"
             with m.State("CRC"):
-                with m.If((left == 0) & ~crc32.busy):
+                with m.If((left == 0) & ~counted & ~crc32.busy):
                     m.d.sync += [self.done.eq(1), self.good.eq(crc32.match_detected & ~spoilt)]
                     m.next = "HUNT"
                 with m.Elif(valid):
@@ -182,15 +183,16 @@ class FrameWriter(wiring.Component):
         # bytes left behind the next one, and whether there are none: known before another can go
         left, over = Signal(24), Signal()
         length, empty = Signal(24), Signal()
-        sends, has_byte = Signal(), Signal()
-        byte, counted = Signal(8), Signal()
+        sends, has_byte, byte = Signal(), Signal(), Signal(8)
+        counts, counted = Signal(), Signal()
         m.d.comb += [
-            crc8.byte.eq(byte),
-            crc32.byte.eq(byte),
-            crc8.valid.eq(sends & counted),
-            crc32.valid.eq(sends & counted),
+            crc8.byte.eq(self.o.payload),
+            crc32.byte.eq(self.o.payload),
+            crc8.valid.eq(counted),
+            crc32.valid.eq(counted),
         ]
         m.d.sync += [
+            counted.eq(sends & counts),
             over.eq(left == 0),
             empty.eq(length == 0),
             sends.eq(has_byte & ~self.o.valid & ~sends & ~crc8.busy & ~crc32.busy),
@@ -216,14 +218,14 @@ class FrameWriter(wiring.Component):
                     has_byte.eq(1),
                     byte.eq(header[:8]),
                     # the CRCs do not cover the sync word
-                    counted.eq(left[:3] <= HEADER.size // 8 - 1),
+                    counts.eq(left[:3] <= HEADER.size // 8 - 1),
                 ]
                 with m.If(sends):
                     m.d.sync += header.eq(header[8:])
                     with m.If(over):
                         m.next = "CHECK"
             with m.State("CHECK"):
-                m.d.comb += [has_byte.eq(1), byte.eq(crc8.crc), counted.eq(1)]
+                m.d.comb += [has_byte.eq(1), byte.eq(crc8.crc), counts.eq(1)]
                 with m.If(sends):
                     m.d.sync += left.eq(Mux(empty, CRC_BYTES - 1, length - 1))
                     with m.If(empty):
@@ -235,7 +237,7 @@ class FrameWriter(wiring.Component):
                     has_byte.eq(self.i.valid),
                     self.i.ready.eq(sends),
                     byte.eq(self.i.payload),
-                    counted.eq(1),
+                    counts.eq(1),
                 ]
                 with m.If(sends & over):
                     m.d.sync += left.eq(CRC_BYTES - 1)

@@ -30,6 +30,11 @@ class Buffer(wiring.Component):
         Nobody writes while there is no room, and nobody asks whether there is: a word that comes is taken
         without a look at the level.
 
+    Attributes
+    ----------
+    room : Signal
+        Whether a word may be written; what `i.ready` says, unless nobody asks.
+
     Members
     -------
     i, o : streams, in and out
@@ -39,6 +44,7 @@ class Buffer(wiring.Component):
 
     def __init__(self, shape, depth: int, device: Device, *, sure: bool = False):
         self.depth, self.device, self.sure = depth, device, sure
+        self.room = Signal(init=1)
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):
@@ -47,7 +53,7 @@ class Buffer(wiring.Component):
         m.submodules.storage = storage = Ram(len(word), self.depth, self.device)
         produce, consume = Signal(range(self.depth)), Signal(range(self.depth))
         level = Signal(range(self.depth + 1))
-        room, filled = Signal(init=1), Signal()
+        room, filled = self.room, Signal()
         # The level follows a cycle late, and what it lacks is known: so its counter ends no chain.
         more, fewer = Signal(), Signal()
 

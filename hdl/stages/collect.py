@@ -87,13 +87,14 @@ class Collect(wiring.Component):
             m.d.sync += address.eq(Mux(end, 0, following))
 
         # The beat, and beside it the word of its window.
-        holds, moves = Signal(), Signal()
+        # It leaves at once, unless it ends a window and the last window's value still waits.
+        holds, ends, moves = Signal(), Signal(), Signal()
         value, at = Signal(self.i.payload.shape(), reset_less=True), Signal.like(address, reset_less=True)
-        first, counts, ends = (Signal(name=name, reset_less=True) for name in ("first", "counts", "ends"))
+        first, counts = Signal(reset_less=True), Signal(reset_less=True)
         m.d.comb += [
             takes.eq(self.i.valid & self.i.ready),
-            moves.eq(holds & (~ends | ~self.o.valid | self.o.ready)),
-            self.i.ready.eq(~holds | moves),
+            self.i.ready.eq(~ends | ~self.o.valid | self.o.ready),
+            moves.eq(holds & self.i.ready),
             ram.read_addr.eq(address),
             ram.read_en.eq(takes),
         ]
@@ -107,7 +108,7 @@ class Collect(wiring.Component):
                 ends.eq(used & last_across & last_deep),
             ]
         with m.Elif(moves):
-            m.d.sync += holds.eq(0)
+            m.d.sync += [holds.eq(0), ends.eq(0)]
 
         so_far, result = data.View(shape, ram.read_data), Signal(shape)
         for lane in range(self.lanes):
@@ -119,7 +120,7 @@ class Collect(wiring.Component):
             ram.write_data.eq(result),
             ram.write_en.eq(moves & counts),
         ]
-        with m.If(moves & ends):
+        with m.If(ends & self.i.ready):
             m.d.sync += [self.o.payload.eq(result), self.o.valid.eq(1)]
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)

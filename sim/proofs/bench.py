@@ -125,7 +125,7 @@ class Bench(Elaboratable):
         """No FIFO within the stage is offered a beat that it has no room for."""
         for part in self.parts:
             if type(part).__name__ == "Buffer":
-                self.hold(FIFOS, ~part.i.valid | part.i.ready)
+                self.hold(FIFOS, ~part.i.valid | part.room)
 
     def frames(
         self,
@@ -139,6 +139,7 @@ class Bench(Elaboratable):
         owed: Sequence[int] | None = None,
         settle: int = 0,
         held: bool = False,
+        halts: Value | int = 0,
     ) -> None:
         """Every `count_in` beats in make `count_out` beats out, and these are what a relation says.
 
@@ -162,6 +163,8 @@ class Bench(Elaboratable):
             cycles in which a beat waits and nothing moves. 0 leaves both out.
         held : bool
             Whether input may be taken only after the output that it makes (as a `Join` does).
+        halts : Value
+            The stage is told to wait: such cycles settle nothing.
         """
         m = self.m
         takes, gives = Signal(), Signal()
@@ -186,11 +189,11 @@ class Bench(Elaboratable):
         if settle:
             owed = [0, *(owed or [0] * (count_in - 1))]
             quiet, stuck = Signal(range(settle + 1)), Signal(range(settle + 1))
-            with m.If(i.valid | ~o.ready):
+            with m.If(i.valid | ~o.ready | halts):
                 m.d.sync += quiet.eq(0)
             with m.Elif(quiet != settle):
                 m.d.sync += quiet.eq(quiet + 1)
-            with m.If(takes | gives | ~i.valid | ~o.ready):
+            with m.If(takes | gives | ~i.valid | ~o.ready | halts):
                 m.d.sync += stuck.eq(0)
             with m.Elif(stuck != settle):
                 m.d.sync += stuck.eq(stuck + 1)

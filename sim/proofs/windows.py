@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from unittest import mock
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 import hdl.parts.gather
 import hdl.parts.pipe
+import hdl.parts.raster
 import hdl.parts.window
 import hdl.products.mac
 import hdl.stages.collect
@@ -26,10 +30,78 @@ from sim.proofs.streams import BIT, stage
 def window(
     shape, geometry: Geometry, *, lanes=0, parts: int = 1, ahead: int = 0, patient=False, flight=3
 ) -> Bench:
-    """The line buffer against the pixels of the frame itself: no counter of its own is trusted."""
+    """A `Window` that stops at any column; where it is patient, a bit of its columns has an enable."""
     lanes = lanes or shape[2]
     dut = hdl.parts.window.Window(shape, geometry, BIT, lanes, 0, PORTABLE, parts, ahead, patient)
+    fan = shape[2] // lanes * (geometry.extent[1] - 1) + 1 if patient else hdl.parts.pipe.FAN
+    with mock.patch.object(hdl.parts.pipe, "FAN", fan):
+        bench = stage(dut)
+    windows(bench, shape, geometry, lanes, parts, flight)
+    return bench
+
+
+class Opened(wiring.Component):
+    """A raster and its pipe; in place of credits and FIFO one who may deny room at any time."""
+
+    def __init__(self, raster, parts: int):
+        self.raster, self.pipe = raster, hdl.parts.raster.SlidePipe(raster, PORTABLE, parts)
+        super().__init__(
+            {
+                "i": In(raster.i.signature.flip()),
+                "o": Out(self.pipe.o.signature),
+                "room": In(1),
+                "spend": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.raster, m.submodules.pipe = self.raster, self.pipe
+        wiring.connect(m, wiring.flipped(self.i), self.raster.i)
+        wiring.connect(m, self.raster.o, self.pipe.i)
+        wiring.connect(m, self.pipe.o, wiring.flipped(self.o))
+        m.d.comb += [self.raster.room.eq(self.room), self.spend.eq(self.raster.spend)]
+        return m
+
+
+def slide(shape, geometry: Geometry, *, lanes: int = 0, parts: int = 1) -> Bench:
+    """Windows for pipes; each credit spent, and nothing else, makes a window the pipe's latency later."""
+    lanes = lanes or shape[2]
+    dut = Opened(hdl.parts.raster.Raster(shape, geometry, BIT, lanes, 0), parts)
+    bench = Bench(dut)
+    bench.feed(dut.i)
+    room, spent = bench.any(1, "room"), dut.spend
+    bench.m.d.comb += dut.room.eq(room)
+    bench.apart.append((room, dut.o.valid))
+    for cycle in range(dut.pipe.latency):
+        later = Signal(name=f"spent_{cycle}")
+        bench.m.d.sync += later.eq(spent)
+        spent = later
+    bench.hold(OUTPUTS, dut.o.valid == spent)
+    windows(bench, shape, geometry, lanes, parts, flight=3, settle=8, halts=~room)
+    return bench
+
+
+def credited(shape, geometry: Geometry) -> Bench:
+    """The same with credits and a FIFO of fewer words than full rate takes, so often full."""
+    raster = hdl.parts.raster.Raster(shape, geometry, BIT, shape[2], 0)
+    pipe = hdl.parts.raster.SlidePipe(raster, PORTABLE, 1)
+    dut = hdl.parts.pipe.Elastic([pipe], PORTABLE, raster)
+    dut.depth = 2
     bench = stage(dut)
+    bench.no_overflow()
+    windows(bench, shape, geometry, shape[2], 1, flight=4, settle=12)
+    return bench
+
+
+def windows(
+    bench: Bench, shape, geometry: Geometry, lanes: int, parts: int, flight: int, settle: int = 4, **options
+) -> None:
+    """The line buffer against the pixels of the frame itself: no counter of its own is trusted.
+
+    `settle` is what the stage takes beside the places of a row and its padding; options as of `frames`.
+    """
+    dut = bench.dut
     (height, width, _), groups = shape, shape[2] // lanes
     (down, right), (tall, wide) = geometry.positions(shape), geometry.kernel
     (top, _), (left, _) = geometry.padding
@@ -59,9 +131,9 @@ def window(
     owed = [sum(need <= count for need in needed) for count in range(1, beats)]
     bench.frames(
         dut.i, dut.o, beats, len(needed), expected, flight=flight, owed=owed,
-        settle=(width + sum(geometry.padding[1])) * (2 + sum(geometry.padding[0])) * groups + 4,
+        settle=(width + sum(geometry.padding[1])) * (2 + sum(geometry.padding[0])) * groups + settle,
+        **options,
     )  # fmt: skip
-    return bench
 
 
 def sweep(shape, geometry: Geometry, pixels: int) -> Bench:
@@ -195,6 +267,7 @@ def gather(shape, kernel, plan: StagePlan, outputs: int = 1, **fields) -> Bench:
 
 G = Geometry
 SAME = ((1, 1), (1, 1))
+BELOW = ((1, 1), (0, 0))
 READ = {OUTPUTS: 34, VALUES: 25}
 """Cycles searched of windows in memory: until several have been read, and one that is owed must have come."""
 PROOFS = [
@@ -208,8 +281,23 @@ PROOFS = [
     Proof(
         "Window 2x2 on 2x2x2, lane by lane, patient",
         partial(window, (2, 2, 2), G((2, 2)), lanes=1, patient=True),
+        "patient",
     ),
     Proof("Window 2x2 on 2x2, FIFO of 2", partial(window, (2, 2, 1), G((2, 2)), ahead=2)),
+    Proof("SlidePipe 2x2 on 3x3", partial(slide, (3, 3, 1), G((2, 2)))),
+    Proof("SlidePipe 2x2 / 2 on 4x4", partial(slide, (4, 4, 1), G((2, 2), (2, 2)))),
+    Proof("SlidePipe 2x2 / 2 on 3x3, ragged", partial(slide, (3, 3, 1), G((2, 2), (2, 2)))),
+    Proof("SlidePipe 3x2 on 2x2, padded", partial(slide, (2, 2, 1), G((3, 2), padding=BELOW)), "slide"),
+    Proof(
+        "SlidePipe 3x2 on 2x2, padded, FIFO of 2",
+        partial(credited, (2, 2, 1), G((3, 2), padding=BELOW)),
+        "credited",
+        {OUTPUTS: 28, VALUES: 28},
+    ),
+    Proof("SlidePipe 2x1 on 3x1, no memory", partial(slide, (3, 1, 1), G((2, 1)))),
+    Proof("SlidePipe 2x2 on 2x2x2, lane by lane", partial(slide, (2, 2, 2), G((2, 2)), lanes=1)),
+    Proof("SlidePipe 1x2 on 2x3x2, 2 parts", partial(slide, (2, 3, 2), G((1, 2)), parts=2)),
+    Proof("SlidePipe 2x2, dilated 2, on 3x3", partial(slide, (3, 3, 1), G((2, 2), dilation=(2, 2)))),
     Proof(
         "Sweep, 3x3 padded on 2x4, 2 pixels", partial(sweep, (2, 4, 1), G((3, 3), padding=SAME), 2), "sweep"
     ),
