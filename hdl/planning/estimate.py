@@ -26,7 +26,7 @@ from hdl.planning.products import resources
 from hdl.planning.tally import Tally
 from model.golden.qnetwork import QNetwork
 
-SHELL_REGISTERS = 622
+SHELL_REGISTERS = 698
 """Flip-flops of what stands between the serial port and the accelerator, but for pixels and logits."""
 WAITING = 24, 8
 """Bits and number of answers without a result that may wait."""
