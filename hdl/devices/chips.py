@@ -38,9 +38,9 @@ class Chip:
 
 
 CROWDED = 0.8
-"""`Chip.fill` of an iCE40, whose cells share clock enable and reset by eights: of 5,280 cells 3,936 were placed
-and routed in a minute, while for 4,657 nextpnr found no legal place with any of four seeds; and the estimate
-of them may be 5 % wrong."""
+"""`Chip.fill` of an iCE40, whose cells share clock enable and reset by eights: of 5,280 cells 3,853 were
+placed and routed, while for 4,657 nextpnr found no legal place with any of four seeds; and the estimate of
+them may be some percent wrong."""
 
 
 def ecp5(name: str, lut: int, dsp: int, bram: int) -> Chip:
