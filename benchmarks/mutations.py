@@ -24,7 +24,7 @@ OWN = Path(__file__).with_suffix(".toml")
 COPIED = ("benchmarks", "boards", "hdl", "model", "sim", "tests", "pyproject.toml", "README.md", "docs")
 SHARE = 0.95
 """Of the mutants that must be killed."""
-LIMIT = 900
+LIMIT = 1800
 """Seconds of one run of tests; a mutant that makes them hang is killed by that."""
 COVERING = {
     "folding": ("folding", "mac"),

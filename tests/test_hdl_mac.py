@@ -112,6 +112,12 @@ def test_wide_beats_have_several_enables(input_lanes):
         check(spec, StagePlan(input_lanes, 1), random_vectors(spec, 12), whole=True, stalls=stalls)
 
 
+def test_a_step_waits_for_room():
+    """A vector a step, and an output so slow that the FIFO is full most of the time."""
+    spec = layer(6, 4, QFormat(4, 1), QFormat(4, 3), seed=1)
+    check(spec, StagePlan(6, 4), random_vectors(spec, 80), whole=True, stalls=(0.0, 0.5))
+
+
 @st.composite
 def layers(draw):
     inputs, outputs = draw(st.integers(1, 12)), draw(st.integers(1, 6))
