@@ -105,10 +105,13 @@ class Answerer(wiring.Component):
         for level, bit in enumerate(index[:bits]):
             places = [Mux(bit, *pair) for pair in zip(places[1::2], places[::2])]
             if level == 1 and bits > 2:
-                near = [Signal(elements.elem_shape, name=f"near{n}") for n in range(-(-classes // 4))]
+                near = [
+                    Signal(elements.elem_shape, name=f"near{n}", reset_less=True)
+                    for n in range(-(-classes // 4))
+                ]
                 m.d.sync += [register.eq(place) for register, place in zip(near, places)]
                 places = near + places[len(near) :]
-        selected = Signal(elements.elem_shape)
+        selected = Signal(elements.elem_shape, reset_less=True)
         m.d.comb += logit.eq(selected)
         m.d.sync += selected.eq(places[0])
 

@@ -134,7 +134,7 @@ class Front(wiring.Component):
     i : stream, in
     o : stream, out, always ready
     room : in
-        The FIFO has room for a burst.
+        The FIFO has room for a burst; not in the first cycle after a reset.
     spend : out
         The beat accepted in this cycle will bring a burst out.
     """
@@ -191,7 +191,7 @@ class Elastic(wiring.Component):
         self.front = front or Door(pipes[0].in_shape)
         self.latency = sum(pipe.latency for pipe in pipes) + Buffer.latency
         # Bursts under way while the first one's credits come back.
-        bursts = 1 + -(-(self.latency + 4) // self.front.steps)
+        bursts = 1 + -(-(self.latency + 5) // self.front.steps)
         self.depth = 1 << (self.front.burst * bursts - 1).bit_length()
         super().__init__(
             {
@@ -213,10 +213,10 @@ class Elastic(wiring.Component):
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         m.d.comb += [queue.i.valid.eq(last.o.valid), queue.i.payload.eq(last.o.payload)]
 
-        # Room is a register of its own, and credits come back a cycle late: no counter stands between two
-        # stages' ready signals. What is left is compared before it is known whether a burst is spent.
+        # Room is a register of its own, and credits come back two cycles late: no counter stands between two
+        # stages' ready signals, nor near what takes from the FIFO. What is left is compared before it is known whether a burst is spent.
         credits, kept = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 1))
-        room, taken = Signal(init=1), Signal()
+        room, leaves, taken = Signal(), Signal(), Signal()
 
         def enough(count: int) -> Value:
             return (credits >= count) | (taken & (credits == count - 1))
@@ -227,7 +227,8 @@ class Elastic(wiring.Component):
             spent = Cat(kept[:low], counted_down(kept[low:]))
         m.d.comb += [kept.eq(Mux(taken, counted_up(credits), credits)), front.room.eq(room)]
         m.d.sync += [
-            taken.eq(self.o.valid & self.o.ready),
+            leaves.eq(self.o.valid & self.o.ready),
+            taken.eq(leaves),
             credits.eq(Mux(front.spend, spent, kept)),
             room.eq(Mux(front.spend, enough(2 * front.burst), enough(front.burst))),
         ]

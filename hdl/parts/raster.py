@@ -42,22 +42,22 @@ class Raster(Front):
 
     def elaborate(self, platform):
         m = Module()
-        step, ready, counts = Signal(), Signal(), Signal()
+        step, begun, counts = Signal(), Signal(), Signal()
         place, padding = self.o.payload, filled(self.fmt, self.lanes, self.fill)
         inside, column, window = Signal(), Signal(), Signal()
         padded = between(self.geometry)[0] > 0
-        m.d.comb += counts.eq(step | ~ready)
+        m.d.comb += counts.eq(step | ~begun)
         within_image, address, ends = down(m, self.shape, self.geometry, self.row, counts)
         _, ends_beside = across(m, self.shape, self.geometry, self.groups, counts)
-        m.d.sync += ready.eq(1)
+        m.d.sync += begun.eq(1)
         with m.If(counts):
             m.d.sync += [place.at.eq(address), column.eq(ends), window.eq(ends_beside)]
             if padded:
                 m.d.sync += inside.eq(within_image)
         if not padded:
-            m.d.comb += inside.eq(ready)
+            m.d.comb += inside.eq(1)
         m.d.comb += [
-            step.eq(self.room & (self.i.valid | ~inside) & ready),
+            step.eq(self.room & (self.i.valid | ~inside)),
             self.i.ready.eq(self.room & inside),
             self.o.valid.eq(step),
             self.spend.eq(step & column & window),

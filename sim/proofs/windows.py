@@ -70,7 +70,9 @@ def slide(shape, geometry: Geometry, *, lanes: int = 0, parts: int = 1) -> Bench
     dut = Opened(hdl.parts.raster.Raster(shape, geometry, BIT, lanes, 0), parts)
     bench = Bench(dut)
     bench.feed(dut.i)
-    room, spent = bench.any(1, "room"), dut.spend
+    begun = Signal()
+    bench.m.d.sync += begun.eq(1)
+    room, spent = bench.any(1, "room") & begun, dut.spend
     bench.m.d.comb += dut.room.eq(room)
     bench.apart.append((room, dut.o.valid))
     for cycle in range(dut.pipe.latency):
