@@ -214,7 +214,8 @@ class Elastic(wiring.Component):
         m.d.comb += [queue.i.valid.eq(last.o.valid), queue.i.payload.eq(last.o.payload)]
 
         # Room is a register of its own, and credits come back two cycles late: no counter stands between two
-        # stages' ready signals, nor near what takes from the FIFO. What is left is compared before it is known whether a burst is spent.
+        # stages' ready signals, nor near what takes from the FIFO. What is left is compared before it is
+        # known whether a burst is spent.
         credits, kept = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 1))
         room, leaves, taken = Signal(), Signal(), Signal()
 
