@@ -143,6 +143,8 @@ class AcceleratorBench:
     ) -> Result:
         """All images back to back.
 
+        Without stalls the first of them comes to an idle accelerator, when the padding before it is put.
+
         Parameters
         ----------
         images : ndarray of int, (N, H, W, C)
@@ -165,6 +167,7 @@ class AcceleratorBench:
             frame=self.beats,
             patience=self.patience,
             quiet=2 * longest,
+            settle=0 if stalls else planned_cycles(self.net, self.plan),
             progress=progress,
         )
 
