@@ -143,6 +143,8 @@ class AcceleratorBench:
     ) -> Result:
         """All images back to back.
 
+        Without stalls the first of them comes to an idle accelerator, when the padding before it is put.
+
         Parameters
         ----------
         images : ndarray of int, (N, H, W, C)
@@ -155,7 +157,8 @@ class AcceleratorBench:
         longest_in : int
             Longest stall of the source, cycles.
         """
-        longest = 2 * planned_cycles(self.net, self.plan)
+        cycles = planned_cycles(self.net, self.plan)
+        longest = 2 * cycles
         return self.bench.run(
             self.pack(images),
             len(images),
@@ -165,6 +168,7 @@ class AcceleratorBench:
             frame=self.beats,
             patience=self.patience,
             quiet=2 * longest,
+            settle=0 if stalls else cycles,
             progress=progress,
         )
 

@@ -197,6 +197,7 @@ class Bench:
         frame: int = 1,
         patience: int = PATIENCE,
         quiet: int = QUIET,
+        settle: int = 0,
         progress: Callable[[int], None] | None = None,
     ) -> Result:
         """Move all beats through the component.
@@ -215,6 +216,8 @@ class Bench:
             Input beats a frame: how `Result.in_cycles` is counted, nothing else.
         patience, quiet : int
             Cycles, see `PATIENCE` and `QUIET`; the longest stalls are added.
+        settle : int
+            Cycles after the reset before the first beat is offered.
         progress : callable, optional
             Called a few times a second with the number of output beats so far.
 
@@ -242,8 +245,9 @@ class Bench:
                 "p_out": stalls_out.threshold,
                 "log_in": stalls_in.bits,
                 "log_out": stalls_out.bits,
-                "patience": patience + 16 * longest,
+                "patience": patience + settle + 16 * longest,
                 "quiet": quiet,
+                "settle": settle,
             }
             if self.tap_shapes:
                 settings |= {"taps": folder, "cover": folder / "cover.hex"}

@@ -40,7 +40,7 @@ module bench #(
   // the run, from plusargs
   string in_path, out_path, times_path;
   reg [63:0] n_in, n_out, frame, patience, quiet;
-  reg [31:0] seed, p_in, p_out, log_in, log_out;
+  reg [31:0] seed, p_in, p_out, log_in, log_out, settle;
 
   // where it stands
   reg [63:0] cycle /* verilator public_flat_rd */;      // since the end of reset
@@ -84,14 +84,16 @@ module bench #(
     done = 0; fault = NONE; rst = 1; resetting = 4;
     i_valid = 0; o_ready = 0; i_payload = 0;
     cycle = 0; given = 0; taken = 0; offered = 0; position = 0; idle = 0;
-    wait_in = 0; wait_out = 0; held = 0; held_payload = 0;
+    wait_out = 0; held = 0; held_payload = 0;
     got = $value$plusargs("in=%s", in_path) + $value$plusargs("out=%s", out_path)
         + $value$plusargs("times=%s", times_path)
         + $value$plusargs("n_in=%d", n_in) + $value$plusargs("n_out=%d", n_out)
         + $value$plusargs("frame=%d", frame) + $value$plusargs("seed=%d", seed)
         + $value$plusargs("p_in=%d", p_in) + $value$plusargs("p_out=%d", p_out)
         + $value$plusargs("log_in=%d", log_in) + $value$plusargs("log_out=%d", log_out)
-        + $value$plusargs("patience=%d", patience) + $value$plusargs("quiet=%d", quiet);
+        + $value$plusargs("patience=%d", patience) + $value$plusargs("quiet=%d", quiet)
+        + $value$plusargs("settle=%d", settle);
+    wait_in = settle;
     in_file = $fopen(in_path, "rb");
     out_file = $fopen(out_path, "w");
     times_file = $fopen(times_path, "w");
@@ -99,7 +101,7 @@ module bench #(
     random_out = (seed * 32'd2246822519) ^ 32'h80000000;
     if (random_in == 0) random_in = 1;
     if (random_out == 0) random_out = 1;
-    if (got != 13 || in_file == 0 || out_file == 0 || times_file == 0) begin
+    if (got != 14 || in_file == 0 || out_file == 0 || times_file == 0) begin
       fault = FILES;
       resetting = 0;
     end

@@ -95,7 +95,7 @@ int main(int argc, char** argv) {
     if (!random_in) random_in = 1;
     if (!random_out) random_out = 1;
     uint64_t cycle = 0, given = 0, taken = 0, offered = 0, position = 0, idle = 0;
-    uint32_t wait_in = 0, wait_out = 0;
+    uint32_t wait_in = number("settle"), wait_out = 0;
     bool valid = false, ready = false, held = false, done = false;
     int resetting = 4, fault = NONE;
     Bytes payload(in_bytes), held_payload, raw(in_bytes);

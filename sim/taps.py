@@ -33,12 +33,12 @@ class Tapped(Accelerator):
         numbers = {spec.name: number for number, spec in enumerate(self.net.specs)}
         self.taps, self.layers, done = {}, {}, 0
         for before, layer, (_, stage) in zip(chain.layers, chain.layers[1:], chain.stages[1:]):
-            if layer == before:
+            # what follows the last layer has no number
+            behind = numbers.get(layer, len(numbers))
+            if layer == before or not behind:
                 continue
             name = f"tap{len(self.taps)}"
             self.taps[name] = stage.i
-            # what follows the last layer has no number
-            behind = numbers.get(layer, len(numbers))
             self.layers[name] = range(min(done, behind - 1), behind)
             done = behind
         return m

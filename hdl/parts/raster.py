@@ -120,14 +120,14 @@ def window_parts(
     fill: int,
     device: Device,
     parts: int = 1,
-    **options,
+    together: bool = False,
 ) -> list[wiring.Component]:
     """From pixels to windows for pipes, as of a `Window`.
 
     Columns of padding take cycles in which the line buffer may go on, and windows side by side have registers
     of their own: these are left to a `Window`.
     """
-    if lanes > shape[2] or between(geometry)[1] or options.get("ahead"):
-        return [Window(shape, geometry, fmt, lanes, fill, device, parts, **options)]
+    if lanes > shape[2] or between(geometry)[1]:
+        return [Window(shape, geometry, fmt, lanes, fill, device, parts, together=together)]
     raster = Raster(shape, geometry, fmt, lanes, fill)
     return [raster, SlidePipe(raster, device, parts)]

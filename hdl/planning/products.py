@@ -55,12 +55,10 @@ def _(part: Dots, device: Device) -> Tally:
     elif device.per_multiplier(*shapes):
         hard = device.multipliers(lanes, *shapes)
         total += Tally(dsp=hard, ff=(device.product_latency - 2) * product * lanes)
-    elif device.inferred(*shapes):
-        registers = device.product_latency * product
-        total += (inferred(*shapes, device) + Tally(ff=registers)).times(lanes)
     else:
-        registers = device.product_latency * product
-        total += Tally(soft=device.product_luts(product), ff=registers).times(lanes)
+        soft = Tally(soft=device.product_luts(product))
+        made = inferred(*shapes, device) if device.inferred(*shapes) else soft
+        total += (made + Tally(ff=device.product_latency * product)).times(lanes)
     return total + tree(product, part.input_lanes).times(part.output_lanes * pixels)
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
-from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 from rich.table import Table
 
@@ -19,7 +16,7 @@ from hdl.parts.pipe import Elastic
 from hdl.parts.window import Window
 from hdl.planning.budget import Budget
 from hdl.planning.cost import answer_cycles, bound_cycles, cost, load_of, planned_cycles
-from hdl.planning.estimate import resources, surround
+from hdl.planning.estimate import counting, resources, surround
 from hdl.planning.latency import Timeline
 from hdl.planning.netplan import Plan
 from hdl.planning.tally import Tally
@@ -100,14 +97,11 @@ class Sheet:
     def __init__(self, net: QNetwork, plan: Plan, device: Device):
         self.net, self.plan, self.device = net, plan, device
         self.cycles, self.bound_cycles = planned_cycles(net, plan), bound_cycles(net, plan)
-        with warnings.catch_warnings():
-            # The parts are counted, never elaborated: gone they must be before Amaranth may complain of that.
-            warnings.simplefilter("ignore", UnusedElaboratable)
+        with counting():
             accelerator = Accelerator(net, plan, device)
             taken, self.delays, shared = counted(accelerator)
             ends = surround(accelerator) + taken["frame"] + taken["logits"] + taken["argmax"]
             del accelerator
-            gc.collect()
         done = Timeline(net, plan, self.delays).done
         self.ends = self.delays["logits"] + self.delays["argmax"]
         self.latency = done[net.specs[-1].name] + self.ends
