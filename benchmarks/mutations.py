@@ -28,6 +28,7 @@ LIMIT = 1800
 """Seconds of one run of tests; a mutant that makes them hang is killed by that."""
 COVERING = {
     "folding": ("folding", "mac"),
+    "counting": ("window", "raster", "mac", "buffer"),
     "reach": ("residual",),
     "network": ("network", "conv"),
     "digits": ("digits", "wired"),

@@ -7,7 +7,8 @@ from amaranth.sim import Simulator
 
 import stream_sim
 from hdl.devices.device import PORTABLE
-from hdl.parts.buffer import Buffer, counted_down, counted_up
+from hdl.parts.buffer import Buffer
+from hdl.parts.counting import counted_down, counted_up
 from hdl.parts.memory import Ram
 from mutants import Deaf, Fickle, Rotated
 

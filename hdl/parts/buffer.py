@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.devices.device import Device
+from hdl.parts.counting import counted_down, counted_up
 from hdl.parts.memory import Ram
 
 
@@ -90,13 +91,3 @@ class Buffer(wiring.Component):
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         return m
-
-
-def counted_up(value: Value) -> Value:
-    """A short counter's value and one, without the carry chain that placement may have to put far away."""
-    return Cat(bit ^ value[:index].all() if index else ~bit for index, bit in enumerate(value))
-
-
-def counted_down(value: Value) -> Value:
-    """A short counter's value less one, as `counted_up`."""
-    return Cat(bit ^ ~value[:index].any() if index else ~bit for index, bit in enumerate(value))

@@ -6,12 +6,12 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 
 from hdl.devices.device import Device
+from hdl.parts.counting import counter, within
 from hdl.parts.memory import Ram
 from hdl.parts.pipe import Front, lanes_of
-from hdl.parts.window import within
 from hdl.planning.folding import Folding
 from hdl.planning.reach import ahead_rows
-from hdl.products.mac import counter, step_layout
+from hdl.products.mac import step_layout
 from hdl.products.share import Client
 
 

@@ -15,7 +15,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.devices.device import Device
-from hdl.parts.buffer import Buffer, counted_down, counted_up
+from hdl.parts.buffer import Buffer
+from hdl.parts.counting import counted_down, counted_up
 from model.arithmetic.qformat import QFormat
 
 

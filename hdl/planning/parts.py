@@ -9,12 +9,13 @@ from amaranth.lib import wiring
 from hdl.devices.device import Device
 from hdl.parts.buffer import Buffer
 from hdl.parts.chain import Chain
+from hdl.parts.counting import between
 from hdl.parts.gather import Gather
 from hdl.parts.pipe import Door, Elastic, shares
 from hdl.parts.raster import Raster, SlidePipe
 from hdl.parts.repack import Narrow, Widen
 from hdl.parts.sweep import Sweep
-from hdl.parts.window import Lines, Slide, Window, between
+from hdl.parts.window import Lines, Slide, Window
 from hdl.planning.pieces import adder, bits, counter, larger, loadrom, ram, rom, tree
 from hdl.planning.tally import Tally
 from hdl.stages.classify import Argmax

@@ -18,6 +18,7 @@ from amaranth.lib import data, wiring
 from hdl.devices.device import Device
 from hdl.loadable.loading import Loads, memory
 from hdl.loadable.loadrom import LoadRom
+from hdl.parts.counting import counter
 from hdl.parts.memory import Rom
 from hdl.parts.pipe import Front, Pipe, delayed, lanes_of, shares
 from hdl.planning.folding import SHIFT_WIDTH, Folding, LoadableFolding, StagePlan
@@ -167,22 +168,6 @@ class Sequencer(Front):
             for fold in range(folding.input_folds)
             for vector in vectors
         )
-
-
-def counter(m: Module, name: str, count: int, advance, first: int = 0, restart=None) -> tuple[Signal, Value]:
-    """A signal that runs through `count` numbers from `first` as `advance` tells, and whether it is at the
-    last: a register, as much hangs on that. Where `restart` says so too, it begins again.
-    """
-    value = Signal(range(first + count), name=name, init=first)
-    if count == 1:
-        return value, Const(1)
-    last = Signal(name=f"last_{name}")
-    again, nears = last, value == first + count - 2
-    if restart is not None:
-        again, nears = last | restart, nears & ~restart
-    with m.If(advance):
-        m.d.sync += [value.eq(Mux(again, first, value + 1)), last.eq(nears)]
-    return value, last
 
 
 def step_layout(folding: Folding, client: Client | None) -> data.StructLayout:

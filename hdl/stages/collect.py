@@ -7,10 +7,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.devices.device import Device
+from hdl.parts.counting import counter, within
 from hdl.parts.memory import Ram
 from hdl.parts.pipe import lanes_of, shape_of
-from hdl.parts.window import within
-from hdl.products.mac import counter
 from model.layers.pool import PoolSpec
 
 
