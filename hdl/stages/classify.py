@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.parts.counting import counter
 from hdl.parts.pipe import lanes_of
 from model.arithmetic.qformat import QFormat
 
@@ -41,14 +42,15 @@ class Argmax(wiring.Component):
         values = Signal(self.i.payload.shape(), reset_less=True)
         best = Signal(values[0].shape(), reset_less=True)
         winner = Signal(range(self.count), reset_less=True)
-        index = Signal(range(self.count))
         # The many registers that take the values hang on one flip-flop.
         takes, busy, done = Signal(), Signal(), Signal()
+        index, last = counter(m, "index", self.count, busy)
+        first = Signal(init=1)
         bits = Value.cast(values)
         value = values[0]
         # A value is compared in the cycle before, with the best so far and with the one that may become it.
         replaced, beats_last, beats_best, larger = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += larger.eq((index == 0) | Mux(replaced, beats_last, beats_best))
+        m.d.comb += larger.eq(first | Mux(replaced, beats_last, beats_best))
         m.d.comb += [
             self.i.ready.eq(takes),
             self.o.valid.eq(done),
@@ -57,19 +59,19 @@ class Argmax(wiring.Component):
         ]
         m.d.sync += takes.eq(self.i.valid & ~busy & ~done & ~takes)
         with m.If(takes):
-            m.d.sync += [values.eq(self.i.payload), index.eq(0), busy.eq(1)]
+            m.d.sync += [values.eq(self.i.payload), busy.eq(1)]
         with m.If(busy):
             # A full turn: the values stand where they stood when the answer is given.
             m.d.sync += bits.eq(bits.rotate_right(self.fmt.width))
-            m.d.sync += index.eq(Mux(index == self.count - 1, 0, index + 1))
             m.d.sync += [
+                first.eq(last),
                 replaced.eq(larger),
                 beats_last.eq(values[1 % self.count] > value),
                 beats_best.eq(values[1 % self.count] > best),
             ]
             with m.If(larger):
                 m.d.sync += [best.eq(value), winner.eq(index)]
-            with m.If(index == self.count - 1):
+            with m.If(last):
                 m.d.sync += [busy.eq(0), done.eq(1)]
         with m.If(done & self.o.ready):
             m.d.sync += done.eq(0)
