@@ -121,8 +121,8 @@ class Shell(wiring.Component):
             m.d.sync += refusal.eq(Error.BUSY)
         with m.Elif(unready):
             m.d.sync += refusal.eq(Error.NOT_READY)
-        keep = Signal()
-        m.d.sync += images.keep.eq(keep)
+        keep, replay = Signal(), Signal()
+        m.d.sync += [images.keep.eq(keep), images.replay.eq(replay)]
         # whose byte it is follows from the whole header: it is taken a cycle later
         byte, image_valid, bench_valid = Signal(8, reset_less=True), Signal(), Signal()
         valid = parser.byte_valid & ~refused
@@ -148,7 +148,7 @@ class Shell(wiring.Component):
                     pass  # its answer waits for the core's word
             if self.identity.bench:
                 with m.Elif(header.kind == Command.BENCH):
-                    m.d.comb += images.replay.eq(1)
+                    m.d.comb += replay.eq(1)
             with m.Else():
                 m.d.comb += keep.eq(1)
         if loadable:
