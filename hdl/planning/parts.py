@@ -19,7 +19,7 @@ from hdl.parts.window import Lines, Slide, Window
 from hdl.planning.pieces import adder, bits, counter, larger, loadrom, ram, rom, tree
 from hdl.planning.tally import Tally
 from hdl.stages.classify import Argmax
-from hdl.stages.collect import Collect
+from hdl.stages.collect import CollectPipe, Tiles
 from hdl.stages.grey import ExtremesPipe
 from hdl.stages.pool import ReducePipe
 from hdl.stages.requant import RequantPipe
@@ -155,17 +155,19 @@ def _(part: ReducePipe, device: Device) -> Tally:
 
 
 @resources.register
-def _(part: Collect, device: Device) -> Tally:
-    word, value = bits(part.o.payload), bits(part.i.payload)
+def _(part: Tiles, device: Device) -> Tally:
     places = (part.depth - 1).bit_length()
-    total = (
-        ram(word, part.depth, device)
-        + Tally(control=14, ff=5 + value + word + places)
-        + adder(places).times(2)
-    )
+    total = Tally(control=12, ff=9 + places) + adder(places).times(2)
     for limit in (part.groups, *part.spec.in_shape[:2], *part.spec.kernel):
         total += counter(limit)
-    return total + Tally(choice=3 * word if part.spec.mode == "max" else 2 * word)
+    return total
+
+
+@resources.register
+def _(part: CollectPipe, device: Device) -> Tally:
+    word, place = bits(part.o.payload), bits(part.i.payload)
+    total = ram(word, part.tiles.depth, device) + Tally(ff=2 * place + word + 3)
+    return total + Tally(choice=3 * word if part.tiles.spec.mode == "max" else 2 * word)
 
 
 @resources.register

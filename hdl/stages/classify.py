@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.parts.comparing import exceeds
 from hdl.parts.counting import counter
 from hdl.parts.pipe import lanes_of
 from model.arithmetic.qformat import QFormat
@@ -66,8 +67,8 @@ class Argmax(wiring.Component):
             m.d.sync += [
                 first.eq(last),
                 replaced.eq(larger),
-                beats_last.eq(values[1 % self.count] > value),
-                beats_best.eq(values[1 % self.count] > best),
+                beats_last.eq(exceeds(values[1 % self.count], value)),
+                beats_best.eq(exceeds(values[1 % self.count], best)),
             ]
             with m.If(larger):
                 m.d.sync += [best.eq(value), winner.eq(index)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 
 from hdl.devices.device import Device
+from hdl.parts.comparing import larger, smaller
 from hdl.parts.pipe import Pipe, delayed, lanes_of, tree, tree_latency
 from hdl.parts.repack import repack
 from hdl.products.weigh import floor_parts, weigh_parts
@@ -27,8 +28,8 @@ class ExtremesPipe(Pipe):
     def elaborate(self, platform):
         m = Module()
         values = [self.i.payload[channel] for channel in range(self.taps)]
-        largest, _ = tree(m, values, lambda a, b: Mux(a > b, a, b), "largest")
-        smallest, _ = tree(m, values, lambda a, b: Mux(a > b, b, a), "smallest")
+        largest, _ = tree(m, values, larger, "largest")
+        smallest, _ = tree(m, values, smaller, "smallest")
         both = Signal.like(self.o.payload[0], name="both", reset_less=True)
         m.d.sync += both.eq(largest + smallest)
         m.d.comb += [

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 
 from hdl.devices.device import Device
+from hdl.parts.comparing import larger
 from hdl.parts.pipe import Pipe, delayed, lanes_of, tree, tree_latency
 from hdl.parts.raster import window_parts
 from hdl.parts.repack import repack
 from hdl.parts.sweep import pooled
-from hdl.stages.collect import Collect, collects
+from hdl.stages.collect import CollectPipe, Tiles, collects
 from hdl.stages.requant import RequantPipe, saturated
 from model.layers.pool import PoolSpec
 from model.net.prepare import PrepareSpec
@@ -35,9 +36,6 @@ class ReducePipe(Pipe):
 
     def elaborate(self, platform):
         m = Module()
-
-        def larger(a, b):
-            return Mux(a > b, a, b)
 
         combine = larger if self.spec.mode == "max" else lambda a, b: a + b
         for lane in range(self.lanes):
@@ -84,7 +82,8 @@ def pool_parts(spec: PoolSpec, lanes: int, device: Device) -> list[wiring.Compon
     """Stage of a `PoolSpec`; as many lanes come out as went in, or fewer of several pixels."""
     taken, made = pooled(spec, lanes)
     if collects(spec, lanes):
-        parts = [Collect(spec, lanes, device)]
+        tiles = Tiles(spec, lanes)
+        parts = [tiles, CollectPipe(tiles, device)]
     else:
         parts = [
             *repack(spec.src, lanes, taken),

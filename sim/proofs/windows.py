@@ -41,14 +41,14 @@ def window(
 
 
 class Opened(wiring.Component):
-    """A raster and its pipe; in place of credits and FIFO one who may deny room at any time."""
+    """A front and its pipe; in place of credits and FIFO one who may deny room at any time."""
 
-    def __init__(self, raster, parts: int):
-        self.raster, self.pipe = raster, hdl.parts.raster.SlidePipe(raster, PORTABLE, parts)
+    def __init__(self, front, pipe):
+        self.front, self.pipe = front, pipe
         super().__init__(
             {
-                "i": In(raster.i.signature.flip()),
-                "o": Out(self.pipe.o.signature),
+                "i": In(front.i.signature.flip()),
+                "o": Out(pipe.o.signature),
                 "room": In(1),
                 "spend": Out(1),
             }
@@ -56,31 +56,39 @@ class Opened(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.raster, m.submodules.pipe = self.raster, self.pipe
-        wiring.connect(m, wiring.flipped(self.i), self.raster.i)
-        wiring.connect(m, self.raster.o, self.pipe.i)
+        m.submodules.front, m.submodules.pipe = self.front, self.pipe
+        wiring.connect(m, wiring.flipped(self.i), self.front.i)
+        wiring.connect(m, self.front.o, self.pipe.i)
         wiring.connect(m, self.pipe.o, wiring.flipped(self.o))
-        m.d.comb += [self.raster.room.eq(self.room), self.spend.eq(self.raster.spend)]
+        m.d.comb += [self.front.room.eq(self.room), self.spend.eq(self.front.spend)]
         return m
 
 
-def slide(shape, geometry: Geometry, *, lanes: int = 0, parts: int = 1) -> Bench:
-    """Windows for pipes; each credit spent, and nothing else, makes a window the pipe's latency later."""
-    lanes = lanes or shape[2]
-    dut = Opened(hdl.parts.raster.Raster(shape, geometry, BIT, lanes, 0), parts)
+def opened(front, pipe) -> tuple[Bench, Value]:
+    """A bench of them, in which each credit spent, and nothing else, brings a beat out the pipe's latency
+    later; and whether there is no room.
+    """
+    dut = Opened(front, pipe)
     bench = Bench(dut)
     bench.feed(dut.i)
-    begun = Signal()
+    begun, free, spent = Signal(), bench.any(1, "room"), dut.spend
     bench.m.d.sync += begun.eq(1)
-    room, spent = bench.any(1, "room") & begun, dut.spend
-    bench.m.d.comb += dut.room.eq(room)
-    bench.apart.append((room, dut.o.valid))
-    for cycle in range(dut.pipe.latency):
+    bench.m.d.comb += dut.room.eq(free & begun)
+    bench.apart.append((free, dut.o.valid))
+    for cycle in range(pipe.latency):
         later = Signal(name=f"spent_{cycle}")
         bench.m.d.sync += later.eq(spent)
         spent = later
     bench.hold(OUTPUTS, dut.o.valid == spent)
-    windows(bench, shape, geometry, lanes, parts, flight=3, settle=8, halts=~room)
+    return bench, ~dut.room
+
+
+def slide(shape, geometry: Geometry, *, lanes: int = 0, parts: int = 1) -> Bench:
+    """Windows for pipes."""
+    lanes = lanes or shape[2]
+    raster = hdl.parts.raster.Raster(shape, geometry, BIT, lanes, 0)
+    bench, halts = opened(raster, hdl.parts.raster.SlidePipe(raster, PORTABLE, parts))
+    windows(bench, shape, geometry, lanes, parts, flight=3, settle=8, halts=halts)
     return bench
 
 
@@ -173,8 +181,8 @@ def sweep(shape, geometry: Geometry, pixels: int) -> Bench:
 def collect(shape, kernel) -> Bench:
     """Maxima of windows side by side, whose pixels come channel by channel."""
     spec = PoolSpec(name="p", in_shape=shape, src=BIT, dst=BIT, mode="max", kernel=kernel, stride=kernel)
-    dut = hdl.stages.collect.Collect(spec, 1, PORTABLE)
-    bench = stage(dut)
+    tiles = hdl.stages.collect.Tiles(spec, 1)
+    bench, halts = opened(tiles, hdl.stages.collect.CollectPipe(tiles, PORTABLE))
     (height, width, channels), (down, right, _) = shape, spec.out_shape
     places = [  # of the beats of each window
         [
@@ -192,7 +200,7 @@ def collect(shape, kernel) -> Bench:
 
     beats = height * width * channels
     owed = [sum(max(window) < count for window in places) for count in range(1, beats)]
-    bench.frames(dut.i, dut.o, beats, len(places), relation, owed=owed, settle=4)
+    bench.frames(bench.dut.i, bench.dut.o, beats, len(places), relation, owed=owed, settle=6, halts=halts)
     return bench
 
 
@@ -304,8 +312,8 @@ PROOFS = [
         "Sweep, 3x3 padded on 2x4, 2 pixels", partial(sweep, (2, 4, 1), G((3, 3), padding=SAME), 2), "sweep"
     ),
     Proof("Sweep, 2x2 / 2 on 2x4, 4 pixels", partial(sweep, (2, 4, 1), G((2, 2), (2, 2)), 4)),
-    Proof("Collect, 2x1 on 2x3x2", partial(collect, (2, 3, 2), (2, 1)), "collect", fast=True),
-    Proof("Collect, 2x2 on 3x3x2, ragged", partial(collect, (3, 3, 2), (2, 2))),
+    Proof("CollectPipe, 2x1 on 2x3x2", partial(collect, (2, 3, 2), (2, 1)), "collect", fast=True),
+    Proof("CollectPipe, 2x2 on 3x3x2, ragged", partial(collect, (3, 3, 2), (2, 2))),
     Proof("Gather, 2x2 on 2x2", partial(gather, (2, 2, 1), (2, 2), StagePlan()), bounds=READ),
     Proof(
         "Gather, 1x3 padded on 1x2",
