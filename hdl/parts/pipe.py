@@ -151,6 +151,16 @@ class Front(wiring.Component):
             }
         )
 
+    def begun(self, m: Module) -> Signal:
+        """Whether the first cycle after a reset is over: in that one a front may count a place ahead.
+
+        It follows from `room`. Of registers that are only set, synthesis would make one for all fronts, and
+        placement would pull them together.
+        """
+        begun = Signal()
+        m.d.sync += begun.eq(begun | ~self.room)
+        return begun
+
 
 class Door(Front):
     """Lets a beat in whenever there is room; each brings one out."""

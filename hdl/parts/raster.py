@@ -43,14 +43,13 @@ class Raster(Front):
 
     def elaborate(self, platform):
         m = Module()
-        step, begun, counts = Signal(), Signal(), Signal()
+        step, counts = Signal(), Signal()
         place, padding = self.o.payload, filled(self.fmt, self.lanes, self.fill)
         inside, column, window = Signal(), Signal(), Signal()
         padded = between(self.geometry)[0] > 0
-        m.d.comb += counts.eq(step | ~begun)
+        m.d.comb += counts.eq(step | ~self.begun(m))
         within_image, address, ends = down(m, self.shape, self.geometry, self.row, counts)
         _, ends_beside = across(m, self.shape, self.geometry, self.groups, counts)
-        m.d.sync += begun.eq(1)
         with m.If(counts):
             m.d.sync += [place.at.eq(address), column.eq(ends), window.eq(ends_beside)]
             if padded:

@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hdl.parts.counting import counter
 from hdl.parts.pipe import lanes_of
 from model.arithmetic.qformat import QFormat
 
@@ -81,16 +82,18 @@ class Narrow(wiring.Component):
         m = Module()
         word = len(Value.cast(self.o.payload))
         held = Signal(word * self.factor, reset_less=True)
-        left = Signal(range(self.factor + 1))
+        holds, gives = Signal(), Signal()
+        _, last = counter(m, "beat", self.factor, gives)
         m.d.comb += [
-            self.o.valid.eq(left != 0),
-            self.i.ready.eq(~self.o.valid | (self.o.ready & (left == 1))),
+            self.o.valid.eq(holds),
+            gives.eq(holds & self.o.ready),
+            self.i.ready.eq(~holds | (self.o.ready & last)),
             Value.cast(self.o.payload).eq(held[:word]),
         ]
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [held.eq(Value.cast(self.i.payload)), left.eq(self.factor)]
-        with m.Elif(self.o.valid & self.o.ready):
-            m.d.sync += [held.eq(held >> word), left.eq(left - 1)]
+            m.d.sync += [held.eq(Value.cast(self.i.payload)), holds.eq(1)]
+        with m.Elif(gives):
+            m.d.sync += [held.eq(held >> word), holds.eq(~last)]
         return m
 
 

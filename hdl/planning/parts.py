@@ -41,7 +41,7 @@ def _(part: Widen, device: Device) -> Tally:
 @resources.register
 def _(part: Narrow, device: Device) -> Tally:
     word = bits(part.i.payload)
-    return Tally(choice=word, ff=word) + counter(part.factor + 1)
+    return Tally(choice=word, ff=word + 1) + counter(part.factor)
 
 
 @resources.register

@@ -60,9 +60,8 @@ class Tiles(Front):
         m = Module()
         (height, width, _), (tall, wide) = self.spec.in_shape, self.spec.kernel
         down, right, _ = self.spec.out_shape
-        place, begun, counts = self.o.payload, Signal(), Signal()
-        m.d.comb += counts.eq(self.o.valid | ~begun)
-        m.d.sync += begun.eq(1)
+        place, counts = self.o.payload, Signal()
+        m.d.comb += counts.eq(self.o.valid | ~self.begun(m))
 
         # Channels, pixel in the window, window, row, row of windows.
         _, last_group = counter(m, "group", self.groups, counts)
