@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import stream_sim
 from hdl.devices.device import PORTABLE
+from hdl.parts import counting
 from hdl.parts import window as module
 from hdl.parts.memory import Ram
 from hdl.parts.window import Window, pace
@@ -169,20 +170,20 @@ def test_faults_around_it_fail(mutant):
 @pytest.mark.parametrize("case", [CASE, ((4, 3, 1), Geometry((2, 2)), U4, 1, 0)])
 def test_mutants_fail(case, monkeypatch):
     check(*case)
-    on_grid, within = module.on_grid, module.within
+    on_grid, within = counting.on_grid, counting.within
 
     def late(m, position, size, first, *rest):
         return on_grid(m, position, size, first - 1, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(AssertionError):
-        patch.setattr(module, "on_grid", late)
+        patch.setattr(counting, "on_grid", late)
         check(*case)
     if any(max(sides) for sides in case[1].padding):
         with monkeypatch.context() as patch, pytest.raises(AssertionError):
-            patch.setattr(module, "within", lambda position, start, size: within(position, start + 1, size))
+            patch.setattr(counting, "within", lambda position, start, size: within(position, start + 1, size))
             check(*case)
         with monkeypatch.context() as patch, pytest.raises(AssertionError):
-            patch.setattr(module, "between", lambda geometry: tuple(map(min, geometry.padding)))
+            patch.setattr(counting, "between", lambda geometry: tuple(map(min, geometry.padding)))
             check(*case)
     for mutant in (Restless, Shifted):
         with monkeypatch.context() as patch, pytest.raises(AssertionError):
