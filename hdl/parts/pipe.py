@@ -10,13 +10,13 @@ from __future__ import annotations
 from functools import reduce
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value, signed, unsigned
+from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.devices.device import Device
 from hdl.parts.buffer import Buffer
-from hdl.parts.counting import counted_down, counted_up
+from hdl.parts.counting import counted_down, counted_up, counter
 from model.arithmetic.qformat import QFormat
 
 
@@ -224,24 +224,23 @@ class Elastic(wiring.Component):
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         m.d.comb += [queue.i.valid.eq(last.o.valid), queue.i.payload.eq(last.o.payload)]
 
-        # Room is a register of its own, and credits come back two cycles late: no counter stands between two
-        # stages' ready signals, nor near what takes from the FIFO. What is left is compared before it is
-        # known whether a burst is spent.
-        credits, kept = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 1))
-        room, leaves, taken = Signal(), Signal(), Signal()
+        # A credit is a burst. Room is a register of its own, and credits come back two cycles late: no
+        # counter stands between two stages' ready signals, nor near what takes from the FIFO. What is left
+        # is compared before it is known whether one is spent.
+        most = self.depth // front.burst
+        credits = Signal(range(most + 1), init=most)
+        room, leaves, gone = Signal(), Signal(), Signal()
+        _, ends = counter(m, "leaving", front.burst, leaves)
 
         def enough(count: int) -> Value:
-            return (credits >= count) | (taken & (credits == count - 1))
+            return (credits >= count) | (gone & (credits == count - 1))
 
-        spent = kept - front.burst
-        if front.burst & (front.burst - 1) == 0:
-            low = front.burst.bit_length() - 1
-            spent = Cat(kept[:low], counted_down(kept[low:]))
-        m.d.comb += [kept.eq(Mux(taken, counted_up(credits), credits)), front.room.eq(room)]
+        m.d.comb += front.room.eq(room)
         m.d.sync += [
             leaves.eq(self.o.valid & self.o.ready),
-            taken.eq(leaves),
-            credits.eq(Mux(front.spend, spent, kept)),
-            room.eq(Mux(front.spend, enough(2 * front.burst), enough(front.burst))),
+            gone.eq(leaves & ends),
+            room.eq(Mux(front.spend, enough(2), enough(1))),
         ]
+        with m.If(front.spend != gone):
+            m.d.sync += credits.eq(Mux(gone, counted_up(credits), counted_down(credits)))
         return m

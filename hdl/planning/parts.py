@@ -208,7 +208,8 @@ def _(part: AddPipe, device: Device) -> Tally:
 
 @resources.register
 def _(part: Elastic, device: Device) -> Tally:
-    total = resources(part.front, device) + counter(part.depth + 1)
+    burst = part.front.burst
+    total = resources(part.front, device) + counter(part.depth // burst + 1) + counter(burst) + Tally(ff=2)
     for pipe in part.pipes:
         total += resources(pipe, device)
     return total + resources(Buffer(part.o.payload.shape(), part.depth, device), device)

@@ -93,11 +93,9 @@ class Sequencer(Front):
                     with m.Elif(last_output):
                         m.d.sync += flag.eq(0)
 
-        accepted = self.i.valid & self.i.ready
-        part = Signal(range(beats))
-        with m.If(accepted):
-            m.d.sync += part.eq(Mux(part == beats - 1, 0, part + 1))
-        m.d.comb += self.spend.eq(accepted & (part == beats - 1))
+        accepted = Signal()
+        _, last_part = counter(m, "part", beats, accepted)
+        m.d.comb += self.spend.eq(accepted & last_part)
 
         if self.steps == 1:
             go = self.room
@@ -105,6 +103,7 @@ class Sequencer(Front):
                 m.d.comb += self.client.asks.eq(self.i.valid & self.room)
                 go = self.client.turn
             m.d.comb += [
+                accepted.eq(self.i.valid & go),
                 self.i.ready.eq(go),
                 self.o.valid.eq(accepted),
                 Value.cast(step.x).eq(self.sliced()),
@@ -112,12 +111,12 @@ class Sequencer(Front):
             return m
 
         # `take` is high in the one cycle in which a beat, seen the cycle before, is copied. Where steps wait
-        # for their turns it stays until the last of them is done.
-        take, left = Signal(), Signal(range(self.steps + 1))
+        # for their turns it stays until the last of them is done. `soon`: at most two steps are left.
+        take, left, soon = Signal(), Signal(range(self.steps + 1)), Signal(init=1)
         beat = self.sliced()
         held = Signal(len(beat), reset_less=True)
         own, takes = [slice(None)], [take]
-        sees = self.i.valid & self.room & (left <= 2)
+        sees = self.i.valid & self.room & soon
         if self.client:
             seen = Signal()
             m.d.sync += seen.eq((sees | seen) & ~take)
@@ -131,7 +130,7 @@ class Sequencer(Front):
             takes = [Signal(name=f"take{n}") for n in range(len(own))]
             m.d.sync += [copy.eq(sees & ~copy) for copy in takes]
             m.d.comb += [self.o.valid.eq(left != 0), take.eq(takes[0])]
-        m.d.comb += [self.i.ready.eq(take), Value.cast(step.x).eq(held)]
+        m.d.comb += [accepted.eq(take), self.i.ready.eq(take), Value.cast(step.x).eq(held)]
         # Between two turns the slice stays; between two beats nobody looks.
         done = last_output & self.client.turn if self.client else last_output
         following = held >> len(Value.cast(step.x))
@@ -142,9 +141,9 @@ class Sequencer(Front):
                 with m.Elif(done):
                     m.d.sync += held[bits].eq(following[bits])
         with m.If(take):
-            m.d.sync += left.eq(self.steps)
+            m.d.sync += [left.eq(self.steps), soon.eq(self.steps <= 2)]
         with m.Elif(self.o.valid):
-            m.d.sync += left.eq(left - 1)
+            m.d.sync += [left.eq(left - 1), soon.eq(left <= 3)]
         return m
 
     def sliced(self) -> Value:
