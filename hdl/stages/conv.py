@@ -10,6 +10,7 @@ from hdl.devices.device import Device
 from hdl.loadable.loading import Loads
 from hdl.parts.buffer import Buffer
 from hdl.parts.gather import Gather
+from hdl.parts.pipe import lanes_of
 from hdl.parts.raster import window_parts
 from hdl.parts.repack import repack
 from hdl.parts.window import Window, pace
@@ -47,14 +48,14 @@ def conv_parts(
     taken = pixels * spec.in_shape[2]
     given = spec.in_shape, spec.geometry, spec.src, taken, 0, device, spec.groups
     parts = [*repack(spec.src, lanes, taken)]
+    if parts and pixels > 1:
+        # The window's ready signal ends here: behind it stand the wide registers of the repacking.
+        parts.append(Buffer(lanes_of(spec.src, taken), 2, device))
     if plan.wired and steps == 1 and not ahead and not windows_ahead(spec, steps, plan):
         return [*parts, *window_parts(*given), *mac_parts(spec, plan, device, whole=True)]
     # A window's cycles must be enough to look for it, to slide to it in two, and to take it.
     patient = not windows_ahead(spec, steps, plan) and row_shifts(spec, plan) + 3 <= steps
     window = Window(*given, ahead, patient=patient)
-    if parts and pixels > 1:
-        # The window's ready signal ends here: behind it stand the wide registers of the repacking.
-        parts.append(Buffer(window.i.payload.shape(), 2, device))
     parts.append(window)
     if count := windows_ahead(spec, steps, plan):
         parts.append(Buffer(window.o.payload.shape(), count, device))
