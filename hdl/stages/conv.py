@@ -45,6 +45,9 @@ def conv_parts(
     # Turns of other layers make a window wait longer, yet they come in bursts: enough columns for both.
     paces = {steps, client.load // (spec.out_shape[0] * spec.out_shape[1]) if client else steps}
     ahead = max(columns_ahead(spec, taken, lanes, plan) for taken in paces)
+    if pixels > 1:
+        # Lines and windows of several pixels are wide, so no handshake goes through both.
+        ahead = max(ahead, 2)
     taken = pixels * spec.in_shape[2]
     given = spec.in_shape, spec.geometry, spec.src, taken, 0, device, spec.groups
     parts = [*repack(spec.src, lanes, taken)]
