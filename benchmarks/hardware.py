@@ -1,12 +1,23 @@
-"""``python -m benchmarks.hardware``: measured cycles a frame against what the multipliers allow."""
+"""``python -m benchmarks.hardware``: measured cycles a frame against what the multipliers allow.
+
+With ``--place`` each plan is also built for a board: what clock it reaches after routing, the frames a second
+at that, and what it takes of the chip.
+"""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from boards.build import build
+from boards.catalogue import targets
+from boards.catalogue.board import Target
+from boards.catalogue.listing import taken
+from boards.shell.design import Design
+from hdl.planning.budget import lacking
 from hdl.planning.cost import bound_cycles, planned_cycles
 from hdl.planning.search import Search
 from model import cli
@@ -20,7 +31,11 @@ BUSY = 0.95
 EXAMPLES = """examples:
   python -m benchmarks.hardware                               every shipped net
   python -m benchmarks.hardware --net lenet --multipliers 40 80
+  python -m benchmarks.hardware --net tiny --place icebreaker  routed as well, minutes a plan
 """
+FOLDER = Path("build/hardware")
+"""Where the boards of ``--place`` go, in a folder for each net and number of multipliers."""
+RESOURCES = ("lut", "ff", "dsp", "bram")
 
 
 def main(argv: list[str]) -> None:
@@ -35,12 +50,15 @@ def main(argv: list[str]) -> None:
         metavar="SHARE",
         help=f"pass over plans that keep multipliers less busy ({BUSY}); 0 for the fastest plans",
     )
+    parser.add_argument("--place", metavar="BOARD", help="also place and route what fits this board")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of placement (1)")
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args(argv)
     if min(options.multipliers) < 1:
         raise ValueError(f"--multipliers must be at least 1, not {min(options.multipliers)}")
     if not 0 <= options.busy <= 1:
         raise ValueError(f"--busy is a share from 0 to 1, not {options.busy}")
+    target = targets.find(options.place) if options.place else None
     points = list(distinct(options.net, options.multipliers, options.busy))
     rows = []
     with cli.progress() as progress:
@@ -50,6 +68,10 @@ def main(argv: list[str]) -> None:
             rows.append(row(net, plan))
             progress.advance(task)
     Console().print(table(rows))
+    if target is not None:
+        for (net, plan), line in zip(points, rows):
+            line["placed"] = placed(net, plan, target, options.seed)
+        Console().print(routes(rows))
     cli.write_json(options.json, {"rows": rows})
 
 
@@ -81,6 +103,26 @@ def row(net, plan) -> dict:
     }
 
 
+def placed(net, plan, target: Target, seed: int) -> dict | None:
+    """A point as a whole board, after routing, or None if it is too large.
+
+    The clock that the board has by itself is asked for, and need not be met.
+    """
+    need = taken(net, plan, target)
+    if lacking(need, target.budget):
+        return None
+    out = FOLDER / f"{net.name}-{plan.multipliers}"
+    report = build(Design.of(target, net, plan), need, out, seed)
+    fmax = report["clock"]["fmax_mhz"]
+    return {
+        "board": target.name,
+        "seed": seed,
+        "fmax_mhz": fmax,
+        "frames_per_second": fmax * 1e6 / report["throughput"]["ii_cycles"],
+        **{name: report["resources"][name]["used"] for name in RESOURCES},
+    }
+
+
 def table(rows: list[dict]) -> Table:
     """The rows to read: lanes of each layer as input x output, and cycles."""
     table = Table("net", "lanes", "mult.", "II", "planned", "bound", "eff.", "latency")
@@ -97,6 +139,22 @@ def table(rows: list[dict]) -> Table:
             f"{line['efficiency']:.3f}",
             f"{line['latency_cycles']:,}",
         )
+    return table
+
+
+def routes(rows: list[dict]) -> Table:
+    """The rows' boards, after routing."""
+    table = Table("net", "mult.", "MHz", "frames/s", *map(str.upper, RESOURCES))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for line in rows:
+        placed, cells = line["placed"], [line["net"], f"{line['multipliers']:,}"]
+        if placed is None:
+            cells.append("too large")
+        else:
+            cells += [f"{placed['fmax_mhz']:.1f}", f"{placed['frames_per_second']:,.0f}"]
+            cells += [f"{placed[name]:,}" for name in RESOURCES]
+        table.add_row(*cells)
     return table
 
 

@@ -91,6 +91,8 @@ def main(argv: list[str]) -> None:
     # beside the folder stands the lock of its builds
     check_writable(out.parent / "lock", cache.FOLDER / "entry")
     result = build(design, budget, out, options.seed, force=options.force)
+    if not result["clock"]["met"]:
+        raise Failure(missed(result, out))
     cli.write_json(options.json, result)
     summarise(result, out)
     if loader is not None:
@@ -179,12 +181,12 @@ def build(design: Design, budget: Budget, out: Path, seed: int, *, force: bool =
     Returns
     -------
     dict
-        The report.
+        The report. If it says that the clock was missed, there is no bitstream.
 
     Raises
     ------
     Failure
-        If a tool fails, or the clock is missed; then the report is written, but no bitstream.
+        If a tool fails.
     """
     toolchain = design.target.tools
     check_tools(toolchain)
@@ -199,8 +201,6 @@ def build(design: Design, budget: Budget, out: Path, seed: int, *, force: bool =
         result = reports.report(design, budget, outcome)
         products = [toolchain.bitstream, *toolchain.extras]
         publish(entry, out, products if result["clock"]["met"] else [], products, design.plan, result)
-    if not result["clock"]["met"]:
-        raise Failure(missed(result, out))
     return result
 
 

@@ -1,5 +1,7 @@
 """The points that the benchmark of the hardware measures."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from model import cli
 from model.files import artifact
 from model.files.nets import NETS
 from model.quantisation.quantise import quantise
+from sim.accelerator import Figures
 
 
 @pytest.fixture(scope="module", params=sorted(NETS))
@@ -45,7 +48,38 @@ def test_a_measured_row():
     assert row["latency_cycles"] > row["cycles_after_last_pixel"] > 0
 
 
-@pytest.mark.parametrize("options", [["--multipliers", "0"], ["--busy", "1.5"], ["--net", "none"]])
+def test_routed_rows(monkeypatch, capsys, tmp_path):
+    """With tools that only say what they reach: a clock may be missed; what is too large is not built."""
+    asked = []
+
+    def build(design, need, out, seed):
+        asked.append((design.target.name, out.name, seed))
+        used = {"lut": need.lut + 1, "ff": 7, "dsp": need.dsp, "bram": need.bram}
+        return {
+            "clock": {"fmax_mhz": 50.0, "met": False},
+            "throughput": {"ii_cycles": 1000},
+            "resources": {name: {"used": count} for name, count in used.items()},
+        }
+
+    figures = Figures(ii_cycles=1000, latency_cycles=90, cycles_after_last_pixel=12, bound_cycles=30)
+    monkeypatch.setattr(hardware, "build", build)
+    monkeypatch.setattr(hardware, "measure", lambda net, plan: figures)
+    path = tmp_path / "rows.json"
+    options = ["--net", "lenet", "--multipliers", "1", "512", "--place", "ulx3s-12f", "--seed", "3"]
+    assert cli.run(hardware.main, [*options, "--json", str(path)]) == 0
+    small, large = json.loads(path.read_text())["rows"]
+    assert asked == [("ulx3s-12f", "lenet-1", 3)] and large["placed"] is None
+    placed = small["placed"]
+    assert (placed["board"], placed["seed"], placed["ff"], placed["dsp"]) == ("ulx3s-12f", 3, 7, 1)
+    assert (placed["fmax_mhz"], placed["frames_per_second"]) == (50.0, 50_000.0)
+    assert "too large" in capsys.readouterr().out
+    assert cli.run(hardware.main, options[:4]) == 0 and "MHz" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--multipliers", "0"], ["--busy", "1.5"], ["--net", "none"], ["--place", "none"]],
+)
 def test_bad_options(options, capsys):
     assert cli.run(hardware.main, options) == 2
     assert capsys.readouterr().err.count("\n") == 1
