@@ -13,6 +13,8 @@ from hdl.devices.device import PORTABLE
 from hdl.devices.ecp5 import ECP5
 from hdl.network import Accelerator
 from hdl.parts import sweep as module
+from hdl.parts.chain import Chain
+from hdl.parts.raster import Raster, SweepPipe, window_parts
 from hdl.parts.sweep import divides, pooled, windows_of
 from hdl.parts.window import Window, pace
 from hdl.planning.cost import bound_cycles, planned_cycles
@@ -38,7 +40,7 @@ def check(
     shape, geometry, pixels, fmt=U4, fill=0, parts=1, ahead=0, together=False, *, frames=3, seed=0,
     stalls=0.2, wrap=lambda part: part,
 ):  # fmt: skip
-    """Several frames back to back; gives the cycles of the output beats."""
+    """Several frames back to back, of a window, or pipes (ahead None); gives the output beats' cycles."""
     images = np.random.default_rng(seed).integers(fmt.min, fmt.max + 1, (frames, *shape))
     side = windows_of(shape, geometry, pixels)
     expected = np.array(by_loops(images, geometry, 1, fill, parts))
@@ -48,7 +50,12 @@ def check(
         expected = taps.transpose(0, 2, 1, 3)
     expected = expected.reshape(len(expected), -1).tolist()
     lanes = pixels * shape[2]
-    window = wrap(Window(shape, geometry, fmt, lanes, fill, PORTABLE, parts, ahead, together=together))
+    if ahead is None:
+        pipes = window_parts(shape, geometry, fmt, lanes, fill, PORTABLE, parts, together)
+        assert [type(part) for part in pipes] == [Raster, SweepPipe]
+        window = wrap(Chain([("window", part) for part in pipes], PORTABLE))
+    else:
+        window = wrap(Window(shape, geometry, fmt, lanes, fill, PORTABLE, parts, ahead, together=together))
     beats = images.reshape(-1, lanes).tolist()
     got, cycles = stream_sim.run(window, beats, len(expected), stalls, seed, longest=4, limit=1000)
     assert stream_sim.values(got) == expected
@@ -73,7 +80,7 @@ def cases(draw):
     fmt = QFormat(draw(st.integers(2, 4)), 0, draw(st.booleans()))
     together = draw(st.booleans())
     parts = 1 if together else draw(st.sampled_from([n for n in (1, 2, 3) if shape[2] % n == 0]))
-    fill, ahead = draw(st.sampled_from([0, fmt.min, fmt.max])), draw(st.sampled_from([0, 3]))
+    fill, ahead = draw(st.sampled_from([0, fmt.min, fmt.max])), draw(st.sampled_from([None, 0, 3]))
     return shape, geometry, draw(st.sampled_from(pixels)), fmt, fill, parts, ahead, together
 
 
@@ -96,20 +103,22 @@ CASE = ((4, 6, 1), Geometry((3, 3), (1, 1), SAME), 2)
         ((5, 5, 1), Geometry((3, 3)), 5),
     ],
 )
-def test_a_beat_every_cycle(shape, geometry, pixels):
+@pytest.mark.parametrize("ahead", [None, 0])
+def test_a_beat_every_cycle(shape, geometry, pixels, ahead):
     frames = 5
-    cycles = check(shape, geometry, pixels, frames=frames, stalls=0.0)
+    cycles = check(shape, geometry, pixels, ahead=ahead, frames=frames, stalls=0.0)
     a_frame = len(cycles) // frames
     lines, sweep = pace(shape, geometry, pixels)
     assert sweep == geometry.positions(shape)[0] * shape[1] // pixels
     assert set(np.subtract(cycles[a_frame:], cycles[:-a_frame])) == {max(lines, sweep)}
 
 
+@pytest.mark.parametrize("ahead", [None, 0])
 @pytest.mark.parametrize("mutant", [Deaf, Fickle, Rotated])
-def test_faults_around_it_fail(mutant):
-    check(*CASE)
+def test_faults_around_it_fail(mutant, ahead):
+    check(*CASE, ahead=ahead)
     with pytest.raises(AssertionError):
-        check(*CASE, wrap=mutant)
+        check(*CASE, ahead=ahead, wrap=mutant)
 
 
 class Greedy(module.Sweep):
@@ -127,11 +136,12 @@ class Open(module.Sweep):
         return super().taps(m, slots, shift, Signal(4, init=1), across)
 
 
+@pytest.mark.parametrize(("ahead", "where"), [(None, "raster"), (0, "window")])
 @pytest.mark.parametrize("mutant", [Greedy, Open])
-def test_mutants_fail(mutant, monkeypatch):
-    monkeypatch.setattr("hdl.parts.window.Sweep", mutant)
+def test_mutants_fail(mutant, ahead, where, monkeypatch):
+    monkeypatch.setattr(f"hdl.parts.{where}.Sweep", mutant)
     with pytest.raises(AssertionError):
-        check(*CASE)
+        check(*CASE, ahead=ahead)
 
 
 def test_beats_that_do_not_divide():

@@ -13,7 +13,7 @@ from amaranth.lib import data, wiring
 from hdl.devices.device import Device
 from hdl.parts.counting import across, between, down
 from hdl.parts.pipe import Front, Pipe, delayed, lanes_of
-from hdl.parts.sweep import filled
+from hdl.parts.sweep import Sweep, filled, windows_of
 from hdl.parts.window import Window, slid, stacked, under_taps
 from model.arithmetic.geometry import Geometry, Shape
 from model.arithmetic.qformat import QFormat
@@ -33,12 +33,13 @@ class Raster(Front):
     Parameters
     ----------
     shape, geometry, fmt, lanes, fill
-        As of a `Window`; no columns of padding.
+        As of a `Window`; no columns of padding, unless a beat has several pixels.
     """
 
     def __init__(self, shape: Shape, geometry: Geometry, fmt: QFormat, lanes: int, fill: int):
         self.shape, self.geometry, self.fmt, self.lanes, self.fill = shape, geometry, fmt, lanes, fill
         self.row, self.groups = shape[1] * shape[2] // lanes, shape[2] // lanes
+        self.pixels = lanes // shape[2]
         super().__init__(lanes_of(fmt, lanes), place_layout(fmt, lanes, self.row))
 
     def elaborate(self, platform):
@@ -49,7 +50,11 @@ class Raster(Front):
         padded = between(self.geometry)[0] > 0
         m.d.comb += counts.eq(step | ~self.begun(m))
         within_image, address, ends = down(m, self.shape, self.geometry, self.row, counts)
-        _, ends_beside = across(m, self.shape, self.geometry, self.groups, counts)
+        if self.pixels > 1:
+            windows = windows_of(self.shape, self.geometry, self.pixels)
+            ends_beside = address < self.geometry.positions(self.shape)[1] // windows
+        else:
+            _, ends_beside = across(m, self.shape, self.geometry, self.groups, counts)
         with m.If(counts):
             m.d.sync += [place.at.eq(address), column.eq(ends), window.eq(ends_beside)]
             if padded:
@@ -90,26 +95,68 @@ class SlidePipe(Pipe):
     def elaborate(self, platform):
         m = Module()
         raster = self.raster
-        geometry, depth = raster.geometry, raster.row
-        # What lets a pixel in moves counters; the memory and the wide registers stand elsewhere.
-        sought = delayed(m, self.i.valid, 1, "sought", reset_less=False)
-        there = delayed(m, self.i.payload, 1, "there")
-        read = delayed(m, sought, 1, "read", reset_less=False)
-        place = delayed(m, there, 1, "place")
-        newest = Value.cast(place.x)
-        reads, writes = (there.at, sought), (place.at, read)
-        column = stacked(m, newest, geometry.extent[0], depth, reads, writes, self.device)
-        tapped = delayed(m, under_taps(column, geometry, len(newest)), 1, "column")
-        moves = delayed(m, read & place.column, 1, "moves", reset_less=False)
-        window = delayed(m, place.window, 1, "window")
-        padding = filled(raster.fmt, geometry.kernel[0] * raster.lanes, raster.fill)
+        tapped, moves, window = column(m, self.i, raster, self.device)
+        padding = filled(raster.fmt, raster.geometry.kernel[0] * raster.lanes, raster.fill)
         m.d.comb += [
             self.o.valid.eq(delayed(m, moves & window, 1, "valid", reset_less=False)),
             Value.cast(self.o.payload).eq(
-                slid(m, tapped, [moves], geometry, raster.groups, padding, self.parts)
+                slid(m, tapped, [moves], raster.geometry, raster.groups, padding, self.parts)
             ),
         ]
         return m
+
+
+class SweepPipe(Pipe):
+    """Beats of several pixels in their places to the windows that belong to them, as of a `Sweep`.
+
+    Latency: 4 cycles, as of a `SlidePipe`, from the last beat that a window reaches to, or from a cycle
+    without a beat after a row's last. Throughput: a beat a cycle.
+
+    Parameters
+    ----------
+    raster : Raster
+    device : Device
+    parts, together
+        As of a `Sweep`.
+    """
+
+    def __init__(self, raster: Raster, device: Device, parts: int, together: bool):
+        self.raster, self.device = raster, device
+        given = raster.shape, raster.geometry, raster.fmt, raster.pixels, raster.fill
+        self.sweep = Sweep(*given, parts, together)
+        super().__init__(raster.o.payload.shape(), self.sweep.o.payload.shape(), 4 + self.sweep.ahead)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.sweep = sweep = self.sweep
+        tapped, moves, _ = column(m, self.i, self.raster, self.device)
+        m.d.comb += [
+            sweep.i.valid.eq(moves),
+            Value.cast(sweep.i.payload).eq(tapped),
+            sweep.o.ready.eq(1),
+            self.o.valid.eq(sweep.o.valid),
+            self.o.payload.eq(sweep.o.payload),
+        ]
+        return m
+
+
+def column(m: Module, beats, raster: Raster, device: Device) -> tuple[Value, Value, Value]:
+    """The beats under a window's taps, whether they are to move on, and whether a window ends with them.
+
+    Three cycles later, one each for the place, the line buffer, and its column.
+    """
+    geometry, depth = raster.geometry, raster.row
+    # What lets a pixel in moves counters; the memory and the wide registers stand elsewhere.
+    sought = delayed(m, beats.valid, 1, "sought", reset_less=False)
+    there = delayed(m, beats.payload, 1, "there")
+    read = delayed(m, sought, 1, "read", reset_less=False)
+    place = delayed(m, there, 1, "place")
+    newest = Value.cast(place.x)
+    reads, writes = (there.at, sought), (place.at, read)
+    whole = stacked(m, newest, geometry.extent[0], depth, reads, writes, device)
+    tapped = delayed(m, under_taps(whole, geometry, len(newest)), 1, "column")
+    moves = delayed(m, read & place.column, 1, "moves", reset_less=False)
+    return tapped, moves, delayed(m, place.window, 1, "window")
 
 
 def window_parts(
@@ -124,10 +171,11 @@ def window_parts(
 ) -> list[wiring.Component]:
     """From pixels to windows for pipes, as of a `Window`.
 
-    Columns of padding take cycles in which the line buffer may go on, and windows side by side have registers
-    of their own: these are left to a `Window`.
+    Columns of padding take cycles in which the line buffer may go on: these are left to a `Window`.
     """
-    if lanes > shape[2] or between(geometry)[1]:
-        return [Window(shape, geometry, fmt, lanes, fill, device, parts, together=together)]
+    if lanes <= shape[2] and between(geometry)[1]:
+        return [Window(shape, geometry, fmt, lanes, fill, device, parts)]
     raster = Raster(shape, geometry, fmt, lanes, fill)
+    if raster.pixels > 1:
+        return [raster, SweepPipe(raster, device, parts, together)]
     return [raster, SlidePipe(raster, device, parts)]

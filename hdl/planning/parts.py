@@ -12,7 +12,7 @@ from hdl.parts.chain import Chain
 from hdl.parts.counting import between
 from hdl.parts.gather import Gather
 from hdl.parts.pipe import Door, Elastic, shares
-from hdl.parts.raster import Raster, SlidePipe
+from hdl.parts.raster import Raster, SlidePipe, SweepPipe
 from hdl.parts.repack import Narrow, Widen
 from hdl.parts.sweep import Sweep
 from hdl.parts.window import Lines, Slide, Window
@@ -78,16 +78,25 @@ def _(part: Raster, device: Device) -> Tally:
     places = (part.row - 1).bit_length()
     total = Tally(control=14, choice=bits(part.i.payload) if padding else 0, ff=6 + places)
     total += counter(part.shape[0] + padding) + counter(part.row)
-    return total + counter(part.shape[1]) + counter(part.groups)
+    return total if part.pixels > 1 else total + counter(part.shape[1]) + counter(part.groups)
 
 
 @resources.register
 def _(part: SlidePipe, device: Device) -> Tally:
     raster = part.raster
-    (rows, columns), word, depth = raster.geometry.extent, raster.fmt.width * raster.lanes, raster.row
-    column, place = raster.geometry.kernel[0] * word, bits(raster.o.payload) + 1
-    # A pixel with its place twice, its column, and the window.
-    total = Tally(ff=2 * place + column * (raster.groups * (columns - 1) + 2) + 4)
+    word, held = raster.fmt.width * raster.lanes, raster.groups * (raster.geometry.extent[1] - 1) + 1
+    return column(raster, device) + Tally(ff=raster.geometry.kernel[0] * word * held)
+
+
+@resources.register
+def _(part: SweepPipe, device: Device) -> Tally:
+    return column(part.raster, device) + resources(part.sweep, device)
+
+
+def column(raster: Raster, device: Device) -> Tally:
+    """A pixel with its place twice, the line buffer, and its column."""
+    rows, word, depth = raster.geometry.extent[0], raster.fmt.width * raster.lanes, raster.row
+    total = Tally(ff=2 * (bits(raster.o.payload) + 1) + raster.geometry.kernel[0] * word + 4)
     if rows > 1:
         total += ram(word * (rows - 1), depth, device) if depth > 1 else Tally(ff=word * (rows - 1))
     return total

@@ -45,17 +45,15 @@ def conv_parts(
     # Turns of other layers make a window wait longer, yet they come in bursts: enough columns for both.
     paces = {steps, client.load // (spec.out_shape[0] * spec.out_shape[1]) if client else steps}
     ahead = max(columns_ahead(spec, taken, lanes, plan) for taken in paces)
-    if pixels > 1:
-        # Lines and windows of several pixels are wide, so no handshake goes through both.
-        ahead = max(ahead, 2)
     taken = pixels * spec.in_shape[2]
     given = spec.in_shape, spec.geometry, spec.src, taken, 0, device, spec.groups
     parts = [*repack(spec.src, lanes, taken)]
-    if parts and pixels > 1:
-        # The window's ready signal ends here: behind it stand the wide registers of the repacking.
-        parts.append(Buffer(lanes_of(spec.src, taken), 2, device))
     if plan.wired and steps == 1 and not ahead and not windows_ahead(spec, steps, plan):
         return [*parts, *window_parts(*given), *mac_parts(spec, plan, device, whole=True)]
+    if pixels > 1:
+        # Repacking, lines and windows of several pixels are wide, so no handshake goes through two of them.
+        ahead = max(ahead, 2)
+        parts += [Buffer(lanes_of(spec.src, taken), 2, device)] if parts else []
     # A window's cycles must be enough to look for it, to slide to it in two, and to take it.
     patient = not windows_ahead(spec, steps, plan) and row_shifts(spec, plan) + 3 <= steps
     window = Window(*given, ahead, patient=patient)

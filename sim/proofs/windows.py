@@ -148,12 +148,30 @@ def windows(
 
 def sweep(shape, geometry: Geometry, pixels: int) -> Bench:
     """Several pixels in a beat, and the windows that belong to them side by side."""
-    height, width, _ = shape
     dut = hdl.parts.window.Window(shape, geometry, BIT, pixels, 0, PORTABLE)
     bench = stage(dut)
+    swept(bench, shape, geometry, pixels, dut.slide)
+    return bench
+
+
+def sweep_pipe(shape, geometry: Geometry, pixels: int) -> Bench:
+    """The same as pipes, with credits and a FIFO of fewer words than full rate takes, so often full."""
+    raster = hdl.parts.raster.Raster(shape, geometry, BIT, pixels, 0)
+    pipe = hdl.parts.raster.SweepPipe(raster, PORTABLE, 1, False)
+    dut = hdl.parts.pipe.Elastic([pipe], PORTABLE, raster)
+    dut.depth = 2
+    bench = stage(dut)
+    bench.no_overflow()
+    swept(bench, shape, geometry, pixels, pipe.sweep, flight=4, settle=12)
+    return bench
+
+
+def swept(bench: Bench, shape, geometry: Geometry, pixels: int, slide, settle: int = 4, **options) -> None:
+    """What comes of several pixels in a beat; `settle` and options as of `windows`."""
+    dut, (height, width, _) = bench.dut, shape
     (down, right), (tall, wide) = geometry.positions(shape), geometry.kernel
     (top, _), (left, _) = geometry.padding
-    windows, row = dut.slide.windows, width // pixels
+    windows, row = slide.windows, width // pixels
 
     def expected(beats, number, out):
         taps = []
@@ -170,12 +188,10 @@ def sweep(shape, geometry: Geometry, pixels: int) -> Bench:
         line, beat = divmod(number, right // windows)
         y = line * geometry.stride[0] - top + tall - 1
         # a row's last windows wait for no beat behind it
-        needed.append(height * row if y >= height else y * row + min(beat + dut.slide.ahead, row - 1) + 1)
+        needed.append(height * row if y >= height else y * row + min(beat + slide.ahead, row - 1) + 1)
     owed = [sum(need <= count for need in needed) for count in range(1, height * row)]
-    bench.frames(
-        dut.i, dut.o, height * row, len(needed), expected, owed=owed, settle=(row + 2) * (2 + top) + 4
-    )
-    return bench
+    settle += (row + 2) * (2 + top)
+    bench.frames(dut.i, dut.o, height * row, len(needed), expected, owed=owed, settle=settle, **options)
 
 
 def collect(shape, kernel) -> Bench:
@@ -312,6 +328,12 @@ PROOFS = [
         "Sweep, 3x3 padded on 2x4, 2 pixels", partial(sweep, (2, 4, 1), G((3, 3), padding=SAME), 2), "sweep"
     ),
     Proof("Sweep, 2x2 / 2 on 2x4, 4 pixels", partial(sweep, (2, 4, 1), G((2, 2), (2, 2)), 4)),
+    Proof(
+        "SweepPipe, 3x3 padded on 2x4, 2 pixels, FIFO of 2",
+        partial(sweep_pipe, (2, 4, 1), G((3, 3), padding=SAME), 2),
+        "swept",
+        {OUTPUTS: 28, VALUES: 28},
+    ),
     Proof("CollectPipe, 2x1 on 2x3x2", partial(collect, (2, 3, 2), (2, 1)), "collect", fast=True),
     Proof("CollectPipe, 2x2 on 3x3x2, ragged", partial(collect, (3, 3, 2), (2, 2))),
     Proof("Gather, 2x2 on 2x2", partial(gather, (2, 2, 1), (2, 2), StagePlan()), bounds=READ),
