@@ -90,10 +90,12 @@ class Narrow(wiring.Component):
             self.i.ready.eq(~holds | (self.o.ready & last)),
             Value.cast(self.o.payload).eq(held[:word]),
         ]
+        # Not under the conditions of the word, whose many registers stand elsewhere.
+        m.d.sync += holds.eq(self.i.valid | (holds & ~(self.o.ready & last)))
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [held.eq(Value.cast(self.i.payload)), holds.eq(1)]
+            m.d.sync += held.eq(Value.cast(self.i.payload))
         with m.Elif(gives):
-            m.d.sync += [held.eq(held >> word), holds.eq(~last)]
+            m.d.sync += held.eq(held >> word)
         return m
 
 
