@@ -17,7 +17,7 @@ from boards.catalogue import targets
 from boards.catalogue.board import Target
 from boards.catalogue.listing import taken
 from boards.shell.design import Design
-from hdl.planning.budget import lacking
+from hdl.planning.budget import UNITS, lacking
 from hdl.planning.cost import bound_cycles, planned_cycles
 from hdl.planning.search import Search
 from model import cli
@@ -35,7 +35,6 @@ EXAMPLES = """examples:
 """
 FOLDER = Path("build/hardware")
 """Where the boards of ``--place`` go, in a folder for each net and number of multipliers."""
-RESOURCES = ("lut", "ff", "dsp", "bram")
 
 
 def main(argv: list[str]) -> None:
@@ -119,7 +118,7 @@ def placed(net, plan, target: Target, seed: int) -> dict | None:
         "seed": seed,
         "fmax_mhz": fmax,
         "frames_per_second": fmax * 1e6 / report["throughput"]["ii_cycles"],
-        **{name: report["resources"][name]["used"] for name in RESOURCES},
+        **{name: report["resources"][name]["used"] for name in UNITS},
     }
 
 
@@ -144,7 +143,7 @@ def table(rows: list[dict]) -> Table:
 
 def routes(rows: list[dict]) -> Table:
     """The rows' boards, after routing."""
-    table = Table("net", "mult.", "MHz", "frames/s", *map(str.upper, RESOURCES))
+    table = Table("net", "mult.", "MHz", "frames/s", *map(str.upper, UNITS))
     for column in table.columns[1:]:
         column.justify = "right"
     for line in rows:
@@ -153,7 +152,7 @@ def routes(rows: list[dict]) -> Table:
             cells.append("too large")
         else:
             cells += [f"{placed['fmax_mhz']:.1f}", f"{placed['frames_per_second']:,.0f}"]
-            cells += [f"{placed[name]:,}" for name in RESOURCES]
+            cells += [f"{placed[name]:,}" for name in UNITS]
         table.add_row(*cells)
     return table
 

@@ -9,9 +9,10 @@ import stream_sim
 from hdl.devices.device import PORTABLE
 from hdl.parts import raster as module
 from hdl.parts.chain import Chain
+from hdl.parts.counting import across, down
 from hdl.parts.pipe import FAN, lanes_of, shares
 from hdl.parts.raster import Raster, SlidePipe, SweepPipe, window_parts
-from hdl.parts.window import Window, across, down
+from hdl.parts.window import Window
 from model.arithmetic.geometry import Geometry
 from model.arithmetic.qformat import QFormat
 from mutants import Deaf, Fickle, Rotated

@@ -42,6 +42,17 @@ def delayed(m: Module, value, cycles: int, name: str, *, reset_less: bool = True
     return value
 
 
+def looked_up(m: Module, beats) -> tuple[Signal, Signal, Signal, Signal]:
+    """Whether there is a beat, and the beat, when a memory is asked for its word; both when that is there.
+
+    That is one and two cycles later: what lets a beat in moves counters, and the memory stands elsewhere.
+    """
+    sought = delayed(m, beats.valid, 1, "sought", reset_less=False)
+    there = delayed(m, beats.payload, 1, "there")
+    read = delayed(m, sought, 1, "read", reset_less=False)
+    return sought, there, read, delayed(m, there, 1, "place")
+
+
 FAN = 128
 """Registers that one enable loads: a net that goes to more of them is far-flung and slow."""
 

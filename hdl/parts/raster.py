@@ -12,7 +12,7 @@ from amaranth.lib import data, wiring
 
 from hdl.devices.device import Device
 from hdl.parts.counting import across, between, down
-from hdl.parts.pipe import Front, Pipe, delayed, lanes_of
+from hdl.parts.pipe import Front, Pipe, delayed, lanes_of, looked_up
 from hdl.parts.sweep import Sweep, filled, windows_of
 from hdl.parts.window import Window, slid, stacked, under_taps
 from model.arithmetic.geometry import Geometry, Shape
@@ -146,11 +146,7 @@ def column(m: Module, beats, raster: Raster, device: Device) -> tuple[Value, Val
     Three cycles later, one each for the place, the line buffer, and its column.
     """
     geometry, depth = raster.geometry, raster.row
-    # What lets a pixel in moves counters; the memory and the wide registers stand elsewhere.
-    sought = delayed(m, beats.valid, 1, "sought", reset_less=False)
-    there = delayed(m, beats.payload, 1, "there")
-    read = delayed(m, sought, 1, "read", reset_less=False)
-    place = delayed(m, there, 1, "place")
+    sought, there, read, place = looked_up(m, beats)
     newest = Value.cast(place.x)
     reads, writes = (there.at, sought), (place.at, read)
     whole = stacked(m, newest, geometry.extent[0], depth, reads, writes, device)

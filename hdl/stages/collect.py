@@ -9,7 +9,7 @@ from hdl.devices.device import Device
 from hdl.parts.comparing import larger
 from hdl.parts.counting import counter, within
 from hdl.parts.memory import Ram
-from hdl.parts.pipe import Front, Pipe, delayed, lanes_of, shape_of
+from hdl.parts.pipe import Front, Pipe, delayed, lanes_of, looked_up, shape_of
 from model.layers.pool import PoolSpec
 
 
@@ -116,10 +116,7 @@ class CollectPipe(Pipe):
         lanes = self.tiles.lanes
         shape = data.ArrayLayout(shape_of(self.result), lanes)
         m.submodules.ram = ram = Ram(len(Value.cast(self.o.payload)), self.tiles.depth, self.device)
-        sought = delayed(m, self.i.valid, 1, "sought", reset_less=False)
-        there = delayed(m, self.i.payload, 1, "there")
-        read = delayed(m, sought, 1, "read", reset_less=False)
-        place = delayed(m, there, 1, "place")
+        sought, there, read, place = looked_up(m, self.i)
 
         so_far, result = data.View(shape, ram.read_data), Signal(shape)
         for lane in range(lanes):

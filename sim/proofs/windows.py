@@ -92,14 +92,19 @@ def slide(shape, geometry: Geometry, *, lanes: int = 0, parts: int = 1) -> Bench
     return bench
 
 
-def credited(shape, geometry: Geometry) -> Bench:
-    """The same with credits and a FIFO of fewer words than full rate takes, so often full."""
-    raster = hdl.parts.raster.Raster(shape, geometry, BIT, shape[2], 0)
-    pipe = hdl.parts.raster.SlidePipe(raster, PORTABLE, 1)
+def elastic(raster, pipe) -> Bench:
+    """A bench of them with credits and a FIFO of fewer words than full rate takes, so often full."""
     dut = hdl.parts.pipe.Elastic([pipe], PORTABLE, raster)
     dut.depth = 2
     bench = stage(dut)
     bench.no_overflow()
+    return bench
+
+
+def credited(shape, geometry: Geometry) -> Bench:
+    """The same with credits."""
+    raster = hdl.parts.raster.Raster(shape, geometry, BIT, shape[2], 0)
+    bench = elastic(raster, hdl.parts.raster.SlidePipe(raster, PORTABLE, 1))
     windows(bench, shape, geometry, shape[2], 1, flight=4, settle=12)
     return bench
 
@@ -155,13 +160,10 @@ def sweep(shape, geometry: Geometry, pixels: int) -> Bench:
 
 
 def sweep_pipe(shape, geometry: Geometry, pixels: int) -> Bench:
-    """The same as pipes, with credits and a FIFO of fewer words than full rate takes, so often full."""
+    """The same as pipes with credits."""
     raster = hdl.parts.raster.Raster(shape, geometry, BIT, pixels, 0)
     pipe = hdl.parts.raster.SweepPipe(raster, PORTABLE, 1, False)
-    dut = hdl.parts.pipe.Elastic([pipe], PORTABLE, raster)
-    dut.depth = 2
-    bench = stage(dut)
-    bench.no_overflow()
+    bench = elastic(raster, pipe)
     swept(bench, shape, geometry, pixels, pipe.sweep, flight=4, settle=12)
     return bench
 
