@@ -33,11 +33,9 @@ def main(argv: list[str]) -> None:
     parser = cli.Parser(prog="python -m benchmarks.golden", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("--net", nargs="+", default=artifact.names(), help="shipped nets or artifacts (all)")
     parser.add_argument("--data", metavar="DIR", help="IDX files of images to classify (MNIST)")
-    parser.add_argument("--rounds", type=int, default=20, help="turns of each contestant (20)")
+    parser.add_argument("--rounds", type=cli.positive, default=20, help="turns of each contestant (20)")
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args(argv)
-    if options.rounds < 1:
-        raise ValueError(f"--rounds must be at least 1, not {options.rounds}")
     try:
         import onnx
         import onnxruntime

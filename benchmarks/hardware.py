@@ -41,7 +41,7 @@ def main(argv: list[str]) -> None:
     """The command."""
     parser = cli.Parser(prog="python -m benchmarks.hardware", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("--net", nargs="+", default=artifact.names(), help="shipped nets or artifacts (all)")
-    parser.add_argument("--multipliers", nargs="+", type=int, default=COUNTS, metavar="N")
+    parser.add_argument("--multipliers", nargs="+", type=cli.positive, default=COUNTS, metavar="N")
     parser.add_argument(
         "--busy",
         type=float,
@@ -50,11 +50,9 @@ def main(argv: list[str]) -> None:
         help=f"pass over plans that keep multipliers less busy ({BUSY}); 0 for the fastest plans",
     )
     parser.add_argument("--place", metavar="BOARD", help="also place and route what fits this board")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of placement (1)")
+    parser.add_argument("--seed", type=cli.natural, default=1, metavar="N", help="of placement (1)")
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args(argv)
-    if min(options.multipliers) < 1:
-        raise ValueError(f"--multipliers must be at least 1, not {min(options.multipliers)}")
     if not 0 <= options.busy <= 1:
         raise ValueError(f"--busy is a share from 0 to 1, not {options.busy}")
     target = targets.find(options.place) if options.place else None

@@ -185,7 +185,7 @@ def parser() -> cli.Parser:
     """The command's options."""
     options = cli.Parser(prog="python -m benchmarks.mutations", description=__doc__, epilog=EXAMPLES)
     options.add_argument("--only", metavar="MODULE", default="", help="mutants of this module of hdl")
-    options.add_argument("--jobs", type=int, default=2, metavar="N", help="mutants side by side (2)")
+    options.add_argument("--jobs", type=cli.positive, default=2, metavar="N", help="mutants side by side (2)")
     options.add_argument("--json", metavar="FILE", help="also write the table as JSON")
     return options
 
@@ -193,8 +193,6 @@ def parser() -> cli.Parser:
 def main(argv: list[str]) -> None:
     """The command."""
     options = parser().parse_args(argv)
-    if options.jobs < 1:
-        raise ValueError(f"--jobs must be at least 1, not {options.jobs}")
     check_writable(options.json)
     faults = [fault for fault in mutations() if options.only in ("", fault.module)]
     if not faults:

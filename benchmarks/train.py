@@ -36,14 +36,16 @@ def main(argv: list[str]) -> None:
     """The command."""
     parser = cli.Parser(prog="python -m benchmarks.train", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("--net", nargs="+", choices=NETS, default=list(NETS), help="(all)")
-    parser.add_argument("--batch", nargs="+", type=int, default=[128, 64], metavar="N", help="(128 64)")
-    parser.add_argument("--threads", type=int, default=1, help="of both, where they are compared (1)")
-    parser.add_argument("--rounds", type=int, default=30, help="turns of each contestant (30)")
+    parser.add_argument(
+        "--batch", nargs="+", type=cli.positive, default=[128, 64], metavar="N", help="(128 64)"
+    )
+    parser.add_argument(
+        "--threads", type=cli.positive, default=1, help="of both, where they are compared (1)"
+    )
+    parser.add_argument("--rounds", type=cli.positive, default=30, help="turns of each contestant (30)")
     parser.add_argument("--compile", action="store_true", help="let torch.compile take part")
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args(argv)
-    if min(*options.batch, options.rounds, options.threads) < 1:
-        raise ValueError("--batch, --threads and --rounds must be at least 1")
     try:
         import torch
     except ImportError:

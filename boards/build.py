@@ -116,9 +116,11 @@ def parse(argv: list[str]) -> Namespace:
         help="in ROMs, or writable through the serial port; else as the plan says (fixed)",
     )
     parser.add_argument("--clock", type=float, metavar="MHZ", help="of the core; else the board's own")
-    parser.add_argument("--baud", type=int, metavar="N", help="of the serial port; else the board's own")
+    parser.add_argument(
+        "--baud", type=cli.positive, metavar="N", help="of the serial port; else the board's own"
+    )
     parser.add_argument("--out", metavar="DIR", help="folder of the results (build/BOARD)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of placement (1)")
+    parser.add_argument("--seed", type=cli.natural, default=1, metavar="N", help="of placement (1)")
     parser.add_argument("--force", action="store_true", help="build again what was built before")
     parser.add_argument("--program", action="store_true", help="load the bitstream into the board")
     parser.add_argument("--flash", action="store_true", help="likewise, to stay there without power")
@@ -130,8 +132,6 @@ def parse(argv: list[str]) -> Namespace:
     for name in ("program", "flash"):
         if getattr(options, name) and options.verilog_only:
             parser.error(f"--{name} needs a bitstream, which --verilog-only does not make")
-    if not 0 <= options.seed < 1 << 31:
-        parser.error(f"--seed is 0 to {(1 << 31) - 1}, not {options.seed}")
     return options
 
 

@@ -247,19 +247,15 @@ def main(argv: list[str]) -> None:
         "board", metavar="BOARD", nargs="?", default="ulx3s", help="which board's top (ulx3s)"
     )
     parser.add_argument(
-        "--frames", type=int, default=FRAMES, metavar="N", help=f"at least so many ({FRAMES:,})"
+        "--frames", type=cli.positive, default=FRAMES, metavar="N", help=f"at least so many ({FRAMES:,})"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is random (0)")
-    parser.add_argument("--batch", type=int, metavar="N", help="only this run of the simulator")
+    parser.add_argument("--seed", type=cli.natural, default=0, metavar="N", help="of all that is random (0)")
+    parser.add_argument("--batch", type=cli.natural, metavar="N", help="only this run of the simulator")
     parser.add_argument(
         "--out", default="build/fuzz", metavar="DIR", help="where a failure is kept (build/fuzz)"
     )
     parser.add_argument("--json", metavar="FILE", help="write the counts as JSON")
     options = parser.parse_args(argv)
-    for name, least in ("frames", 1), ("seed", 0), ("batch", 0):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            parser.error(f"--{name} must be at least {least}, not {value}")
     check_writable(options.json, Path(options.out) / "failure.json")
     with cli.progress() as progress:
         task = progress.add_task("compile", total=None, note="Verilog, C++")

@@ -91,7 +91,7 @@ def parse(argv: list[str]) -> Namespace:
     parser.add_argument("words", metavar="PORT, PICTURE", nargs="*", help="a serial port, PNG or JPEG files")
     parser.add_argument("--dataset", action="store_true", help="the test set: accuracy, confusion, images/s")
     parser.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
-    parser.add_argument("--frames", type=int, metavar="N", help="so many images of it (all)")
+    parser.add_argument("--frames", type=cli.positive, metavar="N", help="so many images of it (all)")
     parser.add_argument("--check", metavar="NET", help="compare every logit with this net's integer model")
     parser.add_argument("--bench", action="store_true", help="the core's own rate, from on-chip memory")
     parser.add_argument("--watch", metavar="DIR", help="pictures that are in a folder or come into it")
@@ -99,7 +99,9 @@ def parse(argv: list[str]) -> Namespace:
     parser.add_argument("--plan", metavar="FILE", help="the plan.json of the board's build")
     parser.add_argument("--invert", action="store_true", help="take black for white")
     parser.add_argument("--resize", action="store_true", help="scale pictures to the size that the net takes")
-    parser.add_argument("--baud", type=int, metavar="N", help="of the port; else the usual rates are tried")
+    parser.add_argument(
+        "--baud", type=cli.positive, metavar="N", help="of the port; else the usual rates are tried"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the results as JSON")
     options = parser.parse_intermixed_args(argv)
     words = options.words
@@ -114,10 +116,6 @@ def parse(argv: list[str]) -> Namespace:
         parser.error("--load and --plan belong together")
     if (options.data is not None or options.frames is not None) and not options.dataset:
         parser.error("--data and --frames belong to --dataset")
-    if options.frames is not None and options.frames < 1:
-        parser.error(f"--frames must be at least 1, not {options.frames}")
-    if options.baud is not None and options.baud < 1:
-        parser.error(f"--baud must be at least 1, not {options.baud}")
     return options
 
 

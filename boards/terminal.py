@@ -94,7 +94,9 @@ def parse(argv: list[str]):
         "--weights", choices=("fixed", "loadable"), default="fixed", help="as boards.build has it (fixed)"
     )
     parser.add_argument("--clock", type=float, metavar="MHZ", help="of the core; else the board's own")
-    parser.add_argument("--baud", type=int, metavar="N", help="of the line; else a bit takes 8 cycles")
+    parser.add_argument(
+        "--baud", type=cli.positive, metavar="N", help="of the line; else a bit takes 8 cycles"
+    )
     parser.add_argument("--link", metavar="FILE", help="make a link to the port, of this name")
     parser.add_argument("--json", metavar="FILE", help="write at the end what went over the line")
     options = parser.parse_args(argv)
@@ -116,7 +118,7 @@ def design_of(options) -> Design:
     design = Design.of(target, net, plan, clock_mhz=options.clock)
     baud = design.pll.output_hz // MIN_CYCLES if options.baud is None else options.baud
     # a pause may be as many bits long as on the board
-    timeout = Link.timeout * target.baud / max(baud, 1)
+    timeout = Link.timeout * target.baud / baud
     return Design.of(target, net, plan, clock_mhz=options.clock, baud=baud, timeout=timeout)
 
 

@@ -71,14 +71,16 @@ def parse(argv: list[str]) -> Namespace:
     parser.add_argument("--board", metavar="B", help="a board or chip: its LUTs, multipliers and so on")
     for key, unit in UNITS.items():
         parser.add_argument(
-            f"--{key}", type=int, metavar="N", help=f"{unit} at most, in place of the board's"
+            f"--{key}", type=cli.natural, metavar="N", help=f"{unit} at most, in place of the board's"
         )
-    parser.add_argument("--multipliers", type=int, metavar="N", help="as many as the layers may have")
+    parser.add_argument(
+        "--multipliers", type=cli.positive, metavar="N", help="as many as the layers may have"
+    )
     parser.add_argument(
         "--fps", type=float, metavar="R", help="frames a second to reach, as cheaply as can be"
     )
     parser.add_argument(
-        "--latency", type=int, metavar="N", help="cycles from a frame's first pixel to its answer"
+        "--latency", type=cli.positive, metavar="N", help="cycles from a frame's first pixel to its answer"
     )
     parser.add_argument("--clock", type=float, default=100.0, metavar="MHZ", help="of the core (100)")
     parser.add_argument("--plan", metavar="FILE", help="look at this plan instead of searching one")
@@ -92,9 +94,6 @@ def parse(argv: list[str]) -> Namespace:
         value = getattr(options, key)
         if value is not None and not 0 < value < float("inf"):
             parser.error(f"--{key} is a number above 0, not {value:g}")
-    for key in UNITS:
-        if (getattr(options, key) or 0) < 0:
-            parser.error(f"--{key} is a number from 0, not {getattr(options, key)}")
     return options
 
 

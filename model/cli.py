@@ -40,6 +40,23 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (--help shows how)\n")
 
 
+def natural(text: str) -> int:
+    """An option's whole number from zero."""
+    return whole(text, 0)
+
+
+def positive(text: str) -> int:
+    """An option's whole number from one."""
+    return whole(text, 1)
+
+
+def whole(text: str, least: int) -> int:
+    """A number of at most nine digits, which every tool's range has room for."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} to 999999999")
+    return int(text)
+
+
 def run(command: Callable[[list[str]], None], argv: list[str] | None = None) -> int:
     """Run a command and turn its exceptions into exit statuses.
 
@@ -53,7 +70,7 @@ def run(command: Callable[[list[str]], None], argv: list[str] | None = None) -> 
     Returns
     -------
     int
-        0 done, 1 the work failed, 2 bad input, 130 interrupted.
+        0 done, 1 the work failed, 2 bad input (options included), 130 interrupted.
     """
     try:
         command(sys.argv[1:] if argv is None else argv)
@@ -63,6 +80,8 @@ def run(command: Callable[[list[str]], None], argv: list[str] | None = None) -> 
         return complain(error, 2)
     except KeyboardInterrupt:
         return complain("interrupted", 130)
+    except SystemExit as ended:  # the parser of options has said why
+        return ended.code
     return 0
 
 

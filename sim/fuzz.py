@@ -361,10 +361,7 @@ def outcome(command: Callable, argv: list[str], out: Path) -> tuple[int | None, 
     signal.setitimer(signal.ITIMER_REAL, SLOW)
     try:
         with quiet() as (_, err):
-            try:
-                status = cli.run(command, argv)
-            except SystemExit as error:
-                status = error.code
+            status = cli.run(command, argv)
     except Slow:
         return None, f"still busy after {SLOW} seconds"
     except BaseException:
@@ -422,8 +419,10 @@ def fuzz(name: str, target: Target, cases: int, seed: int, folder: Path, advance
 def parser() -> cli.Parser:
     """The command's options."""
     options = cli.Parser(prog="python -m sim.fuzz", description=__doc__, epilog=EXAMPLES)
-    options.add_argument("--cases", type=int, default=CASES, metavar="N", help=f"over all inputs ({CASES:,})")
-    options.add_argument("--seed", type=int, default=0, metavar="S", help="of the damage (0)")
+    options.add_argument(
+        "--cases", type=cli.positive, default=CASES, metavar="N", help=f"over all inputs ({CASES:,})"
+    )
+    options.add_argument("--seed", type=cli.natural, default=0, metavar="S", help="of the damage (0)")
     options.add_argument("--only", metavar="TEXT", default="", help="inputs whose names begin so")
     options.add_argument("--keep", metavar="DIR", type=Path, help="write what broke something there")
     options.add_argument("--json", metavar="FILE", help="also write the table as JSON")
@@ -433,8 +432,6 @@ def parser() -> cli.Parser:
 def main(argv: list[str]) -> None:
     """The command."""
     options = parser().parse_args(argv)
-    if options.cases < 1:
-        raise ValueError(f"--cases must be at least 1, not {options.cases}")
     check_writable(options.json)
     chosen = {name: target for name, target in targets().items() if name.startswith(options.only)}
     if not chosen:

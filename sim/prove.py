@@ -100,7 +100,9 @@ def parser() -> cli.Parser:
     options = cli.Parser(prog="python -m sim.prove", description=__doc__, epilog=EXAMPLES)
     options.add_argument("--stage", metavar="TEXT", default="", help="only stages whose names hold this text")
     options.add_argument("--fast", action="store_true", help="only those that are quick, as CI does")
-    options.add_argument("--jobs", type=int, default=JOBS, metavar="N", help=f"proofs side by side ({JOBS})")
+    options.add_argument(
+        "--jobs", type=cli.positive, default=JOBS, metavar="N", help=f"proofs side by side ({JOBS})"
+    )
     options.add_argument("--json", metavar="FILE", help="also write the table as JSON")
     return options
 
@@ -108,8 +110,6 @@ def parser() -> cli.Parser:
 def main(argv: list[str]) -> None:
     """The command."""
     options = parser().parse_args(argv)
-    if options.jobs < 1:
-        raise ValueError(f"--jobs must be at least 1, not {options.jobs}")
     check_writable(options.json)
     tools.use_yosys()
     proofs = [proof for proof in PROOFS if options.stage in proof.stage and (proof.fast or not options.fast)]

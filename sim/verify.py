@@ -61,16 +61,18 @@ def parser() -> cli.Parser:
     options = cli.Parser(prog="python -m sim.verify", description=__doc__, epilog=EXAMPLES)
     options.add_argument("--net", default="lenet", help="a shipped net's name or an artifact's file (lenet)")
     options.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
-    options.add_argument("--frames", type=int, metavar="N", help=f"test images to run (up to {FRAMES})")
+    options.add_argument(
+        "--frames", type=cli.positive, metavar="N", help=f"test images to run (up to {FRAMES})"
+    )
     options.add_argument("--plan", metavar="FILE", help="how parallel each layer is; a JSON file")
     options.add_argument(
-        "--multipliers", type=int, metavar="N", help="search a plan with so many, in place of --plan"
+        "--multipliers", type=cli.positive, metavar="N", help="search a plan with so many, in place of --plan"
     )
     options.add_argument("--level", choices=LEVELS, default=LEVELS[0], help="what is simulated (rtl)")
     options.add_argument("--board", metavar="B", help="the core as this board has it, its netlist, its pins")
     options.add_argument(
         "--pins",
-        type=int,
+        type=cli.natural,
         default=PINS,
         metavar="N",
         help=f"frames through the netlist's serial pins ({PINS})",
@@ -79,7 +81,7 @@ def parser() -> cli.Parser:
         "--simulator", choices=SIMULATORS, default=SIMULATORS[0], help=f"what simulates ({SIMULATORS[0]})"
     )
     options.add_argument("--cover", action="store_true", help="show which cases were met; holes are named")
-    options.add_argument("--seed", type=int, default=0, help="of the stalls (0)")
+    options.add_argument("--seed", type=cli.natural, default=0, help="of the stalls (0)")
     options.add_argument(
         "--stalls", type=float, default=0.25, metavar="P", help="probability that a stall begins (0.25)"
     )
@@ -90,10 +92,6 @@ def parser() -> cli.Parser:
 def parse(argv: list[str]) -> Namespace:
     """The options, checked."""
     options = parser().parse_args(argv)
-    if options.frames is not None and options.frames < 1:
-        raise ValueError(f"--frames must be at least 1, not {options.frames}")
-    if options.pins < 0:
-        raise ValueError(f"--pins must be at least 0, not {options.pins}")
     if options.plan is not None and options.multipliers is not None:
         raise ValueError("--plan and --multipliers exclude each other")
     netlist = options.level == "netlist"

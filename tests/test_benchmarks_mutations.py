@@ -80,7 +80,7 @@ def test_tests_that_do_not_run_kill_nothing(small):
 
 @pytest.mark.parametrize(("argv", "message"), [
     (["--only", "x"], "--only 'x': no mutant is of that module"),
-    (["--jobs", "0"], "--jobs must be at least 1"),
+    (["--jobs", "0"], "--jobs: '0' is no whole number from 1"),
 ])  # fmt: skip
 def test_bad_input(argv, message, capsys):
     assert cli.run(mutations.main, argv) == 2

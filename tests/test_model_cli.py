@@ -1,5 +1,6 @@
 """What all commands share: exit statuses, one-line errors, files written whole or not at all."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -110,3 +111,21 @@ def test_check_writable(tmp_path):
     for bad in (tmp_path, tmp_path / "file" / "x", tmp_path / "file" / "x" / "y"):
         with pytest.raises(ValueError, match=str(bad)):
             check_writable(tmp_path / "fine", bad)
+
+
+@pytest.mark.parametrize("text", ["-1", "1.0", "", "1e3", "٣", "1234567890", " 1"])
+def test_whole_numbers(text):
+    assert (cli.natural("0"), cli.natural("999999999"), cli.positive("1")) == (0, 999999999, 1)
+    for kind in cli.natural, cli.positive:
+        with pytest.raises(argparse.ArgumentTypeError, match="no whole number"):
+            kind(text)
+    with pytest.raises(argparse.ArgumentTypeError, match="from 1"):
+        cli.positive("0")
+
+
+def test_options_end_with_a_status(capsys):
+    def command(argv):
+        cli.Parser(prog="command").parse_args(argv)
+
+    assert cli.run(command, ["--none"]) == 2 and capsys.readouterr().err.count("\n") == 1
+    assert cli.run(command, ["--help"]) == 0 and "usage" in capsys.readouterr().out

@@ -182,10 +182,7 @@ def test_refusals(arguments, problem, mine, capsys):
     bad = mine.parent / "bad.toml"
     bad.write_text("layers = [{conv = 3}]")
     names = {"MINE": mine, "BAD": bad, "ARTIFACT": artifact.ZOO / "lenet.npz"}
-    try:
-        status = cli.run(describe.main, [str(names.get(argument, argument)) for argument in arguments])
-    except SystemExit as stop:
-        status = stop.code
+    status = cli.run(describe.main, [str(names.get(argument, argument)) for argument in arguments])
     printed = capsys.readouterr()
     assert status == 2 and problem in printed.err and printed.err.count("\n") == 1 and not printed.out
 

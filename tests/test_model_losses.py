@@ -1,6 +1,5 @@
 """Penalties against definition and central differences; losses at the end of a net; the command's options."""
 
-import contextlib
 import json
 import math
 
@@ -145,6 +144,5 @@ def test_the_command(tmp_path, capsys):
     ],
 )
 def test_wrong_options(wrong, capsys):
-    with contextlib.suppress(SystemExit):
-        assert cli.run(train.main, ["lenet", *wrong]) == 2
+    assert cli.run(train.main, ["lenet", *wrong]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -180,10 +180,7 @@ def test_a_tuning_cut_short_resumes(tmp_path, monkeypatch):
     ],
 )
 def test_bad_options(arguments, problem, tmp_path, capsys):
-    try:
-        status = run(train, "lenet", *arguments, "--out", tmp_path / "net.npz")
-    except SystemExit as stop:
-        status = stop.code
+    status = run(train, "lenet", *arguments, "--out", tmp_path / "net.npz")
     assert status == 2 and problem in capsys.readouterr().err
 
 

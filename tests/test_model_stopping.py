@@ -70,6 +70,5 @@ def test_the_command(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("patience", ["0", "-1", "x"])
 def test_wrong_patience(patience, capsys):
-    with pytest.raises(SystemExit):
-        cli.run(train.main, ["lenet", f"--patience={patience}"])
+    assert cli.run(train.main, ["lenet", f"--patience={patience}"]) == 2
     assert "--patience" in capsys.readouterr().err

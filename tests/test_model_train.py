@@ -96,10 +96,7 @@ def test_widths(folder, tmp_path):
 )
 def test_bad_options(arguments, problem, tmp_path, capsys):
     out = tmp_path / "net.npz"
-    try:
-        status = run(train, *arguments, "--out", out)
-    except SystemExit as stop:
-        status = stop.code
+    status = run(train, *arguments, "--out", out)
     assert status == 2
     printed = capsys.readouterr()
     assert problem in printed.err and printed.err.count("\n") == 1 and not printed.out
@@ -196,9 +193,6 @@ def test_classifies(picture, tmp_path, capsys, monkeypatch):
 )
 def test_classify_refuses(arguments, problem, picture, capsys):
     arguments = [str(picture) if argument == "PICTURE" else argument for argument in arguments]
-    try:
-        status = run(classify, *arguments)
-    except SystemExit as stop:
-        status = stop.code
+    status = run(classify, *arguments)
     printed = capsys.readouterr()
     assert status == 2 and problem in printed.err and printed.err.count("\n") == 1 and not printed.out

@@ -151,8 +151,9 @@ def test_a_property_that_fails_is_told(capsys, monkeypatch):
 
 @pytest.mark.parametrize(("argv", "message"), [
     (["--stage", "nothing"], "--stage 'nothing' is in the name of no stage"),
-    (["--jobs", "0"], "--jobs must be at least 1, not 0"),
+    (["--jobs", "0"], "--jobs: '0' is no whole number from 1"),
 ])  # fmt: skip
 def test_bad_input(argv, message, capsys):
     assert cli.run(prove.main, argv) == 2
-    assert capsys.readouterr().err == f"error: {message}\n"
+    printed = capsys.readouterr().err
+    assert "error: " in printed and message in printed and printed.count("\n") == 1

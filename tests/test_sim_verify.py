@@ -184,7 +184,7 @@ def test_a_mismatch_is_failed_work(given, tmp_path, monkeypatch, capsys):
     ("options", "message"),
     [
         (["--net", "nothing"], "no net 'nothing'"),
-        (["--frames", "0"], "--frames must be at least 1"),
+        (["--frames", "0"], "--frames: '0' is no whole number from 1"),
         (["--frames", "41"], "the test set has only 40 images"),
         (["--stalls", "1"], "0 <= P < 1"),
         (["--stalls", "nan"], "0 <= P < 1"),
@@ -193,10 +193,10 @@ def test_a_mismatch_is_failed_work(given, tmp_path, monkeypatch, capsys):
         (["--json", "."], "name a file to write"),
         (["--plan", __file__], "cannot use plan"),
         (["--plan", "p.json", "--multipliers", "3"], "--plan and --multipliers exclude each other"),
-        (["--multipliers", "0"], "needs a multiplier at least"),
+        (["--multipliers", "0"], "--multipliers: '0' is no whole number from 1"),
         (["--level", "netlist"], "--level netlist needs --board"),
         (["--level", "netlist", "--board", "nowhere"], "unknown board 'nowhere'"),
-        (["--pins", "-1"], "--pins must be at least 0"),
+        (["--pins", "-1"], "--pins: '-1' is no whole number from 0"),
         (["--simulator", "cxxrtl", "--cover"], "--simulator cxxrtl runs the portable Verilog alone"),
     ],
 )
@@ -204,15 +204,14 @@ def test_bad_input(given, options, message, monkeypatch, capsys):
     monkeypatch.setattr("sim.build.execute", lambda *_: pytest.fail("a tool was started"))
     assert cli.run(verify.main, [*given, *options]) == 2
     error = capsys.readouterr().err
-    assert message in error and error.startswith("error: ") and error.count("\n") == 1
+    assert message in error and "error: " in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("options", [["--frames", "many"], ["--level", "gates"], ["--gates"], ["surplus"]])
 def test_unknown_options(options, capsys):
-    with pytest.raises(SystemExit) as status:
-        cli.run(verify.main, options)
+    assert cli.run(verify.main, options) == 2
     error = capsys.readouterr().err
-    assert status.value.code == 2 and error.count("\n") == 1 and options[0].lstrip("-") in error
+    assert error.count("\n") == 1 and options[0].lstrip("-") in error
 
 
 def test_images_of_another_size(given, tmp_path, capsys):

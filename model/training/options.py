@@ -75,7 +75,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--scales", choices=SCALES, help="of weights: one for each output channel, or for all"
     )
     parser.add_argument(
-        "--qat-epochs", type=natural, metavar="N", help="then train on N epochs with everything rounded"
+        "--qat-epochs", type=cli.natural, metavar="N", help="then train on N epochs with everything rounded"
     )
     parser.add_argument(
         "--qat-optimiser", choices=sorted(OPTIMISERS), help="by this one (adam, whatever the recipe's)"
@@ -115,11 +115,11 @@ def deciding(argv: list[str]) -> list[str]:
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """What data, what files, how fast: the options that are no part of a recipe."""
     parser.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
-    parser.add_argument("--seed", type=natural, default=0, metavar="S", help="of every random draw (0)")
+    parser.add_argument("--seed", type=cli.natural, default=0, metavar="S", help="of every random draw (0)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="artifact to write (build/NET.npz)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     parser.add_argument("--no-pictures", dest="pictures", action="store_false", help="write no PNG files")
-    parser.add_argument("--threads", type=positive, default=2, metavar="N", help="share the work (2)")
+    parser.add_argument("--threads", type=cli.positive, default=2, metavar="N", help="share the work (2)")
     parser.add_argument(
         "--resume", action="store_true", help="go on from the checkpoint of the same command, if there is one"
     )
@@ -132,8 +132,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     """What a recipe says."""
     parser = parser.add_argument_group("the recipe, where it is to be another than the net's own")
-    parser.add_argument("--epochs", type=positive, metavar="N", help="passes over the training images")
-    parser.add_argument("--batch", type=positive, metavar="N", help="images a step")
+    parser.add_argument("--epochs", type=cli.positive, metavar="N", help="passes over the training images")
+    parser.add_argument("--batch", type=cli.positive, metavar="N", help="images a step")
     parser.add_argument("--optimiser", choices=sorted(OPTIMISERS), help=" or ".join(sorted(OPTIMISERS)))
     usual = ", ".join(f"{kind.rate} for {name}" for name, kind in OPTIMISERS.items())
     parser.add_argument("--rate", type=float, metavar="R", help=f"peak of the learning rate (usual: {usual})")
@@ -149,7 +149,7 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         " elastic deformation strength=PIXELS, smoothness=PIXELS",
     )  # fmt: skip
     parser.add_argument(
-        "--patience", type=positive, metavar="N", help="stop after N epochs without better validation"
+        "--patience", type=cli.positive, metavar="N", help="stop after N epochs without better validation"
     )
     parser.add_argument("--loss", choices=sorted(LOSSES), help="what training makes small (cross-entropy)")
     parser.add_argument(
@@ -203,20 +203,6 @@ def beside(out: Path, pictures: bool) -> dict[str, Path]:
         for key, ending in ENDINGS.items()
         if pictures or not ending.endswith(".png")
     }
-
-
-def positive(text: str) -> int:
-    """A whole number from one."""
-    if natural(text) == 0:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return natural(text)
-
-
-def natural(text: str) -> int:
-    """A whole number from zero."""
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 999999999")
-    return int(text)
 
 
 def seconds(text: str) -> float:
