@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from statistics import median
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.grid import Point, grid, small
@@ -76,7 +75,7 @@ def main(argv: list[str]) -> None:
         weights = fit(rows)
         record(coefficients=recorded()["coefficients"] | {device.name: weights}, grid=rows)
     rows = [compared(row, weights, device) for row in rows]
-    Console().print(table(rows))
+    cli.console().print(table(rows))
     print(summary(rows))
     cli.write_json(options.json, {"rows": rows})
     if (options.recorded or options.held_out) and not holds(rows):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from boards.build import build
@@ -64,11 +63,11 @@ def main(argv: list[str]) -> None:
             progress.update(task, note=f"{net.name}, {plan.multipliers} multipliers")
             rows.append(row(net, plan))
             progress.advance(task)
-    Console().print(table(rows))
+    cli.console().print(table(rows))
     if target is not None:
         for (net, plan), line in zip(points, rows):
             line["placed"] = placed(net, plan, target, options.seed)
-        Console().print(routes(rows))
+        cli.console().print(routes(rows))
     cli.write_json(options.json, {"rows": rows})
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from hdl.devices.ecp5 import ECP5
@@ -61,7 +60,7 @@ def main(argv: list[str]) -> None:
             progress.update(task, note=f"{name} {spec.name}")
             rows.append({"net": name, **row(spec)})
             progress.advance(task)
-    Console().print(table(rows))
+    cli.console().print(table(rows))
     cli.write_json(options.json, {"rows": rows})
 
 

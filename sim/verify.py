@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from hdl.devices.device import PORTABLE
@@ -167,7 +166,7 @@ def main(argv: list[str]) -> None:
         "cycles": cycles,
         "cycles_per_second": round(cycles / (finished - compiled)),
     }
-    console = Console()
+    console = cli.console()
     console.print(report(result, figures))
     if options.cover:
         cover = check.cover([*plain, stalled])
