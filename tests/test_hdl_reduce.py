@@ -17,7 +17,7 @@ from hdl.planning.cost import cost
 from hdl.planning.estimate import estimate
 from hdl.planning.netplan import Plan
 from hdl.planning.search import search
-from hdl.products.graph import Graph
+from hdl.products.sharing import adder_graph
 from hdl.products.weigh import WeighPipe
 from hdl.stages.reduce import reduce_parts
 from model.arithmetic.qformat import QFormat
@@ -162,7 +162,7 @@ class Forgetful(WeighPipe):
 
     def __init__(self, spec, lanes):
         super().__init__(spec, lanes)
-        self.graph = Graph.of(spec.weights.reshape(-1, 1) * [[1], [1], [1], [0]], spec.src)
+        self.graph = adder_graph(spec.weights.reshape(-1, 1) * [[1], [1], [1], [0]], spec.src)
 
 
 class Early(WeighPipe):

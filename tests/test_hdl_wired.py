@@ -21,7 +21,7 @@ from hdl.planning.folding import WIRED, Folding, StagePlan
 from hdl.planning.harden import all_lanes, too_large
 from hdl.planning.netplan import Plan, weighted
 from hdl.planning.search import search
-from hdl.products.graph import digits, made
+from hdl.products.sharing import made, signed_digits
 from hdl.products.wired import WiredPipe, added
 from hdl.stages.conv import conv_parts
 from hdl.stages.dense import dense_parts
@@ -171,7 +171,7 @@ MUTANTS = {
         lambda matrices: np.vstack([matrices[0]] * 2),
         "groups",
     ),
-    "digits": ("hdl.products.graph.digits", lambda number: digits(number)[:1], "conv"),
+    "digits": ("hdl.products.sharing.signed_digits", lambda number: signed_digits(number)[:1], "conv"),
 }
 
 

@@ -11,9 +11,9 @@ from hdl.devices.ecp5 import ECP5
 from hdl.planning.estimate import counting, resources
 from hdl.planning.folding import SERIAL, WIRED, Folding, StagePlan
 from hdl.planning.netplan import Plan, weighted
-from hdl.products.graph import digits
 from hdl.products.mac import MacPipe
 from hdl.products.serial import SerialDots
+from hdl.products.sharing import signed_digits
 from hdl.products.wired import WiredPipe
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import WeightedSpec
@@ -35,7 +35,7 @@ def all_lanes(spec: WeightedSpec) -> StagePlan:
 
 def too_large(spec: WeightedSpec) -> bool:
     """Whether a layer has too many weights to hard-wire; no graph is needed to tell."""
-    return LEAST * sum(len(digits(weight)) for weight in spec.weights.ravel().tolist()) > MOST
+    return LEAST * sum(len(signed_digits(weight)) for weight in spec.weights.ravel().tolist()) > MOST
 
 
 @lru_cache(maxsize=256)

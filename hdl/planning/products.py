@@ -14,10 +14,10 @@ from hdl.planning.pieces import adder, bits, counter, loadrom, memory, rom, tree
 from hdl.planning.tally import Tally
 from hdl.products.digits import DigitPipe, Digits
 from hdl.products.dots import Dots
-from hdl.products.graph import digits
 from hdl.products.mac import AlignPipe, MacPipe, ScalePipe, Sequencer
 from hdl.products.serial import TAPS, SerialDots, entries, signed_range, table_luts
 from hdl.products.share import Array
+from hdl.products.sharing import signed_digits
 from hdl.products.weigh import WeighPipe
 from hdl.products.wired import WiredPipe
 from hdl.stages.pool import AveragePipe
@@ -181,7 +181,7 @@ def _(part: AveragePipe, device: Device) -> Tally:
     if odd > 1 and device.inferred(*shapes):
         lane += inferred(*shapes, device)
     elif odd > 1:
-        lane += adder(source).times(len(digits(factor)) - 1)
+        lane += adder(source).times(len(signed_digits(factor)) - 1)
     return lane.times(part.lanes) + Tally(ff=4)
 
 

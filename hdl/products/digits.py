@@ -7,7 +7,7 @@ from amaranth.lib import data
 
 from hdl.parts.pipe import Front, Pipe, delayed, lanes_of
 from hdl.planning.folding import Folding
-from hdl.products.graph import Graph
+from hdl.products.sharing import adder_graph
 from hdl.products.wired import Wired
 from model.arithmetic.qformat import QFormat
 
@@ -85,7 +85,7 @@ class DigitPipe(Pipe):
     def __init__(self, folding: Folding):
         self.folding = folding
         # Each of its own: they stand far apart on the chip.
-        graph = Graph.of(folding.matrix, folding.digit, None)
+        graph = adder_graph(folding.matrix, folding.digit, None)
         self.dots = [Wired(graph, folding.digit) for _ in range(folding.plan.pixel_lanes)]
         super().__init__(
             digit_layout(folding), lanes_of(folding.accumulator, folding.plan.lanes), graph.latency + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Module
 
 from hdl.parts.pipe import Pipe, delayed, lanes_of
-from hdl.products.graph import Graph
+from hdl.products.sharing import adder_graph
 from hdl.products.wired import Wired
 from hdl.stages.pool import AveragePipe
 from hdl.stages.requant import RequantPipe
@@ -30,7 +30,7 @@ class WeighPipe(Pipe):
 
     def __init__(self, spec: GreySpec | ReduceSpec, lanes: int):
         self.spec, self.lanes = spec, lanes
-        self.graph = Graph.of(spec.weights.reshape(-1, 1), spec.src)
+        self.graph = adder_graph(spec.weights.reshape(-1, 1), spec.src)
         super().__init__(
             lanes_of(spec.src, spec.weights.size * lanes),
             lanes_of(spec.sum_format, lanes),

@@ -11,6 +11,7 @@ from hdl.parts.memory import Rom
 from hdl.parts.pipe import Pipe, delayed, lanes_of, shape_of
 from hdl.planning.folding import Folding
 from hdl.products.graph import Graph, Node
+from hdl.products.sharing import adder_graph
 from model.arithmetic.qformat import QFormat
 
 
@@ -113,7 +114,7 @@ class WiredPipe(Pipe):
         self.folding, self.device = folding, device
         pixels = folding.plan.pixel_lanes
         self.by_pixel = folding.seeded_bias.ndim > 1
-        graph = Graph.of(folding.matrix, folding.spec.src, None if self.by_pixel else folding.seeded_bias)
+        graph = adder_graph(folding.matrix, folding.spec.src, None if self.by_pixel else folding.seeded_bias)
         self.dots = [Wired(graph, folding.spec.src) for _ in range(pixels)]
         self.held = int(pixels > 1)
         self.ready = self.held + graph.latency

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdl.products.graph import Graph, digits
+from hdl.products.sharing import adder_graph, signed_digits
 from model.arithmetic.qformat import QFormat
 
 
@@ -20,7 +20,7 @@ def inputs_of(src, count, seed=0):
 def check(matrix, src, constants=None):
     """The graph of a matrix, after a look at all that it promises."""
     matrix = np.asarray(matrix)
-    graph = Graph.of(matrix, src, constants)
+    graph = adder_graph(matrix, src, constants)
     x = inputs_of(src, len(matrix))
     np.testing.assert_array_equal(graph.run(x), x @ matrix + (0 if constants is None else constants))
     for index, node in enumerate(graph.nodes):
@@ -83,6 +83,6 @@ def test_more_inputs_than_a_block():
 def test_digits():
     drawn = np.random.default_rng(0).integers(-(1 << 40), 1 << 40, 300).tolist()
     for number in [*range(-300, 301), *drawn]:
-        terms = digits(number)
+        terms = signed_digits(number)
         assert sum(sign << exponent for exponent, sign in terms) == number
         assert all(b - a > 1 for (a, _), (b, _) in pairwise(terms))
