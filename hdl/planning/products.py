@@ -134,7 +134,8 @@ def _(part: WiredPipe, device: Device) -> Tally:
 @resources.register
 def _(part: Digits, device: Device) -> Tally:
     word = bits(part.i.payload)
-    total = Tally(choice=word * (part.steps - 1) // part.steps, control=4, ff=word + 1)
+    copies = len(shares(word))
+    total = Tally(choice=word * (part.steps - 1) // part.steps, control=3 + copies, ff=word + copies + 1)
     return total + counter(part.steps + 1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
-from hdl.parts.pipe import Front, Pipe, delayed, lanes_of
+from hdl.parts.pipe import Front, Pipe, delayed, lanes_of, shares
 from hdl.planning.folding import Folding
 from hdl.products.sharing import adder_graph
 from hdl.products.wired import Wired
@@ -41,10 +41,16 @@ class Digits(Front):
     def elaborate(self, platform):
         m = Module()
         step, count = self.o.payload, self.steps
-        take, left = Signal(), Signal(range(count + 1))
+        # `take` is high in the one cycle in which a beat, seen the cycle before, is copied. `soon`: at most two
+        # digits are left.
+        left, soon = Signal(range(count + 1)), Signal(init=1)
         beat = self.turned()
         held = Signal(len(beat), reset_less=True)
-        m.d.sync += take.eq(self.i.valid & self.room & (left <= 2) & ~take)
+        own = shares(len(beat))
+        takes = [Signal(name=f"take{n}") for n in range(len(own))]
+        take, following = takes[0], held >> len(Value.cast(step.x))
+        sees = self.i.valid & self.room & soon
+        m.d.sync += [copy.eq(sees & ~copy) for copy in takes]
         m.d.comb += [
             self.i.ready.eq(take),
             self.spend.eq(take),
@@ -53,10 +59,12 @@ class Digits(Front):
             step.starts.eq(left == count),
             step.ends.eq(left == 1),
         ]
+        # Behind the last digit nobody looks.
+        m.d.sync += [held[bits].eq(Mux(copy, beat[bits], following[bits])) for copy, bits in zip(takes, own)]
         with m.If(take):
-            m.d.sync += [held.eq(beat), left.eq(count)]
-        with m.Elif(left != 0):
-            m.d.sync += [held.eq(held >> len(Value.cast(step.x))), left.eq(left - 1)]
+            m.d.sync += [left.eq(count), soon.eq(count <= 2)]
+        with m.Elif(self.o.valid):
+            m.d.sync += [left.eq(left - 1), soon.eq(left <= 3)]
         return m
 
     def turned(self) -> Value:
