@@ -8,7 +8,7 @@ import pytest
 
 from model import cli
 from sim import fuzz, mutators
-from sim.fuzz import Target
+from sim.inputs import Target
 
 GOOD = b'{"a": [1, 2]}'
 

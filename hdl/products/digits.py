@@ -41,8 +41,8 @@ class Digits(Front):
     def elaborate(self, platform):
         m = Module()
         step, count = self.o.payload, self.steps
-        # `take` is high in the one cycle in which a beat, seen the cycle before, is copied. `soon`: at most two
-        # digits are left.
+        # `take` is high in the one cycle in which a beat, seen the cycle before, is copied.
+        # `soon`: at most two digits are left.
         left, soon = Signal(range(count + 1)), Signal(init=1)
         beat = self.turned()
         held = Signal(len(beat), reset_less=True)
