@@ -133,9 +133,10 @@ def _(part: WiredPipe, device: Device) -> Tally:
 
 @resources.register
 def _(part: Digits, device: Device) -> Tally:
-    word = bits(part.i.payload)
-    copies = len(shares(word))
-    total = Tally(choice=word * (part.steps - 1) // part.steps, control=3 + copies, ff=word + copies + 1)
+    digit = bits(part.o.payload.x)
+    moved = digit * (part.steps - 1)
+    copies = len(shares(moved))
+    total = Tally(choice=moved, control=3 + copies, ff=moved + digit + copies + 1)
     return total + counter(part.steps + 1)
 
 

@@ -44,11 +44,11 @@ class Digits(Front):
         # `take` is high in the one cycle in which a beat, seen the cycle before, is copied.
         # `soon`: at most two digits are left.
         left, soon = Signal(range(count + 1)), Signal(init=1)
-        beat = self.turned()
+        beat, digit = self.turned(), len(Value.cast(step.x))
         held = Signal(len(beat), reset_less=True)
-        own = shares(len(beat))
+        own = shares(len(beat) - digit)
         takes = [Signal(name=f"take{n}") for n in range(len(own))]
-        take, following = takes[0], held >> len(Value.cast(step.x))
+        take, following = takes[0], held[digit:]
         sees = self.i.valid & self.room & soon
         m.d.sync += [copy.eq(sees & ~copy) for copy in takes]
         m.d.comb += [
@@ -59,7 +59,8 @@ class Digits(Front):
             step.starts.eq(left == count),
             step.ends.eq(left == 1),
         ]
-        # Behind the last digit nobody looks.
+        # The last digit moves on before the next beat comes, and behind it nobody looks: it needs no enable.
+        m.d.sync += held[-digit:].eq(beat[-digit:])
         m.d.sync += [held[bits].eq(Mux(copy, beat[bits], following[bits])) for copy, bits in zip(takes, own)]
         with m.If(take):
             m.d.sync += [left.eq(count), soon.eq(count <= 2)]
