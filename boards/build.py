@@ -8,7 +8,7 @@ import shutil
 import sys
 from argparse import Namespace
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.progress import Progress
@@ -33,6 +33,8 @@ from model.files.whole import check_writable, replacing
 from model.golden.qnetwork import QNetwork
 from sim.accelerator import Figures, measure
 
+SEED = 1
+"""Of placement, where neither user nor plan names one."""
 MEASURED = "measured.json"
 """What a build keeps of its simulation, its netlist and its time."""
 EXAMPLES = """\
@@ -70,7 +72,7 @@ def main(argv: list[str]) -> None:
             plan = (
                 plan.made_loadable(net)
                 if options.weights == "loadable"
-                else Plan(plan.stages, clock_mhz=plan.clock_mhz)
+                else replace(plan, weights="fixed", fracs={})
             )
     if options.baud is not None and options.baud > target.max_baud:
         raise ValueError(
@@ -90,7 +92,8 @@ def main(argv: list[str]) -> None:
         return
     # beside the folder stands the lock of its builds
     check_writable(out.parent / "lock", cache.FOLDER / "entry")
-    result = build(design, budget, out, options.seed, force=options.force)
+    seed = next(seed for seed in (options.seed, plan.seed, SEED) if seed is not None)
+    result = build(design, budget, out, seed, force=options.force)
     if not result["clock"]["met"]:
         raise Failure(missed(result, out))
     cli.write_json(options.json, result)
@@ -120,7 +123,9 @@ def parse(argv: list[str]) -> Namespace:
         "--baud", type=cli.positive, metavar="N", help="of the serial port; else the board's own"
     )
     parser.add_argument("--out", metavar="DIR", help="folder of the results (build/BOARD)")
-    parser.add_argument("--seed", type=cli.natural, default=1, metavar="N", help="of placement (1)")
+    parser.add_argument(
+        "--seed", type=cli.natural, metavar="N", help=f"of placement; else the plan's, or {SEED}"
+    )
     parser.add_argument("--force", action="store_true", help="build again what was built before")
     parser.add_argument("--program", action="store_true", help="load the bitstream into the board")
     parser.add_argument("--flash", action="store_true", help="likewise, to stay there without power")

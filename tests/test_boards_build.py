@@ -319,6 +319,24 @@ def test_another_build_is_not(capsys, net, fake, monkeypatch, change):
     assert fake.read_text() == runs * 2
 
 
+def test_the_seed(capsys, net, fake, monkeypatch):
+    """The user's, else the plan's, else 1."""
+    used = []
+    options = toolchains.Toolchain.options
+    monkeypatch.setattr(
+        toolchains.Toolchain,
+        "options",
+        lambda self, clock, seed: used.append(seed) or options(self, clock, seed),
+    )
+    run(capsys, "ulx3s", "--net", net)
+    Plan(Plan.serial(tiny_net()).stages, seed=5).save("tiny.plan.json")
+    run(capsys, "ulx3s", "--net", net)
+    run(capsys, "ulx3s", "--net", net, "--seed", "0")
+    assert used == [1, 5, 0]
+    Path("tiny.plan.json").write_text(Path("tiny.plan.json").read_text().replace('"seed": 5', '"seed": -5'))
+    assert "seed must be a whole number from 0, not -5" in refused(capsys, "ulx3s", "--net", net)
+
+
 def test_a_missed_clock_is_missed_again_from_the_cache(capsys, net, fake, monkeypatch):
     monkeypatch.setenv("FMAX", "99.9")
     for _ in range(2):

@@ -1,6 +1,7 @@
 """Plans: legal lanes, shared arrays, and files."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -18,8 +19,9 @@ def test_plan_survives_its_file(tmp_path):
     drawer, net = drawn(5)
     for _ in range(5):
         plan = drawer.plan(net)
-        plan.save(tmp_path / "plan.json")
-        assert Plan.load(tmp_path / "plan.json", net) == plan
+        for made in (plan, replace(plan, clock_mhz=60), replace(plan, seed=0), replace(plan, seed=7)):
+            made.save(tmp_path / "plan.json")
+            assert Plan.load(tmp_path / "plan.json", net) == made
 
 
 def test_multipliers_of_shared_arrays():

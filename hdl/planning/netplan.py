@@ -37,12 +37,15 @@ class Plan:
         A layer that is not named takes those of its first net alone.
     clock_mhz : float, optional
         Of the core, where a board's user asks for no other; else the board's own.
+    seed : int, optional
+        Of placement, likewise: one with which that clock was reached.
     """
 
     stages: dict[str, StagePlan]
     weights: str = "fixed"
     fracs: dict[str, int] = field(default_factory=dict)
     clock_mhz: float | None = None
+    seed: int | None = None
 
     def check(self, net: QNetwork) -> None:
         """Raise a ValueError, naming the layer, if the plan does not fit the net."""
@@ -193,8 +196,9 @@ class Plan:
         with replacing(path, "w") as file:
             stages = {name: stage.described() for name, stage in self.stages.items()}
             content = {"weights": self.weights, "stages": stages}
-            more = {"fracs": self.fracs, "clock_mhz": self.clock_mhz}
-            json.dump(content | {key: value for key, value in more.items() if value}, file, indent=2)
+            more = {"fracs": self.fracs or None, "clock_mhz": self.clock_mhz, "seed": self.seed}
+            more = {key: value for key, value in more.items() if value is not None}
+            json.dump(content | more, file, indent=2)
             file.write("\n")
 
     @classmethod
@@ -220,7 +224,10 @@ class Plan:
             clock = content.get("clock_mhz")
             if clock is not None and not 0 < clock < inf:
                 raise ValueError(f"clock_mhz must be a number above 0, not {clock!r}")
-            plan = cls(stages, content.get("weights", "fixed"), fracs, clock)
+            seed = content.get("seed")
+            if seed is not None:
+                seed = whole("seed", seed, 0)
+            plan = cls(stages, content.get("weights", "fixed"), fracs, clock, seed)
             plan.check(net)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = str(error) if isinstance(error, ValueError) else "it is no plan"
@@ -252,8 +259,13 @@ def read(key: str, value) -> int | str:
                 f"a layer's own weights are {WIRED!r}, {SERIAL!r} or as the plan's, not {value!r}"
             )
         return value
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{key} must be a whole number from 1, not {value!r}")
+    return whole(key, value, 1)
+
+
+def whole(key: str, value, least: int) -> int:
+    """What JSON says of a number of at most nine digits."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 10**9:
+        raise ValueError(f"{key} must be a whole number from {least}, not {value!r}")
     return value
 
 
