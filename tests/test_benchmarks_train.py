@@ -20,7 +20,7 @@ def test_a_missing_pytorch_is_one_line(monkeypatch, capsys):
 @pytest.mark.parametrize("option", ["--batch", "--threads", "--rounds"])
 def test_counts_begin_at_one(option, capsys):
     assert cli.run(main, [option, "0"]) == 2
-    assert "at least 1" in capsys.readouterr().err
+    assert f"{option}: '0' is no whole number from 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("factor, fails", [(1, False), (1.001, True)])
