@@ -100,15 +100,18 @@ def row(net, plan) -> dict:
 
 
 def placed(net, plan, target: Target, seed: int) -> dict | None:
-    """A point as a whole board, after routing, or None if it is too large.
+    """A point as a whole board, after routing, or what the tools said if they failed; None if it is too large.
 
     The clock that the board has by itself is asked for, and need not be met.
     """
     need = taken(net, plan, target)
-    if lacking(need, target.budget):
+    if lacking(need, target.chip.room):
         return None
     out = FOLDER / f"{net.name}-{plan.multipliers}"
-    report = build(Design.of(target, net, plan), need, out, seed)
+    try:
+        report = build(Design.of(target, net, plan), need, out, seed)
+    except cli.Failure as error:
+        return {"board": target.name, "seed": seed, "failed": str(error)}
     fmax = report["clock"]["fmax_mhz"]
     return {
         "board": target.name,
@@ -145,8 +148,8 @@ def routes(rows: list[dict]) -> Table:
         column.justify = "right"
     for line in rows:
         placed, cells = line["placed"], [line["net"], f"{line['multipliers']:,}"]
-        if placed is None:
-            cells.append("too large")
+        if placed is None or "failed" in placed:
+            cells.append("too large" if placed is None else "failed")
         else:
             cells += [f"{placed['fmax_mhz']:.1f}", f"{placed['frames_per_second']:,.0f}"]
             cells += [f"{placed[name]:,}" for name in UNITS]

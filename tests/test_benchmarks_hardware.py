@@ -49,11 +49,16 @@ def test_a_measured_row():
 
 
 def test_routed_rows(monkeypatch, capsys, tmp_path):
-    """With tools that only say what they reach: a clock may be missed; what is too large is not built."""
+    """With tools that only say what they reach: a clock may be missed, and tools may fail.
+
+    What is too large is not built.
+    """
     asked = []
 
     def build(design, need, out, seed):
         asked.append((design.target.name, out.name, seed))
+        if need.dsp == 2:
+            raise cli.Failure("no legal placement")
         used = {"lut": need.lut + 1, "ff": 7, "dsp": need.dsp, "bram": need.bram}
         return {
             "clock": {"fmax_mhz": 50.0, "met": False},
@@ -65,14 +70,16 @@ def test_routed_rows(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(hardware, "build", build)
     monkeypatch.setattr(hardware, "measure", lambda net, plan: figures)
     path = tmp_path / "rows.json"
-    options = ["--net", "lenet", "--multipliers", "1", "512", "--place", "ulx3s-12f", "--seed", "3"]
+    options = ["--net", "lenet", "--multipliers", "1", "2", "512", "--place", "ulx3s-12f", "--seed", "3"]
     assert cli.run(hardware.main, [*options, "--json", str(path)]) == 0
-    small, large = json.loads(path.read_text())["rows"]
-    assert asked == [("ulx3s-12f", "lenet-1", 3)] and large["placed"] is None
+    small, failed, large = json.loads(path.read_text())["rows"]
+    assert asked == [("ulx3s-12f", f"lenet-{count}", 3) for count in (1, 2)] and large["placed"] is None
+    assert failed["placed"] == {"board": "ulx3s-12f", "seed": 3, "failed": "no legal placement"}
     placed = small["placed"]
     assert (placed["board"], placed["seed"], placed["ff"], placed["dsp"]) == ("ulx3s-12f", 3, 7, 1)
     assert (placed["fmax_mhz"], placed["frames_per_second"]) == (50.0, 50_000.0)
-    assert "too large" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "too large" in printed and "failed" in printed
     assert cli.run(hardware.main, options[:4]) == 0 and "MHz" not in capsys.readouterr().out
 
 
