@@ -100,7 +100,7 @@ def row(net, plan) -> dict:
 
 
 def placed(net, plan, target: Target, seed: int) -> dict | None:
-    """A point as a whole board, after routing, or what the tools said if they failed; None if it is too large.
+    """A point as a whole board, after routing, or what failing tools said; None if it is too large.
 
     The clock that the board has by itself is asked for, and need not be met.
     """
