@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from boards.build import build
+from boards.build import SEED, build
 from boards.catalogue import targets
 from boards.catalogue.board import Target
 from boards.catalogue.listing import taken
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> None:
         help=f"pass over plans that keep multipliers less busy ({BUSY}); 0 for the fastest plans",
     )
     parser.add_argument("--place", metavar="BOARD", help="also place and route what fits this board")
-    parser.add_argument("--seed", type=cli.natural, default=1, metavar="N", help="of placement (1)")
+    parser.add_argument("--seed", type=cli.natural, default=SEED, metavar="N", help=f"of placement ({SEED})")
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args(argv)
     if not 0 <= options.busy <= 1:
