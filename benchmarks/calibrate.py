@@ -22,8 +22,8 @@ from benchmarks.held_out import held_out
 from benchmarks.packed import FOLDER, count
 from boards.catalogue.board import Target
 from boards.catalogue.targets import find
+from boards.catalogue.toolchains import TRELLIS
 from boards.tools.flow import version
-from boards.tools.toolchains import TRELLIS
 from hdl.devices.device import Device
 from hdl.planning.estimate import around, tally
 from hdl.planning.tally import FILE, KINDS, Tally, coefficients, recorded

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hdl.planning.folding import SERIAL, WIRED, StagePlan
-from hdl.planning.netplan import Plan
+from hdl.folding.net import Plan
+from hdl.folding.stage import SERIAL, WIRED, StagePlan
 from model.arithmetic.qformat import QFormat
 from model.golden.qnetwork import QNetwork
 from model.layers import (

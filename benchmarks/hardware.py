@@ -11,17 +11,18 @@ from pathlib import Path
 
 from rich.table import Table
 
-from boards.build import SEED, build
+from boards.build import SEED
 from boards.catalogue import targets
 from boards.catalogue.board import Target
-from boards.catalogue.listing import taken
+from boards.catalogue.fitting import taken
 from boards.shell.design import Design
-from hdl.planning.budget import UNITS, lacking
+from boards.tools.steps import build
+from hdl.devices.budget import UNITS, lacking
 from hdl.planning.cost import bound_cycles, planned_cycles
 from hdl.planning.search import Search
 from model import cli
 from model.files import artifact
-from sim.accelerator import measure
+from sim.bench.accelerator import measure
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Multipliers that the planner may use; it never uses more than the rate needs."""

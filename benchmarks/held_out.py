@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.grid import Builder, Point
-from hdl.planning.folding import SERIAL, WIRED, StagePlan
+from hdl.folding.stage import SERIAL, WIRED, StagePlan
 from hdl.planning.harden import wirable
 from hdl.planning.search import Search
 from model.files import artifact

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from benchmarks.grid import Point
 from boards.catalogue.board import Target
+from boards.catalogue.toolchains import PURGED, REPORT
 from boards.shell.design import Design
 from boards.tools.flow import Flow, program, version
-from boards.tools.toolchains import PURGED, REPORT
 from hdl.network import Accelerator
 from model.cli import Failure
-from sim.build import digest, kept
-from sim.verilog import emit_rtlil
+from sim.simulators.build import digest, kept
+from sim.simulators.verilog import emit_rtlil
 
 FOLDER = Path("build/calibration")
 """Counts are kept in it, each under the digest of all that decides them."""

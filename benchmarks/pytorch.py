@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from model.arithmetic.qformat import PIXELS
 from model.layers import Conv, Dense, Pool, ReLU, Sigmoid
-from model.net.network import PIXELS, Network
+from model.net.network import Network
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 """Orders of an image batch in memory: (N, C, H, W) and (N, H, W, C)."""

@@ -11,10 +11,10 @@ import numpy as np
 
 from benchmarks import rounds
 from model import cli
-from model.files.nets import NETS
 from model.net.losses import LOSSES
 from model.net.network import Network
 from model.training.learner import Learner
+from model.training.nets import NETS
 from model.training.optim import Momentum
 from model.training.recipe import Recipe
 from model.training.team import Team

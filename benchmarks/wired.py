@@ -13,17 +13,17 @@ import numpy as np
 from rich.table import Table
 
 from hdl.devices.ecp5 import ECP5
+from hdl.folding.layer import Folding
+from hdl.folding.net import weighted
 from hdl.planning.estimate import resources
-from hdl.planning.folding import Folding
 from hdl.planning.harden import all_lanes, too_large
-from hdl.planning.netplan import weighted
 from hdl.products.wired import WiredPipe
 from model import cli
+from model.arithmetic.grid import Grid
 from model.files import artifact
 from model.golden.spec import WeightedSpec
-from model.quantisation.grid import Grid
-from sim import tools
-from sim.verilog import emit
+from sim.simulators import tools
+from sim.simulators.verilog import emit
 
 SCRIPT = (
     "read_verilog top.v; synth_ecp5 -top top -run begin:map_luts; opt_clean -purge;"

@@ -16,16 +16,16 @@ from rich.table import Table
 
 from boards.catalogue import targets
 from boards.catalogue.board import Target
-from boards.damage import Traffic
-from boards.protocol import FAILED, REPLY, Command, Decoder, Error, Frame, Result
-from boards.referee import Expected, Referee, pixels
+from boards.link.protocol import FAILED, REPLY, Command, Decoder, Error, Frame, Result
 from boards.shell.design import Design
 from boards.shell.shell import Link
 from boards.shell.uart import Baud
-from boards.simulate import Heard, SimulatedBoard
+from boards.simulated.board import Heard, SimulatedBoard
+from boards.simulated.referee import Expected, Referee, pixels
+from boards.simulated.traffic import Traffic
+from hdl.folding.net import Plan
+from hdl.folding.stage import StagePlan
 from hdl.loadable.loading import sized, weight_set
-from hdl.planning.folding import StagePlan
-from hdl.planning.netplan import Plan
 from model import cli
 from model.arithmetic.qformat import QFormat
 from model.cli import Failure

@@ -16,10 +16,10 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from boards.client import Board, Rate
-from boards.protocol import CRC_BYTES, HEADER_BYTES, Identity, Result
-from boards.weights import load_request
-from hdl.planning.netplan import Plan
+from boards.link.client import Board, Rate
+from boards.link.protocol import CRC_BYTES, HEADER_BYTES, Identity, Result
+from boards.link.weights import load_request
+from hdl.folding.net import Plan
 from model import cli
 from model.cli import Failure
 from model.files import artifact, dataset

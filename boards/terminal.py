@@ -15,13 +15,13 @@ from pathlib import Path
 from rich.live import Live
 from rich.text import Text
 
-from boards.build import default_plan
 from boards.catalogue import targets
+from boards.catalogue.fitting import default_plan
 from boards.shell.design import Design
 from boards.shell.shell import Link
 from boards.shell.uart import MIN_CYCLES
-from boards.simulate import SimulatedBoard
-from hdl.planning.netplan import Plan
+from boards.simulated.board import SimulatedBoard
+from hdl.folding.net import Plan
 from model import cli
 from model.files import artifact
 from model.files.whole import check_writable

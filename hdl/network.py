@@ -9,16 +9,16 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.devices.device import PORTABLE, Device
+from hdl.folding.net import Plan
+from hdl.folding.reach import ahead_rows
 from hdl.loadable.loader import BYTE, Loader
 from hdl.loadable.loading import Loads, layout, sized
 from hdl.parts.buffer import Buffer
 from hdl.parts.chain import Chain
 from hdl.parts.gate import Gate, Verdict, frame_layout
-from hdl.parts.gather import Gather
 from hdl.parts.pipe import lanes_of
 from hdl.parts.repack import repack
-from hdl.planning.netplan import Plan
-from hdl.planning.reach import ahead_rows
+from hdl.products.gather import Gather
 from hdl.products.share import Array, Client
 from hdl.stages.classify import Argmax, answer_layout
 from hdl.stages.conv import conv_parts

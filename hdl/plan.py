@@ -7,12 +7,12 @@ from argparse import Namespace
 from dataclasses import asdict, fields, replace
 
 from hdl.devices import chips
+from hdl.devices.budget import UNITS, Budget, lacking
 from hdl.devices.device import Device
 from hdl.devices.ecp5 import ECP5
-from hdl.planning.budget import UNITS, Budget, lacking
+from hdl.folding.net import Plan, beside
 from hdl.planning.fit import PLENTY, Fitter, excess, multipliers
 from hdl.planning.latency import quickened
-from hdl.planning.netplan import Plan, beside
 from hdl.planning.search import Search
 from hdl.planning.sheet import Sheet
 from model import cli

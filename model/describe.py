@@ -13,13 +13,14 @@ from rich.table import Table
 
 from model import cli
 from model.arithmetic.geometry import Shape
-from model.files import artifact, dataset, nets
+from model.files import artifact, dataset
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec, WeightedSpec
 from model.net.chain import flow
 from model.net.layer import Layer
 from model.net.network import Network
+from model.training import nets
 
 SHAPE, CLASSES = (28, 28, 1), 10
 """Of MNIST."""

@@ -11,10 +11,11 @@ from rich import box
 from rich.table import Table
 
 from model import cli
+from model.arithmetic.chunks import CHUNK
 from model.files import artifact
 from model.layers import Residual
 from model.net.layer import Layer
-from model.net.network import CHUNK, Network
+from model.net.network import Network
 from model.quantisation.fake import fake, latent
 from model.quantisation.rounded import FakeWeighted, Passing, Rounded
 from model.quantisation.scheme import Scheme

@@ -24,7 +24,6 @@ from model.net.layer import Layer
 from model.net.network import Network
 from model.quantisation.fake import latent
 from model.quantisation.fold import folded
-from model.quantisation.qat import tuned
 from model.quantisation.quantise import build
 from model.quantisation.scheme import calibrate, check_widths
 from model.report import report, table
@@ -34,6 +33,7 @@ from model.training.history import Epoch, write_csv
 from model.training.loop import fit
 from model.training.options import deciding, parse, recipe_of
 from model.training.recipe import Recipe
+from model.training.tuning import tuned
 
 VALIDATION = 10
 """One image in so many is kept out of training, to see how it goes."""

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from model import cli
 from model.files.whole import PART, check_writable
-from sim.inputs import Target, quiet, targets
+from sim.damage.inputs import Target, quiet, targets
 
 CASES = 20_000
 SLOW = 20

@@ -13,12 +13,12 @@ from rich.table import Table
 
 from model import cli
 from model.files.whole import check_writable
-from sim import tools
 from sim.proofs import checker
 from sim.proofs.bench import INDEPENDENT, Bench
 from sim.proofs.catalogue import PROOFS
 from sim.proofs.faults import Fault, mutated
 from sim.proofs.proof import Proof
+from sim.simulators import tools
 
 LIMIT = 300
 """Seconds for one property."""

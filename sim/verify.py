@@ -14,18 +14,18 @@ import numpy as np
 from rich.table import Table
 
 from hdl.devices.device import PORTABLE
-from hdl.planning.netplan import Plan, beside
+from hdl.folding.net import Plan, beside
 from hdl.planning.search import default, search
 from model import cli
 from model.files import artifact, dataset
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
-from sim import build, cxxrtl
-from sim.accelerator import STEADY, AcceleratorBench, Figures, first_mismatch, wrong
-from sim.bench import SIMULATORS, Broken, Result, Stalls
-from sim.build import processors
-from sim.cover import Cover
-from sim.taps import first_difference, stuck
+from sim.bench.accelerator import STEADY, AcceleratorBench, Figures, first_mismatch, wrong
+from sim.bench.bench import SIMULATORS, Broken, Result, Stalls
+from sim.bench.cover import Cover
+from sim.bench.taps import first_difference, stuck
+from sim.simulators import build, cxxrtl
+from sim.simulators.build import processors
 
 FRAMES = 100
 """Test images where nobody says how many."""
@@ -34,7 +34,7 @@ PINS = 2
 STALLED = 1000
 """Frames, at most, that run again with stalls: waiting takes the simulator as long as work does."""
 LEVELS = ("rtl", "netlist")
-BOARDS = "boards.verify"
+BOARDS = "boards.simulated.core"
 """What knows boards. It stands above this folder: it is looked up when a board is named, and not before."""
 NAMED = {"verilator": build.simulator, "cxxrtl": cxxrtl.simulator}
 """What each of `SIMULATORS` calls itself."""

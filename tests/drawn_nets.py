@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from hdl.planning.folding import SERIAL, WIRED, StagePlan
-from hdl.planning.netplan import Plan, weighted
+from hdl.folding.net import Plan, weighted
+from hdl.folding.stage import SERIAL, WIRED, StagePlan
 from hdl.planning.search import divisors
 from model.arithmetic.qformat import QFormat
 from model.golden.qnetwork import QNetwork

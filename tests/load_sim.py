@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 import stream_sim
+from hdl.folding.layer import MOST_SHIFT
 from hdl.network import Accelerator
-from hdl.planning.folding import MOST_SHIFT
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import WeightedSpec
 from model.layers import ResidualSpec

@@ -11,7 +11,7 @@ import tty
 
 import numpy as np
 
-from boards.protocol import FAILED, REPLY, Command, Decoder, Error, Frame, Identity
+from boards.link.protocol import FAILED, REPLY, Command, Decoder, Error, Frame, Identity
 from model.arithmetic.qformat import QFormat
 
 IDENTITY = Identity(

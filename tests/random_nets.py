@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hdl.planning.folding import WIRED, StagePlan
-from hdl.planning.netplan import Plan, weighted
+from hdl.folding.net import Plan, weighted
+from hdl.folding.stage import WIRED, StagePlan
 from hdl.planning.search import divisors
 from model.arithmetic.geometry import Geometry
 from model.arithmetic.qformat import QFormat

@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from boards.protocol import Decoder, Frame, Identity
+from boards.link.protocol import Decoder, Frame, Identity
 from boards.shell.shell import Link, Shell
 from boards.shell.uart import Baud
 from model.arithmetic.qformat import QFormat

@@ -9,8 +9,8 @@ from benchmarks.grid import Builder, grid, small
 from benchmarks.held_out import drawn, held_out
 from boards.catalogue.targets import find
 from hdl.devices.ice40 import PLAIN
+from hdl.folding.stage import StagePlan
 from hdl.planning.estimate import on_board
-from hdl.planning.folding import StagePlan
 from hdl.planning.tally import KINDS, PIECES, Tally, coefficients, recorded
 from model import cli
 

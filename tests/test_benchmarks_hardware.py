@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from benchmarks import hardware
+from hdl.folding.net import Plan
+from hdl.folding.stage import StagePlan
 from hdl.planning.cost import bound_cycles, planned_cycles
-from hdl.planning.folding import StagePlan
-from hdl.planning.netplan import Plan
 from model import cli
 from model.files import artifact
-from model.files.nets import NETS
 from model.quantisation.quantise import quantise
-from sim.accelerator import Figures
+from model.training.nets import NETS
+from sim.bench.accelerator import Figures
 
 
 @pytest.fixture(scope="module", params=sorted(NETS))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks import wired
-from hdl.planning.netplan import weighted
+from hdl.folding.net import weighted
 from model import cli
+from model.arithmetic.grid import Grid
 from model.files import artifact
-from model.quantisation.grid import Grid
 
 
 def test_a_layer(tmp_path, monkeypatch):

@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 
 from boards import build
+from boards.catalogue import toolchains
 from boards.shell.design import Design
-from boards.tools import flow, toolchains
-from hdl.planning.netplan import Plan, beside
+from boards.tools import flow, steps
+from hdl.folding.net import Plan, beside
 from model import cli
 from model.arithmetic.qformat import QFormat
 from model.files import artifact
 from model.golden.qnetwork import QNetwork
 from model.layers import DenseSpec
-from sim.accelerator import Figures
+from sim.bench.accelerator import Figures
 from test_boards_top import tiny_net
 
 TOOL = """#!{python}
@@ -87,7 +88,7 @@ def fake(tmp_path_factory, monkeypatch, prepared) -> Path:
         path.write_text(TOOL.format(python=sys.executable))
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(flow, "program", lambda tool: str(folder / tool.name))
-    monkeypatch.setattr(build, "measure", lambda *arguments, **options: FIGURES)
+    monkeypatch.setattr(steps, "measure", lambda *arguments, **options: FIGURES)
     return folder / "runs"
 
 
@@ -279,7 +280,7 @@ def test_interrupted_build_leaves_the_old_output(capsys, net, fake, monkeypatch)
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(build, "measure", interrupt)
+    monkeypatch.setattr(steps, "measure", interrupt)
     status, _, err = run(capsys, "ulx3s", "--net", net, "--clock", "50")
     assert (status, err) == (130, "error: interrupted\n")
     assert tree() == before
@@ -464,7 +465,7 @@ def test_default_plan_fits_the_chip():
         pairs |= {(boards[name].chip.name, net): boards[name] for net in artifact.names()}
     for (_, name), target in pairs.items():
         net = artifact.load(name)
-        build.checked_fit(Design.of(target, net, build.default_plan(net, target)))
+        build.checked_fit(net, build.default_plan(net, target), target)
 
 
 def test_true_tools(capsys, tmp_path):

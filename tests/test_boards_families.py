@@ -7,8 +7,8 @@ import pytest
 
 from boards.catalogue import targets
 from boards.shell.design import Design
-from boards.simulate import SimulatedBoard
-from hdl.planning.netplan import Plan
+from boards.simulated.board import SimulatedBoard
+from hdl.folding.net import Plan
 from random_nets import NetDrawer
 from test_boards_top import check, play, request, tiny_net
 

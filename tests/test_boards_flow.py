@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from boards.catalogue import toolchains
 from boards.catalogue.targets import find
 from boards.shell.design import Design
-from boards.tools import flow, toolchains
+from boards.tools import flow
 from boards.tools.flow import Flow
-from hdl.planning.netplan import Plan
+from hdl.folding.net import Plan
 from model.cli import Failure
 from stub_shell import prepare
 from test_boards_top import tiny_net

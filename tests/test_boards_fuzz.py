@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from boards import damage, fuzz
+from boards import fuzz
 from boards.fuzz import Fuzzer, Wrong
-from boards.protocol import SYNC, Decoder, Error, Frame
+from boards.link.protocol import SYNC, Decoder, Error, Frame
 from boards.shell import frames, shell
 from boards.shell.crc import SerialCrc
 from boards.shell.uart import Receiver
+from boards.simulated import traffic as damage
 from model import cli
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from boards import client, host
-from boards.client import Board, Refusal
-from boards.protocol import REPLY, Command, Error, Frame
+from boards import host
+from boards.link import client, line
+from boards.link.client import Board, Refusal
+from boards.link.protocol import REPLY, Command, Error, Frame
 from idx import encode
 from model import cli
 from model.cli import Failure
@@ -28,7 +29,7 @@ FIRST = 3
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """A busy machine is no mishap: what answers at all is waited for."""
-    monkeypatch.setattr(client, "FIRST_WAIT", 20.0)
+    monkeypatch.setattr(line, "FIRST_WAIT", 20.0)
     monkeypatch.setattr(client, "BENCH_SECONDS", 0.01)
     monkeypatch.setattr(Board, "patience", lambda self, request, answer: 20.0)
 
@@ -36,7 +37,7 @@ def patient(monkeypatch):
 @pytest.fixture
 def impatient(monkeypatch, patient):
     """Where an answer never comes: no test waits for it as long as a user would."""
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.05)
+    monkeypatch.setattr(line, "FIRST_WAIT", 0.05)
     monkeypatch.setattr(Board, "patience", lambda self, request, answer: 0.15)
 
 
@@ -100,7 +101,8 @@ def test_first_request_may_be_lost(impatient):
 
 
 def test_board_that_falls_silent_is_a_failure(monkeypatch, impatient):
-    monkeypatch.setattr(client, "ATTEMPTS", 2)
+    for module in (line, client):
+        monkeypatch.setattr(module, "ATTEMPTS", 2)
     with (
         PtyBoard({n: "silent" for n in range(FIRST + 2, 200)}) as fake,
         Board(fake.port) as board,
@@ -120,7 +122,7 @@ def test_image_that_always_fails_is_a_failure(monkeypatch):
 
 @pytest.mark.parametrize("code", [Error.NOT_READY, Error.UNKNOWN_COMMAND, Error.BAD_LENGTH, 99])
 def test_refusal_for_good_is_told(code):
-    words = "number 99" if code == 99 else client.called(Error, code)
+    words = "number 99" if code == 99 else line.called(Error, code)
     answer = lambda frame: Frame(0xFF, frame.tag, bytes([code, frame.kind])).encode()  # noqa: E731
     with (
         PtyBoard({1: answer}) as fake,
@@ -139,7 +141,7 @@ def test_port_that_vanishes_is_a_failure():
 
 
 def test_port_that_takes_no_more_is_a_failure(monkeypatch):
-    monkeypatch.setattr(client, "STUCK", 0.1)
+    monkeypatch.setattr(line, "STUCK", 0.1)
     with PtyBoard() as fake, Board(fake.port) as board:
         fake.ended.set()
         fake.thread.join()
@@ -318,16 +320,14 @@ class Port:
     ],
 )
 def test_port_that_cannot_be_found(ports, what, monkeypatch):
-    monkeypatch.setattr(client.list_ports, "comports", lambda: ports)
+    monkeypatch.setattr(line.list_ports, "comports", lambda: ports)
     with pytest.raises(ValueError, match=what):
-        client.find_port()
+        line.find_port()
 
 
 def test_the_only_port_is_found(monkeypatch):
-    monkeypatch.setattr(
-        client.list_ports, "comports", lambda: [Port("/dev/ttyS0", None), Port("/dev/ttyUSB3")]
-    )
-    assert client.find_port() == "/dev/ttyUSB3"
+    monkeypatch.setattr(line.list_ports, "comports", lambda: [Port("/dev/ttyS0", None), Port("/dev/ttyUSB3")])
+    assert line.find_port() == "/dev/ttyUSB3"
 
 
 def test_arrivals_wait_until_a_file_is_whole(tmp_path, monkeypatch):

@@ -9,7 +9,8 @@ from boards import build
 from boards.catalogue import own
 from boards.catalogue.board import Pin
 from boards.shell.design import Design
-from hdl.planning.netplan import Plan
+from boards.shell.trial import trial
+from hdl.folding.net import Plan
 from model import cli
 from test_boards_top import tiny_net
 
@@ -46,7 +47,7 @@ def write(tmp_path, monkeypatch):
 
 
 def test_a_platform_without_another_word(write):
-    target = own.find(write())
+    target = own.find(write(), trial)
     assert (target.name, target.device, target.oscillator, target.oscillator_mhz) == (
         "my",
         "LFE5U-25F",
@@ -58,7 +59,7 @@ def test_a_platform_without_another_word(write):
     net = tiny_net()
     files = Design.of(target, net, Plan.serial(net)).prepare().files
     assert 'LOCATE COMP "uart_0__rx__io" SITE "A9"' in files["top.lpf"]
-    assert own.find("my_board.py").name == "my"
+    assert own.find("my_board.py", trial).name == "my"
 
 
 def test_all_that_can_be_said(write):
@@ -76,7 +77,7 @@ def test_all_that_can_be_said(write):
         "pll_pin": False,
         "net": "lenet",
     }
-    target = own.find(write(f"    convgate = {settings!r}\n"))
+    target = own.find(write(f"    convgate = {settings!r}\n"), trial)
     assert (target.name, target.clock_mhz, target.baud, target.max_baud) == ("mine", 62.5, 4e6, 4e6)
     assert (target.lights, target.reset, target.high) == ((Pin("led", 1),), Pin("key"), (Pin("led"),))
     assert target.programmer.load == ("openFPGALoader", "--cable", "ft232")
@@ -88,7 +89,7 @@ def test_the_file_may_import_what_stands_beside_it(write):
     Path("beside.py").write_text("MHZ = 40\n")
     name = write("    import beside\n    convgate = {'clock_mhz': beside.MHZ}\n")
     before = list(os.sys.path)
-    assert own.find(name).clock_mhz == 40
+    assert own.find(name, trial).clock_mhz == 40
     assert os.sys.path == before
 
 
@@ -153,6 +154,6 @@ def test_the_example_of_the_documentation(tmp_path, monkeypatch):
     page = (Path(own.__file__).parents[2] / "docs" / "boards.md").read_text()
     code = page.split("```python\n")[1].split("```")[0]
     Path("my_board.py").write_text(code)
-    target = own.find("my_board.py:MyPlatform")
+    target = own.find("my_board.py:MyPlatform", trial)
     net = tiny_net()
     assert Design.of(target, net, Plan.serial(net)).prepare().files["top.lpf"]

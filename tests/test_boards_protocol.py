@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boards import protocol
-from boards.protocol import Decoder, Frame, Identity, Result, image_payload
+from boards.link import protocol
+from boards.link.protocol import Decoder, Frame, Identity, Result, image_payload
 from model.arithmetic.qformat import QFormat
 
 FRAMES = st.builds(Frame, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=40))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from boards.tools import publish
-from hdl.planning.netplan import Plan
+from hdl.folding.net import Plan
 
 PRODUCTS = ["top.bit", "top.svf"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from boards.tools import toolchains
+from boards.catalogue import toolchains
 from boards.tools.report import Outcome, used_cells
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from amaranth.lib.crc import catalog
 
-from boards.protocol import FAILED, REPLY, Command, Error, Frame, Identity, Result, crc8, image_payload
+from boards.link.protocol import FAILED, REPLY, Command, Error, Frame, Identity, Result, crc8, image_payload
 from boards.shell import frames as hardware
 from model.arithmetic.qformat import QFormat
 from serial_shell import FakeCore, converse

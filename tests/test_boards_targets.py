@@ -4,14 +4,15 @@ import re
 
 import pytest
 
-from boards.build import cells_of, default_plan
 from boards.catalogue import targets
 from boards.catalogue.board import Pin, chip_name
+from boards.catalogue.fitting import default_plan
 from boards.shell.design import Design
 from boards.tools import flow
 from boards.tools.flow import Flow
+from boards.tools.steps import cells_of
 from hdl.devices import chips
-from hdl.planning.netplan import Plan
+from hdl.folding.net import Plan
 from model.files import artifact
 from stub_shell import prepare
 from test_boards_top import tiny_net

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 
 from boards import terminal
-from boards.build import default_plan
 from boards.catalogue import targets
-from boards.client import Board
-from boards.protocol import Command, Frame, image_payload
+from boards.catalogue.fitting import default_plan
+from boards.link.client import Board
+from boards.link.protocol import Command, Frame, image_payload
 from idx import encode
 from model import cli
 from model.arithmetic.qformat import QFormat
 from model.files import artifact, dataset
 from model.golden.qnetwork import QNetwork
 from model.layers import DenseSpec
-from sim.accelerator import measure
+from sim.bench.accelerator import measure
 
 ROOT = Path(__file__).parents[1]
 RNG = np.random.default_rng(4)

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 
 from boards.catalogue import targets
-from boards.protocol import FAILED, REPLY, Command, Decoder, Error, Frame, Identity, Result, image_payload
+from boards.link.protocol import (
+    FAILED,
+    REPLY,
+    Command,
+    Decoder,
+    Error,
+    Frame,
+    Identity,
+    Result,
+    image_payload,
+)
 from boards.shell.design import Design
-from boards.simulate import Broken, Button, Pause, SimulatedBoard
+from boards.simulated.board import Broken, Button, Pause, SimulatedBoard
 from hdl.planning import search
 from model.arithmetic.qformat import QFormat
 from model.files import artifact
@@ -104,7 +114,7 @@ def test_back_to_back(tiny, images):
 
 
 def test_cycles_are_those_of_the_simulated_accelerator(tiny, images):
-    from sim.accelerator import measure
+    from sim.bench.accelerator import measure
 
     design = tiny.design
     figures = measure(design.net, design.plan, design.target.family)

@@ -3,7 +3,7 @@
 import pytest
 from amaranth.sim import Simulator
 
-from boards.shell.vccio import BITS, VOLTS, Supply, density
+from boards.catalogue.vccio import BITS, VOLTS, Supply, density
 
 CYCLES = 1 << BITS
 

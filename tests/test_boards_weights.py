@@ -9,13 +9,13 @@ from amaranth.lib import wiring
 
 import stream_sim
 from boards.catalogue import targets
-from boards.protocol import FAILED, REPLY, Command, Error, Frame, Identity, Result, image_payload
+from boards.link.protocol import FAILED, REPLY, Command, Error, Frame, Identity, Result, image_payload
+from boards.link.weights import load_request
 from boards.shell.design import Design
-from boards.simulate import Pause, SimulatedBoard
-from boards.weights import load_request
+from boards.simulated.board import Pause, SimulatedBoard
+from hdl.folding.net import Plan
+from hdl.folding.stage import StagePlan
 from hdl.network import Accelerator
-from hdl.planning.folding import StagePlan
-from hdl.planning.netplan import Plan
 from hdl.planning.search import search
 from load_sim import retrained
 from model.arithmetic.qformat import QFormat
@@ -23,7 +23,7 @@ from model.golden.qnetwork import QNetwork
 from model.layers import DenseSpec
 from random_nets import NetDrawer
 from serial_shell import CLOCK, FakeCore, converse
-from sim.accelerator import Unloaded
+from sim.bench.accelerator import Unloaded
 from test_boards_top import BAUD, ENOUGH, TIMEOUT, play, tiny_net
 
 

@@ -7,13 +7,14 @@ import pytest
 
 import stream_sim
 from hdl.devices.device import PORTABLE
+from hdl.folding.layer import Folding
+from hdl.folding.net import Plan
+from hdl.folding.stage import StagePlan
 from hdl.network import Accelerator
 from hdl.parts.chain import Chain
 from hdl.parts.window import Window
 from hdl.planning.cost import cycles_of
 from hdl.planning.estimate import estimate
-from hdl.planning.folding import Folding, StagePlan
-from hdl.planning.netplan import Plan
 from hdl.planning.search import choices, search
 from hdl.stages import conv
 from hdl.stages.conv import conv_parts
@@ -21,7 +22,7 @@ from model.arithmetic.qformat import QFormat
 from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec
 from random_nets import NetDrawer
-from sim.verilog import emit
+from sim.simulators.verilog import emit
 
 SRC, WEIGHT = QFormat(5, 0), QFormat(4, 0)
 

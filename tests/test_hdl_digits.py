@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 import stream_sim
 from hdl.devices.device import PORTABLE
+from hdl.folding.layer import Folding
+from hdl.folding.stage import WIRED, StagePlan
 from hdl.parts.pipe import Elastic
-from hdl.planning.folding import WIRED, Folding, StagePlan
 from hdl.products.digits import DigitPipe, Digits
 from model.arithmetic.qformat import QFormat
 from model.layers import ConvSpec

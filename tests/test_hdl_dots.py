@@ -9,8 +9,8 @@ from amaranth.hdl import Cat
 
 from hdl.devices.device import PORTABLE
 from hdl.devices.ecp5 import ECP5
+from hdl.folding.layer import packed
 from hdl.planning.estimate import resources
-from hdl.planning.folding import packed
 from hdl.products import dots
 from hdl.products.dots import Dots, needs_no_multiplier
 from model.arithmetic.qformat import QFormat

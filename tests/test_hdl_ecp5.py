@@ -8,18 +8,18 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.devices.device import PORTABLE
 from hdl.devices.ecp5 import ECP5, Ecp5
+from hdl.folding.net import Plan
+from hdl.folding.stage import StagePlan
 from hdl.network import Accelerator
 from hdl.parts.pipe import delayed
-from hdl.planning.folding import StagePlan
-from hdl.planning.netplan import Plan
 from model.arithmetic.qformat import QFormat
 from model.cli import Failure
 from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec
 from random_nets import NetDrawer
-from sim.accelerator import AcceleratorBench, first_mismatch
-from sim.bench import Bench, Stalls
-from sim.verilog import emit
+from sim.bench.accelerator import AcceleratorBench, first_mismatch
+from sim.bench.bench import Bench, Stalls
+from sim.simulators.verilog import emit
 
 CELLS = [
     (signed(18), signed(18)),

@@ -15,15 +15,15 @@ from hdl.devices.ecp5 import ECP5
 from hdl.devices.gowin import GOWIN
 from hdl.devices.ice40 import PLAIN, ULTRAPLUS
 from hdl.network import Accelerator
+from hdl.parts.rounding import AveragePipe
 from hdl.planning.estimate import estimate, resources
 from hdl.planning.fit import Fitter
-from hdl.stages.pool import AveragePipe
 from model.arithmetic.qformat import QFormat
 from model.files import artifact
 from model.layers import PoolSpec
-from sim.accelerator import AcceleratorBench, first_mismatch
-from sim.bench import Bench
-from sim.verilog import emit
+from sim.bench.accelerator import AcceleratorBench, first_mismatch
+from sim.bench.bench import Bench
+from sim.simulators.verilog import emit
 
 SHAPES = [
     (unsigned(8), signed(8)),
@@ -146,7 +146,7 @@ def test_the_model_of_the_multiplier(tmp_path):
     }
     ours = Bench(component).run(factors, 200).beats
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sim.bench.cells", lambda verilog: {"sb_mac16.v": theirs})
+        patch.setattr("sim.bench.bench.cells", lambda verilog: {"sb_mac16.v": theirs})
         other = Bench(Products(ULTRAPLUS), tmp_path).run(factors, 200).beats
     for name in (f"p{n}" for n in range(len(SHAPES))):
         np.testing.assert_array_equal(ours[name], other[name])

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from hdl.planning.folding import StagePlan
-from hdl.planning.netplan import Plan, weighted
+from hdl.folding.net import Plan, weighted
+from hdl.folding.stage import StagePlan
 from random_nets import NetDrawer
 
 

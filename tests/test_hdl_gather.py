@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 import stream_sim
 from hdl.devices.device import PORTABLE
+from hdl.folding.layer import Folding
+from hdl.folding.stage import StagePlan
 from hdl.parts.chain import Chain
-from hdl.parts.gather import Gather
-from hdl.planning.folding import Folding, StagePlan
 from hdl.planning.search import divisors
+from hdl.products.gather import Gather
 from hdl.stages.conv import conv_parts
 from model.arithmetic.qformat import QFormat
 from model.layers import ConvSpec

@@ -9,12 +9,13 @@ from amaranth.hdl import Const, Module, ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from hdl.devices.device import PORTABLE
+from hdl.folding.layer import BIAS_WIDTH, MOST_SHIFT, Folding, LoadableFolding
+from hdl.folding.net import Plan, weighted
+from hdl.folding.stage import StagePlan
 from hdl.loadable.loader import CRC, Loader
 from hdl.loadable.loading import LAYOUT_BYTES, Loads, check_compatible, layout, sized, weight_set
 from hdl.loadable.loadrom import COLUMN, GROUP, LINK, LoadRom, Share
 from hdl.network import Accelerator
-from hdl.planning.folding import BIAS_WIDTH, MOST_SHIFT, Folding, LoadableFolding, StagePlan
-from hdl.planning.netplan import Plan, weighted
 from load_sim import Send, expected, retrained, run
 from model.arithmetic.qformat import QFormat
 from model.golden.qnetwork import QNetwork
@@ -355,7 +356,7 @@ def test_narrow_sums_are_noticed(monkeypatch):
         return np.array_equal(log.logits, loud.logits(IMAGES))
 
     assert right()
-    monkeypatch.setattr("hdl.planning.netplan.LoadableFolding", Narrow)
+    monkeypatch.setattr("hdl.folding.net.LoadableFolding", Narrow)
     assert not right()
 
 

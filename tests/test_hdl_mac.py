@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 import stream_sim
 from hdl.devices.device import PORTABLE
+from hdl.folding.layer import Folding
+from hdl.folding.net import Plan
+from hdl.folding.stage import StagePlan
 from hdl.parts.chain import Chain
 from hdl.parts.pipe import shares
 from hdl.planning.estimate import estimate
-from hdl.planning.folding import Folding, StagePlan
-from hdl.planning.netplan import Plan
 from hdl.products.mac import AlignPipe, MacPipe, Sequencer, mac_parts
 from model.arithmetic.qformat import QFormat
 from model.golden.qnetwork import QNetwork

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 import stream_sim
+from hdl.folding.net import Plan
+from hdl.folding.stage import StagePlan
 from hdl.network import Accelerator
-from hdl.planning.folding import StagePlan
-from hdl.planning.netplan import Plan
 from model.arithmetic.qformat import QFormat
 from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec, TableSpec
 from random_nets import NetDrawer
-from sim.verilog import emit
+from sim.simulators.verilog import emit
 
 
 def answers(net, plan, images, stalls=0.0, seed=0, longest=1):

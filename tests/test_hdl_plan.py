@@ -5,13 +5,13 @@ import json
 import pytest
 
 from hdl import plan as module
+from hdl.devices.budget import Budget, lacking
 from hdl.devices.chips import find
 from hdl.devices.ecp5 import ECP5
-from hdl.planning.budget import Budget, lacking
+from hdl.folding.net import Plan
 from hdl.planning.cost import planned_cycles
 from hdl.planning.estimate import estimate, on_board
 from hdl.planning.fit import Fitter
-from hdl.planning.netplan import Plan
 from hdl.planning.search import Search
 from model import cli
 from model.files import artifact

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import stream_sim
 from hdl.devices.device import PORTABLE
 from hdl.parts.chain import Chain
-from hdl.stages.pool import AveragePipe, ReducePipe, pool_parts
+from hdl.parts.rounding import AveragePipe
+from hdl.stages.pool import ReducePipe, pool_parts
 from model.arithmetic.qformat import QFormat
 from model.layers import PoolSpec
 

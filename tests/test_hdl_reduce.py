@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 import naive
 import stream_sim
 from hdl.devices.device import PORTABLE
+from hdl.folding.net import Plan
 from hdl.network import Accelerator
 from hdl.parts.chain import Chain
 from hdl.planning.cost import cost
 from hdl.planning.estimate import estimate
-from hdl.planning.netplan import Plan
 from hdl.planning.search import search
 from hdl.products.sharing import adder_graph
 from hdl.products.weigh import WeighPipe
 from hdl.stages.reduce import reduce_parts
-from model.arithmetic.qformat import QFormat
+from model.arithmetic.qformat import PIXELS, QFormat
 from model.layers import Conv, Dense, Grey, Reduce, ReduceSpec, ReLU
-from model.net.network import PIXELS, Network
+from model.net.network import Network
 from model.quantisation.quantise import quantise
 from random_nets import NetDrawer
 

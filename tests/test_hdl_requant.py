@@ -12,8 +12,8 @@ import stream_sim
 from hdl.devices.device import PORTABLE
 from hdl.parts.chain import Chain
 from hdl.parts.pipe import delayed
+from hdl.parts.rounding import RequantPipe
 from hdl.stages import requant
-from hdl.stages.requant import RequantPipe
 from model.arithmetic.qformat import QFormat, Requant
 
 FORMATS = [(width, signed) for width in (1, 2, 4) for signed in (False, True)]

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 import hdl.stages.residual
 import stream_sim
+from hdl.folding.net import Plan, weighted
+from hdl.folding.reach import depths, reach_of, window_reach
 from hdl.network import Accelerator
 from hdl.planning.cost import cost
 from hdl.planning.estimate import estimate
-from hdl.planning.netplan import Plan, weighted
-from hdl.planning.reach import depths, reach_of, window_reach
 from hdl.planning.search import default
 from model.arithmetic.geometry import Geometry
 from model.arithmetic.qformat import QFormat

@@ -5,10 +5,10 @@ import itertools
 import pytest
 
 import stream_sim
+from hdl.folding.net import Plan, weighted
+from hdl.folding.stage import StagePlan
 from hdl.network import Accelerator
 from hdl.planning.cost import bound_cycles, cost, load_of, planned_cycles
-from hdl.planning.folding import StagePlan
-from hdl.planning.netplan import Plan, weighted
 from hdl.planning.search import SHARING, Search, choices, default, divisors, folds, multipliers_of, search
 from model.arithmetic.qformat import QFormat
 from model.golden.qnetwork import QNetwork

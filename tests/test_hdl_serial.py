@@ -10,14 +10,15 @@ import stream_sim
 from hdl.devices import chips
 from hdl.devices.device import PORTABLE
 from hdl.devices.ecp5 import ECP5
+from hdl.folding.layer import Folding
+from hdl.folding.net import Plan
+from hdl.folding.stage import SERIAL, StagePlan
 from hdl.parts.chain import Chain
 from hdl.planning.cost import cycles_of, planned_cycles
 from hdl.planning.estimate import estimate
 from hdl.planning.fit import Fitter
-from hdl.planning.folding import SERIAL, Folding, StagePlan
 from hdl.planning.harden import MOST, constant_luts
 from hdl.planning.latency import Timeline, quickened
-from hdl.planning.netplan import Plan
 from hdl.products import serial
 from hdl.products.serial import SerialDots, signed_range
 from hdl.stages.conv import conv_parts

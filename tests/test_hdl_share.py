@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
+from hdl.folding.layer import Folding
+from hdl.folding.net import Plan, weighted
+from hdl.folding.stage import StagePlan
 from hdl.network import Accelerator
 from hdl.planning.cost import answer_cycles, load_of
-from hdl.planning.folding import Folding, StagePlan
-from hdl.planning.netplan import Plan, weighted
 from hdl.products import mac
 from hdl.products.share import Array, union
 from model.arithmetic.qformat import QFormat

@@ -6,11 +6,11 @@ import pytest
 import stream_sim
 from hdl.devices.device import PORTABLE
 from hdl.devices.ecp5 import ECP5
+from hdl.folding.net import Plan, weighted
 from hdl.network import Accelerator
 from hdl.planning.cost import bound_cycles, planned_cycles
 from hdl.planning.estimate import estimate
 from hdl.planning.latency import Timeline, paced, quickened
-from hdl.planning.netplan import Plan, weighted
 from hdl.planning.search import search
 from hdl.planning.sheet import Sheet
 from random_nets import NetDrawer

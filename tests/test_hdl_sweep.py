@@ -11,24 +11,24 @@ from hypothesis import strategies as st
 import stream_sim
 from hdl.devices.device import PORTABLE
 from hdl.devices.ecp5 import ECP5
+from hdl.folding.lanes import divides, pooled, windows_of
+from hdl.folding.net import Plan
+from hdl.folding.stage import WIRED, StagePlan
 from hdl.network import Accelerator
 from hdl.parts import sweep as module
 from hdl.parts.chain import Chain
 from hdl.parts.raster import Raster, SweepPipe, window_parts
-from hdl.parts.sweep import divides, pooled, windows_of
 from hdl.parts.window import Window, pace
 from hdl.planning.cost import bound_cycles, planned_cycles
 from hdl.planning.estimate import estimate
-from hdl.planning.folding import WIRED, StagePlan
 from hdl.planning.latency import Timeline
-from hdl.planning.netplan import Plan
 from model.arithmetic.geometry import Geometry
 from model.arithmetic.qformat import QFormat
 from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec, PoolSpec, ReduceSpec
 from mutants import Deaf, Fickle, Rotated
 from random_nets import NetDrawer
-from sim.accelerator import Unloaded
+from sim.bench.accelerator import Unloaded
 from test_hdl_window import windows_of as by_loops
 
 COMMON = settings(derandomize=True, deadline=None, max_examples=120)

@@ -9,17 +9,17 @@ from amaranth.hdl import Cat, Const, Module, Shape, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from boards.catalogue.toolchains import TRELLIS
 from boards.tools.flow import program
-from boards.tools.toolchains import TRELLIS
 from hdl.devices.device import Device
 from hdl.devices.ecp5 import ECP5
 from hdl.parts.memory import Ram, Rom
+from hdl.parts.rounding import AveragePipe
 from hdl.planning.pieces import ram, rom
 from hdl.planning.products import resources
-from hdl.stages.pool import AveragePipe
 from model.arithmetic.qformat import QFormat
 from model.layers import PoolSpec
-from sim.verilog import emit_rtlil
+from sim.simulators.verilog import emit_rtlil
 
 WIDEST = 64
 PRODUCTS = [

@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 
 import stream_sim
+from hdl.devices.budget import lacking
 from hdl.devices.chips import find
 from hdl.devices.device import PORTABLE
 from hdl.devices.ecp5 import ECP5
+from hdl.folding.layer import Folding
+from hdl.folding.net import Plan, weighted
+from hdl.folding.stage import WIRED, StagePlan
 from hdl.network import Accelerator
 from hdl.parts.chain import Chain
 from hdl.planning import harden
-from hdl.planning.budget import lacking
 from hdl.planning.cost import cost, cycles_of, planned_cycles
 from hdl.planning.estimate import estimate
 from hdl.planning.fit import Fitter
-from hdl.planning.folding import WIRED, Folding, StagePlan
 from hdl.planning.harden import all_lanes, too_large
-from hdl.planning.netplan import Plan, weighted
 from hdl.planning.search import search
 from hdl.products.sharing import made, signed_digits
 from hdl.products.wired import WiredPipe, added
@@ -30,8 +31,8 @@ from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec, PoolSpec
 from mutants import Deaf, Fickle, Rotated
 from random_nets import NetDrawer
-from sim.accelerator import AcceleratorBench, first_mismatch
-from sim.verilog import emit
+from sim.bench.accelerator import AcceleratorBench, first_mismatch
+from sim.simulators.verilog import emit
 
 
 def check(spec, *, stalls=0.2, frames=3, seed=0, lanes=None, parts=None):
@@ -167,7 +168,7 @@ MUTANTS = {
     "terms": ("hdl.products.wired.added", all_through_the_adder, "conv"),
     "bias": ("hdl.products.mac.WiredPipe", FirstBias, "depthwise, biases by pixel"),
     "groups": (
-        "hdl.planning.folding.block_diagonal",
+        "hdl.folding.layer.block_diagonal",
         lambda matrices: np.vstack([matrices[0]] * 2),
         "groups",
     ),

@@ -81,10 +81,14 @@ def test_imports_point_one_way():
             "def f():\n    from boards import build",
             "model.layers.conv imports boards",
         ),
-        ("hdl/parts/pipe.py", "from sim.bench import Bench", "hdl.parts.pipe imports sim.bench"),
+        ("hdl/parts/pipe.py", "from sim.bench.bench import Bench", "hdl.parts.pipe imports sim.bench.bench"),
         ("hdl/parts/pipe.py", "import cocotb.triggers", "hdl.parts.pipe imports cocotb.triggers"),
         ("model/golden/spec.py", "from amaranth.hdl import Signal", "model.golden.spec imports amaranth.hdl"),
-        ("sim/bench.py", "from boards.shell.top import Top", "sim.bench imports boards.shell.top"),
+        (
+            "sim/bench/bench.py",
+            "from boards.shell.top import Top",
+            "sim.bench.bench imports boards.shell.top",
+        ),
         (
             "hdl/parts/pipe.py",
             "from hdl.products import mac",
@@ -99,7 +103,7 @@ def test_mutants_fail(path, line, message, tmp_path):
         "model/layers/conv.py": "from model.golden.spec import Spec",
         "hdl/products/mac.py": "from hdl.parts.pipe import Pipe\nfrom model.layers.conv import ConvSpec",
         "hdl/parts/pipe.py": "from amaranth.hdl import Signal",
-        "sim/bench.py": "import hdl.products.mac",
+        "sim/bench/bench.py": "import hdl.products.mac",
         "boards/shell/top.py": "from sim import bench",
     }
     for name, text in tree.items():

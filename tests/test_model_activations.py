@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_sim
+from hdl.folding.net import Plan
 from hdl.network import Accelerator
-from hdl.planning.netplan import Plan
 from model.arithmetic.qformat import QFormat
 from model.files import artifact
 from model.layers import Conv, Dense, Function, Identity, LeakyReLU, Pool, ReLU, Sigmoid, Softmax, Tanh

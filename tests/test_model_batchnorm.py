@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.arithmetic.chunks import CHUNK
 from model.layers import BatchNorm, Conv, Dense, Depthwise, Dropout, Pool, ReLU, Residual
 from model.net.losses import cross_entropy
-from model.net.network import CHUNK, Network
+from model.net.network import Network
 from model.quantisation.fold import folded
 from test_model_layers import gradient_error
 

@@ -11,11 +11,11 @@ import pytest
 
 import idx
 from model import cli, describe, train
-from model.arithmetic.qformat import QFormat
-from model.files import artifact, nets
+from model.arithmetic.qformat import PIXELS, QFormat
+from model.files import artifact
 from model.golden.qnetwork import QNetwork
 from model.layers import LAYERS, DenseSpec
-from model.net.network import PIXELS
+from model.training import nets
 
 ROOT = Path(__file__).parent.parent
 MINE = """

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from model import layers
 from model.arithmetic.qformat import QFormat
-from model.files import artifact, nets
-from model.files.description import tomllib
+from model.files import artifact
 from model.files.typed import options
 from model.layers import (
     LAYERS,
@@ -32,7 +31,9 @@ from model.net.layer import Layer
 from model.net.losses import Penalty
 from model.net.network import Network
 from model.quantisation.widths import Widths
+from model.training import nets
 from model.training.augment import Affine
+from model.training.description import tomllib
 from model.training.recipe import Recipe
 
 SHIPPED = {

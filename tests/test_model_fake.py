@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
+from model.arithmetic.chunks import CHUNK
+from model.arithmetic.grid import Grid
 from model.arithmetic.qformat import QFormat
 from model.golden.qchain import walk
 from model.layers import (
@@ -27,9 +29,8 @@ from model.layers import (
     Softmax,
     Tanh,
 )  # fmt: skip
-from model.net.network import CHUNK, Network
+from model.net.network import Network
 from model.quantisation.fake import fake, latent, widest
-from model.quantisation.grid import Grid
 from model.quantisation.quantise import build
 from model.quantisation.rounded import FakePool, FakeTable, FakeWeighted, Rounded
 from model.quantisation.scheme import Formats, Scheme, calibrate

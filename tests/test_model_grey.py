@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import naive
+from model.arithmetic.qformat import PIXELS
 from model.layers import Grey, GreySpec
 from model.layers.grey import MODES
-from model.net.network import PIXELS, Network
+from model.net.network import Network
 
 LEVELS = (0, 1, 2, 3, 4, 13, 14, 21, 49, 50, 71, 72, 73, 99, 100, 127, 128, 129, 199, 200, 253, 254, 255)
 

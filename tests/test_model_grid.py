@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.quantisation.grid import SPREAD, Grid
+from model.arithmetic.grid import SPREAD, Grid
 
 NUMBERS = {1: [-1, 1], 2: [-1, 0, 1], 3: [*range(-4, 4)], 4: [*range(-8, 8)]}
 

@@ -5,6 +5,7 @@ import pytest
 
 import model.arithmetic.correlation as correlation
 import model.arithmetic.pooling as pooling
+from model.arithmetic.scratch import LINE, lent
 from model.layers import functions, requant
 from model.layers.conv import Conv
 from model.layers.dense import Dense
@@ -13,7 +14,6 @@ from model.layers.identity import Identity
 from model.layers.pool import Pool
 from model.layers.requant import ReLU
 from model.layers.residual import Residual
-from model.net.layer import LINE, lent
 from model.net.losses import LOSSES
 from model.net.network import Network
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 import idx
 from gradients import differences
 from model import cli, train
-from model.files import nets
 from model.layers import Conv, Dense, ReLU, Sigmoid, Softmax
 from model.net.losses import LOSSES, Penalty
 from model.net.network import Network
+from model.training import nets
 from model.training.loop import fit
 from model.training.recipe import Recipe
 

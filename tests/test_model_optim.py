@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.files import description
 from model.layers import Dense
 from model.net.losses import Penalty
 from model.net.network import Network
+from model.training import description
 from model.training.augment import Affine, Elastic
 from model.training.loop import fit
 from model.training.optim import OPTIMISERS, SCHEDULES, Adam, Average, Momentum, clipped, rate_share

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from model.files.nets import NETS
 from model.net.losses import Penalty
 from model.training import options
 from model.training.augment import Affine, Elastic
+from model.training.nets import NETS
 from model.training.optim import Adam
 
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.arithmetic.qformat import QFormat
+from model.arithmetic.scale import best_format
 from model.layers import BatchNorm, Conv, Dense, Pool, ReLU, Residual, Sigmoid
 from model.net.network import Network
 from model.quantisation.fold import folded
 from model.quantisation.quantise import build, quantise
-from model.quantisation.scale import best_format
 from model.quantisation.scheme import calibrate
 from model.quantisation.widths import Widths
 from naive import requant

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.arithmetic.chunks import CHUNK
 from model.layers import Conv, Dense
-from model.net.network import CHUNK, Network
+from model.net.network import Network
 from model.training import team
 from model.training.learner import Learner
 from model.training.loop import fit

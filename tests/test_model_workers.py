@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.files.nets import NETS
+from model.arithmetic.chunks import CHUNK
 from model.golden.workers import Workers
 from model.layers import Dense
-from model.net.network import CHUNK, Network
+from model.net.network import Network
+from model.training.nets import NETS
 
 
 @given(threads=st.integers(1, 5), count=st.integers(0, 200))

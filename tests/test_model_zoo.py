@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.files import artifact, dataset
-from model.files.nets import NETS
+from model.training.nets import NETS
 
 LEAST = {"lecture": 9790, "lenet": 9890, "tiny": 9890, "large": 9940, "record": 9900}
 """Of 10,000 test images, in integers."""

@@ -9,9 +9,9 @@ import stream_sim
 from drawn_nets import DrawnNets
 from hdl.network import Accelerator
 from model.golden.qchain import walk
-from sim.accelerator import AcceleratorBench, Unloaded, first_mismatch
-from sim.cover import KINDS, Cover
-from sim.taps import first_difference
+from sim.bench.accelerator import AcceleratorBench, Unloaded, first_mismatch
+from sim.bench.cover import KINDS, Cover
+from sim.bench.taps import first_difference
 
 IMAGES = 3
 VALUES = {*KINDS, "argmax"}

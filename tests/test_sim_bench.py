@@ -12,9 +12,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from model.cli import Failure
-from sim import tools
-from sim.bench import Bench, Stalls
-from sim.verilog import emit
+from sim.bench.bench import Bench, Stalls
+from sim.simulators import tools
+from sim.simulators.verilog import emit
 
 GOOD, DROPS_VALID, CHANGES_PAYLOAD, HANGS, WRONG, DOUBLES, SWALLOWS = range(7)
 
@@ -214,12 +214,12 @@ def test_impossible_stalls(probability, longest, message):
 
 
 def test_compiled_once(increment, monkeypatch):
-    monkeypatch.setattr("sim.build.execute", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr("sim.simulators.build.execute", lambda *_: pytest.fail("compiled again"))
     assert Bench(Increment()).folder == increment.folder
 
 
 def test_a_simulation_that_dies_is_one_line(increment, monkeypatch):
-    monkeypatch.setattr("sim.bench.MODULE", "no_such_module")
+    monkeypatch.setattr("sim.bench.bench.MODULE", "no_such_module")
     with pytest.raises(Failure, match="the simulator failed") as error:
         increment.run(beats(VALUES), 100)
     assert "\n" not in str(error.value)
@@ -234,7 +234,7 @@ def test_a_conftest_in_the_working_folder_is_left_alone(increment, monkeypatch, 
 def test_a_run_without_a_test_does_not_pass(increment, monkeypatch, tmp_path):
     (tmp_path / "empty_module.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("sim.bench.MODULE", "empty_module")
+    monkeypatch.setattr("sim.bench.bench.MODULE", "empty_module")
     with pytest.raises(Failure, match="the simulator failed"):
         increment.run(beats(VALUES), 100)
 
@@ -275,7 +275,7 @@ def test_an_old_system_verilator_is_refused(monkeypatch, tmp_path):
 
 
 def test_emitted_verilog_depends_on_the_hardware_alone(tmp_path):
-    text = "from test_sim_bench import Increment; from sim.verilog import emit; print(emit(Increment()))"
+    text = "from test_sim_bench import *; from sim.simulators.verilog import emit; print(emit(Increment()))"
     folders = [Path(__file__).parent, Path(__file__).parents[1]]
     elsewhere = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders)), "PYTHONHASHSEED": "7"}
     other = subprocess.run(

@@ -3,7 +3,7 @@
 import pytest
 
 from model.cli import Failure
-from sim import build
+from sim.simulators import build
 
 
 def test_kept_is_made_once(tmp_path):

@@ -7,8 +7,9 @@ from random import Random
 import pytest
 
 from model import cli
-from sim import fuzz, mutators
-from sim.inputs import Target
+from sim import fuzz
+from sim.damage import mutators
+from sim.damage.inputs import Target
 
 GOOD = b'{"a": [1, 2]}'
 

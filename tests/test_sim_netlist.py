@@ -10,18 +10,18 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.devices.device import Device
 from hdl.devices.ecp5 import ECP5
-from hdl.planning.folding import StagePlan
-from hdl.planning.netplan import Plan
+from hdl.folding.net import Plan
+from hdl.folding.stage import StagePlan
 from model.arithmetic.qformat import QFormat
 from model.cli import Failure
 from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec, RequantSpec
-from sim import netlist
-from sim.accelerator import AcceleratorBench, first_mismatch
-from sim.bench import Bench, Broken
-from sim.cells import cells, models
-from sim.netlist import NETLIST, SOURCE, Recipe
-from sim.taps import first_difference, stuck
+from sim.bench.accelerator import AcceleratorBench, first_mismatch
+from sim.bench.bench import Bench, Broken
+from sim.bench.taps import first_difference, stuck
+from sim.simulators import netlist
+from sim.simulators.cells import cells, models
+from sim.simulators.netlist import NETLIST, SOURCE, Recipe
 
 
 def recipe(*synthesis: str) -> Recipe:
@@ -84,7 +84,9 @@ def test_a_netlist_equals_the_golden_model():
 
 def tampered(monkeypatch, change) -> AcceleratorBench:
     """The bench of a netlist that is not as synthesis made it."""
-    monkeypatch.setattr("sim.bench.synthesise", lambda *arguments: change(netlist.synthesise(*arguments)))
+    monkeypatch.setattr(
+        "sim.bench.bench.synthesise", lambda *arguments: change(netlist.synthesise(*arguments))
+    )
     return AcceleratorBench(NET, PLAN, ECP5, recipe=ON_ECP5, tapped=True)
 
 

@@ -7,7 +7,7 @@ from amaranth.lib import data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import packing
+from sim.bench import packing
 
 plain = st.builds(Shape, st.integers(1, 70), st.booleans())
 shapes = st.recursive(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hdl.devices.ecp5 import ECP5
+from hdl.folding.net import Plan
 from hdl.planning.cost import bound_cycles, cost
-from hdl.planning.netplan import Plan
 from hdl.planning.search import default
 from idx import encode
 from model import cli
@@ -15,8 +15,9 @@ from model.arithmetic.qformat import QFormat
 from model.files import artifact
 from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec
-from sim import accelerator, verify
-from sim.accelerator import AcceleratorBench, Mismatch, first_mismatch, measure, wrong
+from sim import verify
+from sim.bench import accelerator
+from sim.bench.accelerator import AcceleratorBench, Mismatch, first_mismatch, measure, wrong
 
 KEYS = {"net", "plan", "simulator", "level", "frames", "mismatches", "ii_cycles", "latency_cycles", "seconds"}
 
@@ -201,7 +202,7 @@ def test_a_mismatch_is_failed_work(given, tmp_path, monkeypatch, capsys):
     ],
 )
 def test_bad_input(given, options, message, monkeypatch, capsys):
-    monkeypatch.setattr("sim.build.execute", lambda *_: pytest.fail("a tool was started"))
+    monkeypatch.setattr("sim.simulators.build.execute", lambda *_: pytest.fail("a tool was started"))
     assert cli.run(verify.main, [*given, *options]) == 2
     error = capsys.readouterr().err
     assert error.startswith(("error: ", "python -m sim.verify: error: argument "))

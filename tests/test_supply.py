@@ -10,15 +10,15 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from hdl.devices.device import PORTABLE
+from hdl.folding.net import Plan
 from hdl.network import Accelerator
 from hdl.parts.buffer import Buffer
 from hdl.parts.chain import Chain
-from hdl.planning.netplan import Plan
 from model import classify, cli, describe, report
 from model.files import artifact
-from model.files.description import tomllib
+from model.training.description import tomllib
 from random_nets import NetDrawer
-from sim.verilog import emit
+from sim.simulators.verilog import emit
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("model", "hdl", "sim", "boards", "benchmarks")

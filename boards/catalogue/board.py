@@ -9,11 +9,11 @@ from typing import NamedTuple
 from amaranth.build import DiffPairs, Pins, Platform, Resource, Subsignal
 from amaranth.hdl import Elaboratable
 
-from boards.tools import toolchains
-from boards.tools.toolchains import Toolchain
+from boards.catalogue import toolchains
+from boards.catalogue.toolchains import Toolchain
+from hdl.devices.budget import Budget
 from hdl.devices.chips import Chip
 from hdl.devices.device import Device
-from hdl.planning.budget import Budget
 
 
 class Pin(NamedTuple):

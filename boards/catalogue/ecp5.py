@@ -17,7 +17,7 @@ from amaranth_boards import (
 from amaranth_boards.resources import UARTResource
 
 from boards.catalogue.board import Pin, Programmer, Target, leds, rgb_leds
-from boards.shell.vccio import Supply
+from boards.catalogue.vccio import Supply
 from hdl.devices.chips import BOARDS
 
 SMALL = {"12F": "tiny", "25F": "tiny"}

@@ -8,17 +8,10 @@ from rich.table import Table
 
 from boards.catalogue.board import Target, request
 from boards.catalogue.targets import ALIASES, TARGETS
-from hdl.planning.budget import Budget, lacking
-from hdl.planning.estimate import on_board
+from hdl.devices.budget import lacking
 from hdl.planning.fit import Fitter
-from hdl.planning.netplan import Plan
 from model.files import artifact
 from model.golden.qnetwork import QNetwork
-
-
-def taken(net: QNetwork, plan: Plan, target: Target) -> Budget:
-    """What the accelerator and the shell round it take of a chip, estimated."""
-    return on_board(net, plan, target.family)
 
 
 def fits(net: QNetwork, target: Target) -> bool:

@@ -8,16 +8,14 @@ import re
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from amaranth.build import Platform
-from amaranth.hdl import Module, UnusedElaboratable
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import UnusedElaboratable
 
+from boards.catalogue import toolchains
 from boards.catalogue.board import Pin, Programmer, Target, chip_name
-from boards.shell.top import Top
-from boards.tools import toolchains
 from hdl.devices.chips import CHIPS
 
 SETTINGS = "convgate"
@@ -47,13 +45,15 @@ def is_own(board: str) -> bool:
     return ".py" in Path(board.partition(":")[0]).suffix
 
 
-def find(board: str) -> Target:
+def find(board: str, trial: Callable[[Target], object]) -> Target:
     """The board of a file's platform.
 
     Parameters
     ----------
     board : str
         ``FILE.py:CLASS``; the class may be left out if the file defines one platform.
+    trial : callable
+        Makes something of the board that needs its pins and its clock, such as `boards.shell.trial.trial`.
 
     Raises
     ------
@@ -75,7 +75,9 @@ def find(board: str) -> Target:
         # what an error keeps from being elaborated is not worth a warning of its own
         warnings.simplefilter("ignore", UnusedElaboratable)
         try:
-            return checked(target_of(base))
+            target = checked(target_of(base))
+            trial(target)
+            return target
         except Exception as error:  # of the user's code, or of Amaranth about it
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             problem = f"{path}: {base.__name__}: {kind}{error}"
@@ -185,20 +187,8 @@ def lights(platform: Platform) -> tuple[Pin, ...]:
     return tuple(found)
 
 
-class Echo(wiring.Component):
-    """What stands in for the shell where only the pins matter: it sends what it receives."""
-
-    def __init__(self, leds: int):
-        super().__init__({"rx": In(1), "tx": Out(1), "leds": Out(leds)})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.d.sync += [self.tx.eq(self.rx), self.leds.eq(self.leds + self.rx)]
-        return m
-
-
 def checked(target: Target) -> Target:
-    """A board whose name and pins are as they have to be, and of which Amaranth makes input for the tools.
+    """A board whose name and serial pins are as they have to be.
 
     Raises
     ------
@@ -209,6 +199,4 @@ def checked(target: Target) -> Target:
         raise ValueError(f"name {target.name!r} is not 1 to {NAME_LENGTH} letters, digits and hyphens")
     for part in ("rx", "tx"):
         target.ends(target.uart._replace(part=part))
-    pll = target.tools.solve(target.base, target.oscillator_mhz, target.clock_mhz, target.pll_pin)
-    target.platform().prepare(Top(target, pll, Echo(target.leds)), "top")
     return target

@@ -12,6 +12,10 @@ from amaranth.lib import io
 Limits = tuple[Fraction | int, Fraction | int]
 """Least and greatest frequency, MHz."""
 
+SETTLE_SECONDS = 15e-6
+"""From the PLL's lock to the end of the reset. Block RAMs of the iCE40 read as zeros for about 3
+microseconds after configuration (https://github.com/YosysHQ/icestorm/issues/76), here with a margin of 5."""
+
 
 class Pll(ABC):
     """The dividers of a PLL, as a frozen dataclass.

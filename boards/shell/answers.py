@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from boards.protocol import FAILED, REPLY, Command, Identity, logit_bytes, result_bytes
+from boards.link.protocol import FAILED, REPLY, Command, Identity, logit_bytes, result_bytes
 from boards.shell.frames import FrameWriter
 from hdl.devices.device import PORTABLE, Device
 from hdl.parts.buffer import Buffer

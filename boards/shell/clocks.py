@@ -8,10 +8,6 @@ from amaranth.lib.cdc import ResetSynchronizer
 
 from boards.pll.base import Pll
 
-SETTLE_SECONDS = 15e-6
-"""From the PLL's lock to the end of the reset. Block RAMs of the iCE40 read as zeros for about 3
-microseconds after configuration (https://github.com/YosysHQ/icestorm/issues/76), here with a margin of 5."""
-
 
 class ClockReset(Elaboratable):
     """Clock and reset of the domain ``sync``, which is the parent's: from an oscillator, by a PLL.

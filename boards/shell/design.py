@@ -12,17 +12,17 @@ import numpy as np
 from amaranth.build import DiffPairs
 
 from boards.catalogue.board import Pin, Target
+from boards.link.protocol import Identity
 from boards.pll.base import Pll
-from boards.protocol import Identity
 from boards.shell.shell import Link, Shell
 from boards.shell.top import Top
 from boards.shell.uart import Baud
+from hdl.folding.net import Plan
 from hdl.loadable.loading import layout, sized, weight_set
 from hdl.network import Accelerator
-from hdl.planning.netplan import Plan
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec
-from sim import tools
+from sim.simulators import tools
 
 BENCH_LUTS = 6000
 """From so many LUTs on a chip has room for the command bench, which takes about 70."""

@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.crc import catalog
 from amaranth.lib.wiring import In, Out
 
-from boards.protocol import CRC_BYTES, HEADER_BYTES, SYNC
+from boards.link.protocol import CRC_BYTES, HEADER_BYTES, SYNC
 from boards.shell.crc import SerialCrc
 
 HEADER_CRC = catalog.CRC8_SMBUS

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from boards.protocol import QUEUE, value_bytes
+from boards.link.protocol import QUEUE, value_bytes
 from hdl.devices.device import PORTABLE, Device
 
 

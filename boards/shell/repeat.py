@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from boards.protocol import BENCH_BYTES
+from boards.link.protocol import BENCH_BYTES
 
 COUNT_BITS = 8 * BENCH_BYTES
 

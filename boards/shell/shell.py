@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from boards.protocol import BENCH_BYTES, Command, Error, Identity
+from boards.link.protocol import BENCH_BYTES, Command, Error, Identity
 from boards.shell.answers import Answerer
 from boards.shell.frames import FrameParser
 from boards.shell.images import ImageBuffer

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from model.cli import Failure
-from sim.build import kept
+from sim.simulators.build import kept
 
 FOLDER = Path("build/cache")
 """Where results are kept, below the working folder."""

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from amaranth._toolchain import tool_env_var
 
+from boards.catalogue.toolchains import REPORT, Tool, Toolchain
 from boards.shell.design import Design
-from boards.tools.toolchains import REPORT, Tool, Toolchain
 from model.cli import Failure
-from sim import tools
+from sim.simulators import tools
 
 LOGS = "logs"
 """Folder of what the tools said, below that of the build."""

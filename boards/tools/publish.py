@@ -10,7 +10,7 @@ from pathlib import Path
 
 from boards.tools import report as reports
 from boards.tools.flow import LOGS
-from hdl.planning.netplan import Plan
+from hdl.folding.net import Plan
 
 REPORTS = ("report.json", "report.md", "plan.json")
 """The first to go and the last to come is the one that programs read."""

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 
 from boards.catalogue.board import Target
 from boards.shell.design import Design
-from hdl.planning.budget import UNITS, Budget
+from hdl.devices.budget import UNITS, Budget
 from hdl.planning.cost import cost
 from model.cli import Failure
-from sim.accelerator import Figures
+from sim.bench.accelerator import Figures
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, replace
 
+from hdl.devices.budget import Budget
 from hdl.devices.device import Device
 from hdl.devices.ecp5 import ECP5
 from hdl.devices.gowin import GOWIN
 from hdl.devices.ice40 import PLAIN, ULTRAPLUS
-from hdl.planning.budget import Budget
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import numpy as np
 from amaranth.hdl import Module, Signal, Value
 
 from hdl.devices.device import Device
+from hdl.folding.layer import SHIFT_WIDTH, LoadableFolding, packed
+from hdl.folding.net import Plan, weighted
 from hdl.loadable.loadrom import LINK, LoadRom, Share
 from hdl.parts.memory import Rom
-from hdl.planning.folding import SHIFT_WIDTH, LoadableFolding, packed
-from hdl.planning.netplan import Plan, weighted
 from model.golden.qchain import walk
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec, WeightedSpec

@@ -11,9 +11,10 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 
 from hdl.devices.device import Device
+from hdl.folding.lanes import windows_of
 from hdl.parts.counting import across, between, down
 from hdl.parts.pipe import Front, Pipe, delayed, lanes_of, looked_up
-from hdl.parts.sweep import Sweep, filled, windows_of
+from hdl.parts.sweep import Sweep, filled
 from hdl.parts.window import Window, slid, stacked, under_taps
 from model.arithmetic.geometry import Geometry, Shape
 from model.arithmetic.qformat import QFormat

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdl.parts.sweep import pooled
+from hdl.folding.lanes import pooled
+from hdl.folding.layer import Folding
+from hdl.folding.net import Plan, weighted
+from hdl.folding.stage import StagePlan, pixels_in
 from hdl.parts.window import coupled, pace
-from hdl.planning.folding import Folding, StagePlan, pixels_in
-from hdl.planning.netplan import Plan, weighted
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec, WeightedSpec
 from model.layers import ConvSpec, PoolSpec, ReduceSpec

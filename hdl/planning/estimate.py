@@ -15,12 +15,12 @@ from contextlib import contextmanager
 
 from amaranth.hdl import UnusedElaboratable
 
+from hdl.devices.budget import Budget
 from hdl.devices.device import Device
 from hdl.devices.ecp5 import ECP5
+from hdl.folding.net import Plan
 from hdl.network import Accelerator
 from hdl.parts.chain import Chain
-from hdl.planning.budget import Budget
-from hdl.planning.netplan import Plan
 from hdl.planning.pieces import counter
 from hdl.planning.products import resources
 from hdl.planning.tally import Tally

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hdl.devices.budget import UNITS, Budget, lacking
 from hdl.devices.device import Device
+from hdl.folding.net import Plan, weighted
 from hdl.parts.pipe import shape_of
-from hdl.planning.budget import UNITS, Budget, lacking
 from hdl.planning.cost import planned_cycles
 from hdl.planning.estimate import estimate, on_board
 from hdl.planning.harden import MOST, constant_luts, serialised, wirable
-from hdl.planning.netplan import Plan, weighted
 from hdl.planning.search import Search, divisors
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import WeightedSpec

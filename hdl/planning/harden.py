@@ -8,9 +8,10 @@ from functools import lru_cache
 
 from hdl.devices.device import Device
 from hdl.devices.ecp5 import ECP5
+from hdl.folding.layer import Folding
+from hdl.folding.net import Plan, weighted
+from hdl.folding.stage import SERIAL, WIRED, StagePlan
 from hdl.planning.estimate import counting, resources
-from hdl.planning.folding import SERIAL, WIRED, Folding, StagePlan
-from hdl.planning.netplan import Plan, weighted
 from hdl.products.mac import MacPipe
 from hdl.products.serial import SerialDots
 from hdl.products.sharing import signed_digits

@@ -7,9 +7,9 @@ from itertools import accumulate
 
 import numpy as np
 
-from hdl.planning.folding import Folding
-from hdl.planning.netplan import Plan, weighted
-from hdl.planning.reach import reach
+from hdl.folding.layer import Folding
+from hdl.folding.net import Plan, weighted
+from hdl.folding.reach import reach
 from hdl.planning.search import choices
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec, WeightedSpec

@@ -10,19 +10,19 @@ from hdl.devices.device import Device
 from hdl.parts.buffer import Buffer
 from hdl.parts.chain import Chain
 from hdl.parts.counting import between
-from hdl.parts.gather import Gather
 from hdl.parts.pipe import Door, Elastic, shares
 from hdl.parts.raster import Raster, SlidePipe, SweepPipe
 from hdl.parts.repack import Narrow, Widen
+from hdl.parts.rounding import RequantPipe
 from hdl.parts.sweep import Sweep
 from hdl.parts.window import Lines, Slide, Window
 from hdl.planning.pieces import adder, bits, counter, larger, loadrom, ram, rom, tree
 from hdl.planning.tally import Tally
+from hdl.products.gather import Gather
 from hdl.stages.classify import Argmax
 from hdl.stages.collect import CollectPipe, Tiles
 from hdl.stages.grey import ExtremesPipe
 from hdl.stages.pool import ReducePipe
-from hdl.stages.requant import RequantPipe
 from hdl.stages.residual import AddPipe, Branches
 from hdl.stages.table import TablePipe
 

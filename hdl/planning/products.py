@@ -6,9 +6,10 @@ import numpy as np
 from amaranth.hdl import Shape, unsigned
 
 from hdl.devices.device import Device
+from hdl.folding.layer import SHIFT_WIDTH
 from hdl.parts.memory import Rom
 from hdl.parts.pipe import shape_of, shares
-from hdl.planning.folding import SHIFT_WIDTH
+from hdl.parts.rounding import AveragePipe
 from hdl.planning.parts import resources
 from hdl.planning.pieces import adder, bits, counter, loadrom, memory, rom, tree, wired
 from hdl.planning.tally import Tally
@@ -20,7 +21,6 @@ from hdl.products.share import Array
 from hdl.products.sharing import signed_digits
 from hdl.products.weigh import WeighPipe
 from hdl.products.wired import WiredPipe
-from hdl.stages.pool import AveragePipe
 
 
 @resources.register

@@ -9,10 +9,10 @@ from itertools import combinations
 
 from hdl.devices.device import Device
 from hdl.devices.ecp5 import ECP5
+from hdl.folding.net import Plan, weighted
+from hdl.folding.stage import StagePlan
 from hdl.planning.cost import answer_cycles, beats_of, bound_cycles, slide_of
-from hdl.planning.folding import StagePlan
 from hdl.planning.harden import all_lanes, hardened
-from hdl.planning.netplan import Plan, weighted
 from model.golden.qchain import walk
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import WeightedSpec

@@ -9,16 +9,16 @@ from dataclasses import asdict, dataclass, replace
 from amaranth.lib import wiring
 from rich.table import Table
 
+from hdl.devices.budget import Budget
 from hdl.devices.device import Device
+from hdl.folding.net import Plan
 from hdl.network import Accelerator
 from hdl.parts.chain import Chain
 from hdl.parts.pipe import Elastic
 from hdl.parts.window import Window
-from hdl.planning.budget import Budget
 from hdl.planning.cost import answer_cycles, bound_cycles, cost, load_of, planned_cycles
 from hdl.planning.estimate import counting, resources, surround
 from hdl.planning.latency import Timeline
-from hdl.planning.netplan import Plan
 from hdl.planning.tally import Tally
 from hdl.stages.classify import Argmax
 from hdl.stages.residual import Branches

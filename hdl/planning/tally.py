@@ -8,8 +8,8 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+from hdl.devices.budget import Budget
 from hdl.devices.device import Device
-from hdl.planning.budget import Budget
 
 FILE = Path(__file__).with_name("calibration.json")
 """What ``python -m benchmarks.calibrate`` has measured, and the coefficients that follow."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
+from hdl.folding.layer import Folding
 from hdl.parts.pipe import Front, Pipe, delayed, lanes_of, shares
-from hdl.planning.folding import Folding
 from hdl.products.sharing import adder_graph
 from hdl.products.wired import Wired
 from model.arithmetic.qformat import QFormat

@@ -16,18 +16,19 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 
 from hdl.devices.device import Device
+from hdl.folding.layer import SHIFT_WIDTH, Folding, LoadableFolding
+from hdl.folding.stage import StagePlan
 from hdl.loadable.loading import Loads, memory
 from hdl.loadable.loadrom import LoadRom
 from hdl.parts.counting import counter
 from hdl.parts.memory import Rom
 from hdl.parts.pipe import Front, Pipe, delayed, lanes_of, shares
-from hdl.planning.folding import SHIFT_WIDTH, Folding, LoadableFolding, StagePlan
+from hdl.parts.rounding import RequantPipe
 from hdl.products.digits import DigitPipe, Digits
 from hdl.products.dots import Dots
 from hdl.products.serial import SerialDots
 from hdl.products.share import Client
 from hdl.products.wired import WiredPipe
-from hdl.stages.requant import RequantPipe
 from model.golden.spec import WeightedSpec
 
 

@@ -9,8 +9,8 @@ from amaranth.hdl import Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 
 from hdl.devices.device import Device
+from hdl.folding.layer import Folding
 from hdl.parts.pipe import lanes_of
-from hdl.planning.folding import Folding
 from hdl.products.dots import Dots
 from model.arithmetic.qformat import QFormat
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from amaranth.hdl import Module
 
 from hdl.parts.pipe import Pipe, delayed, lanes_of
+from hdl.parts.rounding import AveragePipe, RequantPipe
 from hdl.products.sharing import adder_graph
 from hdl.products.wired import Wired
-from hdl.stages.pool import AveragePipe
-from hdl.stages.requant import RequantPipe
 from model.arithmetic.qformat import QFormat
 from model.layers import GreySpec, ReduceSpec
 from model.net.prepare import PrepareSpec

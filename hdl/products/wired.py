@@ -7,9 +7,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.devices.device import Device
+from hdl.folding.layer import Folding
 from hdl.parts.memory import Rom
 from hdl.parts.pipe import Pipe, delayed, lanes_of, shape_of
-from hdl.planning.folding import Folding
 from hdl.products.graph import Graph, Node
 from hdl.products.sharing import adder_graph
 from model.arithmetic.qformat import QFormat

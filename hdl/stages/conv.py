@@ -7,14 +7,15 @@ from math import ceil
 from amaranth.lib import wiring
 
 from hdl.devices.device import Device
+from hdl.folding.layer import Folding
+from hdl.folding.stage import StagePlan, pixels_in
 from hdl.loadable.loading import Loads
 from hdl.parts.buffer import Buffer
-from hdl.parts.gather import Gather
 from hdl.parts.pipe import lanes_of
 from hdl.parts.raster import window_parts
 from hdl.parts.repack import repack
 from hdl.parts.window import Window, pace
-from hdl.planning.folding import Folding, StagePlan, pixels_in
+from hdl.products.gather import Gather
 from hdl.products.mac import mac_parts
 from hdl.products.share import Client
 from model.layers.conv import ConvSpec

@@ -5,9 +5,9 @@ from __future__ import annotations
 from amaranth.lib import wiring
 
 from hdl.devices.device import Device
+from hdl.folding.stage import StagePlan
 from hdl.loadable.loading import Loads
 from hdl.parts.repack import repack
-from hdl.planning.folding import StagePlan
 from hdl.products.mac import mac_parts
 from hdl.products.share import Client
 from model.layers.dense import DenseSpec

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 
 from hdl.devices.device import Device
+from hdl.folding.lanes import pooled
 from hdl.parts.comparing import larger
 from hdl.parts.pipe import Pipe, delayed, lanes_of, tree, tree_latency
 from hdl.parts.raster import window_parts
 from hdl.parts.repack import repack
-from hdl.parts.sweep import pooled
+from hdl.parts.rounding import AveragePipe, RequantPipe
 from hdl.stages.collect import CollectPipe, Tiles, collects
-from hdl.stages.requant import RequantPipe, saturated
 from model.layers.pool import PoolSpec
-from model.net.prepare import PrepareSpec
 
 
 class ReducePipe(Pipe):
@@ -42,38 +41,6 @@ class ReducePipe(Pipe):
             values = [self.i.payload[tap * self.lanes + lane] for tap in range(self.taps)]
             result, _ = tree(m, values, combine, f"lane{lane}")
             m.d.comb += self.o.payload[lane].eq(result)
-        m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
-        return m
-
-
-class AveragePipe(Pipe):
-    """Divides sums exactly by a constant: the multiplication of the spec's `reciprocal`, then saturation.
-
-    Latency: 4 cycles.
-
-    Parameters
-    ----------
-    spec : PoolSpec or PrepareSpec
-        With `sum_format` and `reciprocal`.
-    lanes : int
-    """
-
-    def __init__(self, spec: PoolSpec | PrepareSpec, lanes: int):
-        self.spec, self.lanes = spec, lanes
-        super().__init__(lanes_of(spec.sum_format, lanes), lanes_of(spec.dst, lanes), 4)
-
-    def elaborate(self, platform):
-        m = Module()
-        factor, addend, shift = self.spec.reciprocal
-        for lane in range(self.lanes):
-            value = self.i.payload[lane] * factor
-            product = Signal(value.shape(), name=f"product{lane}", reset_less=True)
-            moved = Signal((product + addend).shape(), name=f"moved{lane}", reset_less=True)
-            m.d.sync += [
-                product.eq(value),
-                moved.eq(product + addend),
-                self.o.payload[lane].eq(saturated(m, moved >> shift, self.spec.dst, f"lane{lane}")),
-            ]
         m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
         return m
 

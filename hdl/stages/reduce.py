@@ -5,9 +5,9 @@ from __future__ import annotations
 from amaranth.lib import wiring
 
 from hdl.devices.device import Device
+from hdl.folding.lanes import pooled
 from hdl.parts.raster import window_parts
 from hdl.parts.repack import repack
-from hdl.parts.sweep import pooled
 from hdl.products.weigh import weigh_parts
 from model.layers.reduce import ReduceSpec
 

@@ -2,57 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Const, Module, Mux, Signal
-
 from hdl.devices.device import Device
-from hdl.parts.pipe import Pipe, delayed, lanes_of
-from model.arithmetic.qformat import QFormat, Requant
+from hdl.parts.pipe import Pipe
+from hdl.parts.rounding import RequantPipe
 from model.layers.requant import RequantSpec
-
-
-class RequantPipe(Pipe):
-    """Changes the format of every lane.
-
-    Latency: rounding 1 (if there is any to do) and saturation 2 cycles.
-
-    Parameters
-    ----------
-    src, dst : QFormat
-    lanes : int
-    rounded : bool
-        The rounding half was added before: `src` then is the format of that sum.
-    """
-
-    def __init__(self, src: QFormat, dst: QFormat, lanes: int, *, rounded: bool = False):
-        self.requant, self.lanes = Requant(src, dst), lanes
-        self.half = 0 if rounded else self.requant.half
-        super().__init__(lanes_of(src, lanes), lanes_of(dst, lanes), 2 + (self.half > 0))
-
-    def elaborate(self, platform):
-        m = Module()
-        for lane in range(self.lanes):
-            value = self.i.payload[lane]
-            if self.half:
-                rounded = Signal((value + Const(self.half)).shape(), name=f"rounded{lane}", reset_less=True)
-                m.d.sync += rounded.eq(value + self.half)
-                value = rounded
-            shift = self.requant.shift
-            value = value >> shift if shift > 0 else value.shift_left(-shift)
-            m.d.sync += self.o.payload[lane].eq(saturated(m, value, self.requant.dst, f"lane{lane}"))
-        m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
-        return m
-
-
-def saturated(m: Module, value, dst: QFormat, name: str):
-    """A value clamped to a format, one cycle later.
-
-    The flags are registered before they choose: compare and choose in one cycle is the slowest path of a
-    stage.
-    """
-    held = Signal(value.shape(), name=f"{name}_held", reset_less=True)
-    over, under = Signal(name=f"{name}_over", reset_less=True), Signal(name=f"{name}_under", reset_less=True)
-    m.d.sync += [held.eq(value), over.eq(value > dst.max), under.eq(value < dst.min)]
-    return Mux(over, dst.max, Mux(under, dst.min, held))
 
 
 def requant_parts(spec: RequantSpec, lanes: int, device: Device) -> list[Pipe]:

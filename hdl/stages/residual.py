@@ -7,12 +7,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.devices.device import Device
+from hdl.folding.reach import depths
 from hdl.parts.buffer import Buffer
 from hdl.parts.chain import Chain
 from hdl.parts.pipe import Pipe, delayed, lanes_of
 from hdl.parts.repack import repack
-from hdl.planning.reach import depths
-from hdl.stages.requant import RequantPipe
+from hdl.parts.rounding import RequantPipe
 from model.layers.residual import ResidualSpec
 
 Branch = tuple[list[tuple[str, wiring.Component]], int]
@@ -129,7 +129,7 @@ class Branches(wiring.Component):
     """Both branches of an addition, from the fork to the join.
 
     Before each branch stands a FIFO that holds what the other branch is ahead by, so that neither waits
-    for ever; its depth follows from the layers' windows (`hdl.planning.reach`).
+    for ever; its depth follows from the layers' windows (`hdl.folding.reach`).
 
     Parameters
     ----------

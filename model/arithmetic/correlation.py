@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from model.arithmetic.geometry import Geometry, Shape
-from model.net.layer import every, lent, scratch
+from model.arithmetic.scratch import every, lent, scratch
 
 SMALL = 10**6
 """Products of two numbers up to which BLAS multiplies matrices as they lie, and does not pack them first."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from model.arithmetic.geometry import Geometry, Shape
-from model.net.layer import cropped, every, lent, padded, scratch
+from model.arithmetic.scratch import cropped, every, lent, padded, scratch
 
 
 def sums(x: np.ndarray, geometry: Geometry, cache: dict) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Fixed-point formats and the one rounding rule that every integer of the project follows.
 
-The Amaranth twin of :class:`Requant` is :class:`hdl.stages.requant.Requant`; the tests compare the two
+The Amaranth twin of :class:`Requant` is :class:`hdl.parts.rounding.RequantPipe`; the tests compare the two
 exhaustively at small widths.
 """
 
@@ -152,3 +152,7 @@ class Requant:
         """
         shifted = magnitude << max(-self.shift, 0)
         return max(magnitude + self.half, min(shifted, self.dst.magnitude))
+
+
+PIXELS = QFormat(8, 8, signed=False)
+"""Format of images: the grey level g = 0..255 stands for g / 256."""

@@ -7,14 +7,14 @@ from functools import cached_property
 
 import numpy as np
 
+from model.arithmetic.chunks import chunk_of
 from model.arithmetic.exact import narrowest
 from model.arithmetic.geometry import Shape
 from model.arithmetic.qformat import QFormat
+from model.arithmetic.scratch import held
 from model.golden import qchain
 from model.golden.spec import Spec
 from model.golden.workers import Workers
-from model.net.layer import held
-from model.net.network import chunk_of
 
 MOST = 96
 """Images that go through the layers together."""

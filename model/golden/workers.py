@@ -9,7 +9,7 @@ from functools import cache
 
 from threadpoolctl import ThreadpoolController
 
-from model.net.network import CHUNK
+from model.arithmetic.chunks import CHUNK
 
 MAX_THREADS = 64
 

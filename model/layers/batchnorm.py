@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from model.net.layer import Layer, scratch
+from model.arithmetic.scratch import scratch
+from model.net.layer import Layer
 
 
 class BatchNorm(Layer):

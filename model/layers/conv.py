@@ -9,8 +9,8 @@ import numpy as np
 
 from model.arithmetic.correlation import Correlation
 from model.arithmetic.geometry import Geometry, Padding, Shape, Size, whole
+from model.arithmetic.scratch import held
 from model.golden.spec import WeightedSpec
-from model.net.layer import held
 from model.net.weighted import Weighted
 
 

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from model.arithmetic.geometry import Shape
+from model.arithmetic.scratch import held, scratch
 from model.golden.spec import WeightedSpec
-from model.net.layer import held, scratch
 from model.net.weighted import Weighted
 
 

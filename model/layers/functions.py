@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from model.arithmetic.qformat import QFormat
+from model.arithmetic.scratch import lent, scratch
 from model.layers.table import Tabled
-from model.net.layer import lent, scratch
 
 SIGMOID_INDEX = QFormat(8, 4)
 """256 entries, 1/16 apart, over [-8, 8): finer or farther ones change no class worth mentioning."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.arithmetic.geometry import Shape
-from model.net.layer import scratch
+from model.arithmetic.scratch import scratch
 from model.net.prepare import Prepare, PrepareSpec, weighed_range
 
 WEIGHTS = {"average": (1, 1, 1), "lightness": None, "luminosity": (21, 72, 7)}

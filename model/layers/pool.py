@@ -12,8 +12,9 @@ from model.arithmetic.division import reciprocal
 from model.arithmetic.exact import narrowest
 from model.arithmetic.geometry import Geometry, Padding, Shape, Size
 from model.arithmetic.qformat import QFormat
+from model.arithmetic.scratch import held, scratch
 from model.golden.spec import Spec
-from model.net.layer import Layer, held, scratch
+from model.net.layer import Layer
 
 MODES = ("max", "avg", "sum")
 

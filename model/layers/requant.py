@@ -9,9 +9,10 @@ import numpy as np
 
 from model.arithmetic.exact import narrowest
 from model.arithmetic.qformat import QFormat
+from model.arithmetic.scale import best_format
+from model.arithmetic.scratch import lent, scratch
 from model.golden.spec import Spec
-from model.net.layer import Activation, lent, scratch
-from model.quantisation.scale import best_format
+from model.net.layer import Activation
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

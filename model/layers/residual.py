@@ -13,10 +13,11 @@ import numpy as np
 from model.arithmetic.exact import narrowest
 from model.arithmetic.geometry import Shape
 from model.arithmetic.qformat import QFormat
+from model.arithmetic.scratch import scratch
 from model.golden import qchain
 from model.golden.spec import Spec
 from model.net.chain import Chain
-from model.net.layer import Layer, scratch
+from model.net.layer import Layer
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.net.layer import Vanishing, scratch
+from model.arithmetic.scratch import scratch
+from model.net.layer import Vanishing
 
 
 class Softmax(Vanishing):

@@ -9,9 +9,10 @@ import numpy as np
 
 from model.arithmetic.exact import narrowest
 from model.arithmetic.qformat import QFormat
+from model.arithmetic.scale import best_format
+from model.arithmetic.scratch import scratch
 from model.golden.spec import Spec
-from model.net.layer import Activation, scratch
-from model.quantisation.scale import best_format
+from model.net.layer import Activation
 
 INDEX_WIDTH, MAX_INDEX_WIDTH = 8, 12
 """Bits that index a table: as many as its entries have, but no fewer than these and no more."""

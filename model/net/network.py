@@ -9,25 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
+from model.arithmetic.chunks import CHUNK, MOST, chunk_of
 from model.arithmetic.geometry import Shape
-from model.arithmetic.qformat import QFormat
+from model.arithmetic.qformat import PIXELS
+from model.arithmetic.scratch import scratch
 from model.net.chain import Chain, flow
-from model.net.layer import Layer, scratch
+from model.net.layer import Layer
 from model.net.losses import LINKS, Loss
-
-PIXELS = QFormat(8, 8, signed=False)
-"""Format of images: the grey level g = 0..255 stands for g / 256."""
-CHUNK = 32
-"""Images that go through the engine together at least: below, NumPy's calls are too short to pay off."""
-VALUES = 400_000
-"""Of a layer's output, up to which the arrays of more images stay in the cache too."""
-MOST = 64
-"""Images that go through the engine together at most in training."""
-
-
-def chunk_of(values: int, most: int) -> int:
-    """Images that go through the engine together, up to `most`, where layers make up to `values` of one."""
-    return min(max(VALUES // (CHUNK * values), 1) * CHUNK, most)
 
 
 class Network:

@@ -14,10 +14,10 @@ import numpy as np
 
 from model.arithmetic.division import reciprocal
 from model.arithmetic.exact import narrowest
-from model.arithmetic.qformat import QFormat
+from model.arithmetic.qformat import PIXELS, QFormat
+from model.arithmetic.scratch import held, scratch
 from model.golden.spec import Spec
-from model.net.layer import Layer, held, scratch
-from model.net.network import PIXELS
+from model.net.layer import Layer
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

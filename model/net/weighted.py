@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from model.arithmetic.exact import FLOAT64_EXACT
+from model.arithmetic.grid import Grid
 from model.arithmetic.qformat import QFormat
 from model.golden.spec import WeightedSpec
 from model.net.layer import Layer
-from model.quantisation.grid import Grid
 
 MAX_WEIGHTS = 1 << 24
 """Weights of a layer, biases included; more are a slip of the pen, and would fill the memory."""

@@ -14,13 +14,13 @@ from dataclasses import replace
 import numpy as np
 
 from model.arithmetic.exact import FLOAT32_EXACT, FLOAT64_EXACT
-from model.arithmetic.qformat import MAX_WIDTH, QFormat
+from model.arithmetic.qformat import MAX_WIDTH, PIXELS, QFormat
 from model.golden.qchain import walk
 from model.golden.spec import Spec, WeightedSpec
 from model.layers import Pool, PoolSpec, Residual, ResidualSpec
 from model.layers.table import Tabled
 from model.net.layer import Activation, Layer
-from model.net.network import PIXELS, Network
+from model.net.network import Network
 from model.net.weighted import Weighted
 from model.quantisation.quantise import build
 from model.quantisation.rounded import FakePool, FakeTable, FakeWeighted, Passing, Rounded

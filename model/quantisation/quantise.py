@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.arithmetic.qformat import QFormat
+from model.arithmetic.qformat import PIXELS, QFormat
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec
 from model.layers import RequantSpec, Residual
 from model.net.layer import Activation, Layer
-from model.net.network import PIXELS, Network
+from model.net.network import Network
 from model.quantisation.fold import folded
 from model.quantisation.scheme import Scheme, calibrate
 from model.quantisation.widths import Widths

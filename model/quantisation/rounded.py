@@ -12,12 +12,13 @@ import copy
 
 import numpy as np
 
+from model.arithmetic.grid import Grid
 from model.arithmetic.qformat import QFormat
+from model.arithmetic.scratch import scratch
 from model.layers import Pool
 from model.layers.table import Tabled
-from model.net.layer import Layer, scratch
+from model.net.layer import Layer
 from model.net.weighted import Weighted
-from model.quantisation.grid import Grid
 from model.quantisation.scheme import Formats
 
 

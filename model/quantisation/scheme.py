@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.arithmetic.qformat import QFormat
+from model.arithmetic.chunks import CHUNK
+from model.arithmetic.grid import Grid
+from model.arithmetic.qformat import PIXELS, QFormat
+from model.arithmetic.scale import best_format
 from model.layers.batchnorm import BatchNorm
 from model.layers.residual import Residual
 from model.net.chain import flow
 from model.net.layer import Activation, Layer
-from model.net.network import CHUNK, PIXELS, Network
-from model.quantisation.grid import Grid
-from model.quantisation.scale import best_format
+from model.net.network import Network
 from model.quantisation.widths import Widths
 
 SAMPLES = 200_000

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from model.arithmetic.chunks import CHUNK
 from model.net.losses import LOSSES
-from model.net.network import CHUNK, Network
+from model.net.network import Network
 from model.training.augment import Moves
 from model.training.recipe import Recipe
 from model.training.team import Team, Work, shared

@@ -7,16 +7,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from model import cli
-from model.files import nets
 from model.files.whole import check_writable, special
 from model.golden.workers import MAX_THREADS
 from model.net.losses import LOSSES, Penalty
-from model.quantisation.qat import Tuning
 from model.quantisation.scheme import SCALES
 from model.quantisation.widths import Widths
+from model.training import nets
 from model.training.augment import Affine, Elastic
 from model.training.optim import OPTIMISERS, SCHEDULES
 from model.training.recipe import Recipe
+from model.training.tuning import Tuning
 
 EXAMPLES = """\
 examples:

@@ -8,12 +8,12 @@ import numpy as np
 from amaranth.hdl import Const, Mux, Signal, Value
 
 import hdl.devices.device
+import hdl.parts.rounding
 import hdl.products.dots
 import hdl.products.weigh
 import hdl.stages.classify
 import hdl.stages.grey
 import hdl.stages.pool
-import hdl.stages.requant
 import hdl.stages.residual
 import hdl.stages.table
 from hdl.devices.device import PORTABLE
@@ -55,13 +55,13 @@ def of_pipe(dut, relation) -> Bench:
 
 
 def requant(src: QFormat, dst: QFormat) -> Bench:
-    dut = hdl.stages.requant.RequantPipe(src, dst, 2)
+    dut = hdl.parts.rounding.RequantPipe(src, dst, 2)
     return of_pipe(dut, lambda beat, out, lane: requantised(beat[lane], src, dst, out))
 
 
 def seeded(src: QFormat, dst: QFormat) -> Bench:
     """The half was added before."""
-    dut = hdl.stages.requant.RequantPipe(src, dst, 1, rounded=True)
+    dut = hdl.parts.rounding.RequantPipe(src, dst, 1, rounded=True)
     return of_pipe(dut, lambda beat, out, lane: nearest(beat[lane], 1 << src.frac - dst.frac, out, dst))
 
 
@@ -85,7 +85,7 @@ def average(kernel, src: QFormat, dst: QFormat) -> Bench:
     spec = PoolSpec(
         name="p", in_shape=(*kernel, 1), src=src, dst=dst, mode="avg", kernel=kernel, stride=kernel
     )
-    dut, taps = hdl.stages.pool.AveragePipe(spec, 1), kernel[0] * kernel[1]
+    dut, taps = hdl.parts.rounding.AveragePipe(spec, 1), kernel[0] * kernel[1]
     down, up = taps << max(src.frac - dst.frac, 0), 1 << max(dst.frac - src.frac, 0)
     low, high = taps * src.min, taps * src.max
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sim import tools
+from sim.simulators import tools
 
 FLATTEN = """read_rtlil {name}.il
 hierarchy -top top

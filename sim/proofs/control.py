@@ -17,13 +17,15 @@ import hdl.loadable.loading
 import hdl.loadable.loadrom
 import hdl.parts.chain
 import hdl.parts.pipe
+import hdl.parts.rounding
 import hdl.products.mac
 import hdl.products.share
 import hdl.stages.conv
 import hdl.stages.pool
 import hdl.stages.residual
 from hdl.devices.device import PORTABLE
-from hdl.planning.folding import SERIAL, WIRED, Folding, LoadableFolding, StagePlan
+from hdl.folding.layer import Folding, LoadableFolding
+from hdl.folding.stage import SERIAL, WIRED, StagePlan
 from model.arithmetic.qformat import QFormat
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RequantSpec, ResidualSpec
 from sim.proofs.arithmetic import both, requantised
@@ -239,7 +241,7 @@ def branches() -> Bench:
     src, dst = QFormat(2, 1, False), QFormat(1, 0, False)
     body = RequantSpec(name="q", in_shape=(1, 1, 1), src=src, dst=dst)
     spec = ResidualSpec(name="r", in_shape=(1, 1, 1), src=src, dst=src, body=(body,))
-    pipe = hdl.stages.requant.RequantPipe(src, dst, 1)
+    pipe = hdl.parts.rounding.RequantPipe(src, dst, 1)
     dut = hdl.stages.residual.Branches(spec, (([("q", pipe)], 1), ([], 1)), 1, PORTABLE)
     for chain in dut.chains:
         shallow(chain, 2)

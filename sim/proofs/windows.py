@@ -10,14 +10,15 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-import hdl.parts.gather
 import hdl.parts.pipe
 import hdl.parts.raster
 import hdl.parts.window
+import hdl.products.gather
 import hdl.products.mac
 import hdl.stages.collect
 from hdl.devices.device import PORTABLE
-from hdl.planning.folding import Folding, StagePlan
+from hdl.folding.layer import Folding
+from hdl.folding.stage import StagePlan
 from model.arithmetic.geometry import Geometry
 from model.arithmetic.qformat import QFormat
 from model.layers import ConvSpec, PoolSpec
@@ -245,7 +246,7 @@ def gather(shape, kernel, plan: StagePlan, outputs: int = 1, **fields) -> Bench:
         weight_format=QFormat(2, 0), bias=np.zeros(outputs, int), **fields,
     )  # fmt: skip
     folding, geometry = Folding(spec, plan), spec.geometry
-    dut = hdl.parts.pipe.Elastic([Read(folding)], PORTABLE, hdl.parts.gather.Gather(folding, PORTABLE))
+    dut = hdl.parts.pipe.Elastic([Read(folding)], PORTABLE, hdl.products.gather.Gather(folding, PORTABLE))
     dut.depth = max(folding.output_folds, 2)
     # a memory is read on where nothing is under way
     bench = stage(dut, meets=True)

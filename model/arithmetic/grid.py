@@ -1,0 +1,93 @@
+"""The numbers that a layer's weights may be: some integers, times a power of two for each output channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.arithmetic.qformat import MAX_WIDTH, QFormat
+from model.arithmetic.scale import best_frac, rounded
+
+SPREAD = 8
+"""Farthest that the steps of two channels are apart, bits: it widens the sums' grid."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Weights of some bits, and their scales.
+
+    Weights of 1 bit are -1 or 1, of 2 bits -1, 0 or 1; from 3 bits on they are two's complement. The step
+    between two of a channel's numbers is ``2 ** (shift - frac)``.
+
+    Parameters
+    ----------
+    bits : int
+    frac : int
+        Of the finest channel.
+    shifts : tuple of int
+        For each output channel, how many bits its steps are coarser.
+    """
+
+    bits: int
+    frac: int
+    shifts: tuple[int, ...]
+
+    @classmethod
+    def best(cls, weights: np.ndarray, bits: int, by_channel: bool) -> Grid:
+        """The scales with the least squared error, for each output channel (the last axis) or for all.
+
+        A channel of zeros takes part in no choice, and a channel that wants finer steps than `SPREAD` allows
+        takes the finest allowed.
+        """
+        channels = weights.shape[-1]
+        columns = weights.reshape(-1, channels).T if by_channel else [weights]
+        chosen = [best_frac(column, *limits(bits), codes_of(bits)) for column in columns]
+        known = [frac for frac in chosen if frac is not None] or [0]
+        finest = min(max(known), min(known) + SPREAD)
+        shifts = [0 if frac is None else max(finest - frac, 0) for frac in chosen]
+        return cls(bits, finest, tuple(shifts) if by_channel else (0,) * channels)
+
+    @property
+    def format(self) -> QFormat:
+        """In which the integers are stored."""
+        return QFormat(max(self.bits, 2), self.frac)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest integer."""
+        return limits(self.bits)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Distance of neighbouring numbers, float64 (C,)."""
+        return 2.0 ** (np.array(self.shifts) - self.frac)
+
+    def codes(self, weights: np.ndarray) -> np.ndarray:
+        """The integers that stand for weights, as floats of the same type."""
+        scaled = weights * (1 / self.steps).astype(weights.dtype)
+        return codes_of(self.bits)(scaled, *self.limits)
+
+    def biases(self, bias: np.ndarray, frac: int) -> np.ndarray:
+        """The integers that stand for biases, float64, where a layer's input has `frac` fraction bits.
+
+        A bias stands on the grid of its channel's sums, of products with one step of the weights.
+        """
+        fmt = QFormat(MAX_WIDTH, 0)
+        scaled = np.asarray(bias, np.float64) * (2.0**frac / self.steps)
+        return rounded(scaled, fmt.min, fmt.max)
+
+
+def limits(bits: int) -> tuple[int, int]:
+    """Smallest and largest integer of weights of some bits."""
+    return (-1, 1) if bits <= 2 else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+
+def codes_of(bits: int):
+    """How weights of some bits come to their integers."""
+    return signs if bits == 1 else rounded
+
+
+def signs(scaled: np.ndarray, low: int, high: int) -> np.ndarray:
+    """The integer `low` for negative numbers, else `high`, as floats."""
+    return np.where(scaled < 0, low, high).astype(scaled.dtype)

@@ -1,0 +1,1 @@
+"""What users' files are, and how a fuzzer damages them."""

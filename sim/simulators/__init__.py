@@ -1,0 +1,1 @@
+"""From Amaranth to programs that simulate: Verilog, Verilator, CXXRTL, netlists and models of cells."""
