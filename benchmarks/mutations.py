@@ -27,7 +27,8 @@ SHARE = 0.95
 LIMIT = 1800
 """Seconds of one run of tests; a mutant that makes them hang is killed by that."""
 COVERING = {
-    "folding": ("folding", "mac"),
+    "layer": ("folding", "mac"),
+    "rounding": ("requant", "pool"),
     "counting": ("window", "raster", "mac", "buffer"),
     "reach": ("residual",),
     "network": ("network", "conv"),

@@ -18,10 +18,25 @@ from random import Random
 
 from rich.table import Table
 
+import hdl.plan
+import model.classify
+import model.describe
+import model.report
+import model.train
+import sim.verify
 from model import cli
 from model.files.whole import PART, check_writable
 from sim.damage.inputs import Target, quiet, targets
 
+COMMANDS = {
+    "describe": model.describe.main,
+    "classify": model.classify.main,
+    "report": model.report.main,
+    "train": model.train.main,
+    "plan": hdl.plan.main,
+    "verify": sim.verify.main,
+}
+"""What is given odd command lines."""
 CASES = 20_000
 SLOW = 20
 """Seconds in which a damaged file must be refused."""
@@ -151,9 +166,10 @@ def main(argv: list[str]) -> None:
     """The command."""
     options = parser().parse_args(argv)
     check_writable(options.json)
-    chosen = {name: target for name, target in targets().items() if name.startswith(options.only)}
+    known = targets(COMMANDS)
+    chosen = {name: target for name, target in known.items() if name.startswith(options.only)}
     if not chosen:
-        raise ValueError(f"--only {options.only!r}: there are {', '.join(targets())}")
+        raise ValueError(f"--only {options.only!r}: there are {', '.join(known)}")
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, hard))
     started = time.monotonic()

@@ -21,7 +21,6 @@ import model.classify
 import model.describe
 import model.report
 import model.train
-import sim.verify
 from hdl.folding.net import Plan
 from hdl.planning.search import default
 from model.files import artifact
@@ -43,14 +42,6 @@ rate = 0.05
 weights = "8,conv1=4"
 activations = 8
 """,
-}
-COMMANDS = {
-    "describe": model.describe.main,
-    "classify": model.classify.main,
-    "report": model.report.main,
-    "train": model.train.main,
-    "plan": hdl.plan.main,
-    "verify": sim.verify.main,
 }
 OPTIONS = {
     "describe": ("--data", "--shape", "--classes", "--json", "lenet", "28x28x1", "1x1x1", "9999x9999x9999"),
@@ -214,8 +205,14 @@ def read_plan(argv: list[str]) -> None:
     Plan.load(argv[0], artifact.load(NET))
 
 
-def targets() -> dict[str, Target]:
-    """All inputs by their names."""
+def targets(commands: dict[str, Callable]) -> dict[str, Target]:
+    """All inputs by their names.
+
+    Parameters
+    ----------
+    commands : dict of callable
+        What command lines are given to, by the names in `OPTIONS`.
+    """
     one = pictures()["grey.png"]
     net = artifact.find(NET).read_bytes()
     return {
@@ -259,7 +256,7 @@ def targets() -> dict[str, Target]:
         ),
         "command line": Target(
             {"words": b""}, lambda random, content: command_line(random),
-            lambda folder, name: spoken((folder / name).read_bytes()), 6,
+            lambda folder, name: spoken((folder / name).read_bytes(), commands), 6,
         ),
     }  # fmt: skip
 
@@ -280,10 +277,10 @@ def command_line(random: Random) -> bytes:
     return "\n".join([name, *words, random.choice(ENDS)]).encode()
 
 
-def spoken(content: bytes) -> tuple[Callable, list[str]]:
+def spoken(content: bytes, commands: dict[str, Callable]) -> tuple[Callable, list[str]]:
     """The command of such lines."""
     name, *words = content.decode().split("\n")
-    return COMMANDS[name], words
+    return commands[name], words
 
 
 @contextlib.contextmanager
