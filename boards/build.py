@@ -87,41 +87,47 @@ def main(argv: list[str]) -> None:
         program.load(loader, out / target.tools.bitstream, target)
 
 
-def parse(argv: list[str]) -> Namespace:
-    """The options."""
-    parser = cli.Parser(prog="python -m boards.build", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument(
+def parser() -> cli.Parser:
+    """The command's options."""
+    options = cli.Parser(prog="python -m boards.build", description=__doc__, epilog=EXAMPLES)
+    options.add_argument(
         "board", metavar="BOARD", nargs="?", help=f"FILE.py:CLASS, or {', '.join(targets.names())}"
     )
-    parser.add_argument("--list", action="store_true", help="show the boards and which nets fit")
-    parser.add_argument("--net", help="a shipped net's name or an artifact; else the board's own")
-    parser.add_argument(
+    options.add_argument("--list", action="store_true", help="show the boards and which nets fit")
+    options.add_argument("--net", help="a shipped net's name or an artifact; else the board's own")
+    options.add_argument(
         "--plan", metavar="FILE", help="how parallel each layer is; else the net's own, or searched"
     )
-    parser.add_argument(
+    options.add_argument(
         "--weights",
         choices=("fixed", "loadable"),
         help="in ROMs, or writable through the serial port; else as the plan says (fixed)",
     )
-    parser.add_argument("--clock", type=float, metavar="MHZ", help="of the core; else the board's own")
-    parser.add_argument(
+    options.add_argument("--clock", type=float, metavar="MHZ", help="of the core; else the board's own")
+    options.add_argument(
         "--baud", type=cli.positive, metavar="N", help="of the serial port; else the board's own"
     )
-    parser.add_argument("--out", metavar="DIR", help="folder of the results (build/BOARD)")
-    parser.add_argument(
+    options.add_argument("--out", metavar="DIR", help="folder of the results (build/BOARD)")
+    options.add_argument(
         "--seed", type=cli.natural, metavar="N", help=f"of placement; else the plan's, or {SEED}"
     )
-    parser.add_argument("--force", action="store_true", help="build again what was built before")
-    parser.add_argument("--program", action="store_true", help="load the bitstream into the board")
-    parser.add_argument("--flash", action="store_true", help="likewise, to stay there without power")
-    parser.add_argument("--verilog-only", action="store_true", help="write top.v and nothing else")
-    parser.add_argument("--json", metavar="FILE", help="write the report, or the list, there too")
-    options = parser.parse_args(argv)
+    options.add_argument("--force", action="store_true", help="build again what was built before")
+    options.add_argument("--program", action="store_true", help="load the bitstream into the board")
+    options.add_argument("--flash", action="store_true", help="likewise, to stay there without power")
+    options.add_argument("--verilog-only", action="store_true", help="write top.v and nothing else")
+    options.add_argument("--json", metavar="FILE", help="write the report, or the list, there too")
+    return options
+
+
+def parse(argv: list[str]) -> Namespace:
+    """The options."""
+    known = parser()
+    options = known.parse_args(argv)
     if options.board is None and not options.list:
-        parser.error("name a board, or --list them")
+        known.error("name a board, or --list them")
     for name in ("program", "flash"):
         if getattr(options, name) and options.verilog_only:
-            parser.error(f"--{name} needs a bitstream, which --verilog-only does not make")
+            known.error(f"--{name} needs a bitstream, which --verilog-only does not make")
     return options
 
 

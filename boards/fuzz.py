@@ -240,22 +240,27 @@ def named(frame: Frame) -> str:
     return Command(command).name.lower() if command in list(Command) else f"kind {frame.kind}"
 
 
-def main(argv: list[str]) -> None:
-    """The command; see `EXAMPLES`."""
-    parser = cli.Parser(prog="python -m boards.fuzz", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument(
+def parser() -> cli.Parser:
+    """The command's options."""
+    options = cli.Parser(prog="python -m boards.fuzz", description=__doc__, epilog=EXAMPLES)
+    options.add_argument(
         "board", metavar="BOARD", nargs="?", default="ulx3s", help="which board's top (ulx3s)"
     )
-    parser.add_argument(
+    options.add_argument(
         "--frames", type=cli.positive, default=FRAMES, metavar="N", help=f"at least so many ({FRAMES:,})"
     )
-    parser.add_argument("--seed", type=cli.natural, default=0, metavar="N", help="of all that is random (0)")
-    parser.add_argument("--batch", type=cli.natural, metavar="N", help="only this run of the simulator")
-    parser.add_argument(
+    options.add_argument("--seed", type=cli.natural, default=0, metavar="N", help="of all that is random (0)")
+    options.add_argument("--batch", type=cli.natural, metavar="N", help="only this run of the simulator")
+    options.add_argument(
         "--out", default="build/fuzz", metavar="DIR", help="where a failure is kept (build/fuzz)"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the counts as JSON")
-    options = parser.parse_args(argv)
+    options.add_argument("--json", metavar="FILE", help="write the counts as JSON")
+    return options
+
+
+def main(argv: list[str]) -> None:
+    """The command; see `EXAMPLES`."""
+    options = parser().parse_args(argv)
     check_writable(options.json, Path(options.out) / "failure.json")
     with cli.progress() as progress:
         task = progress.add_task("compile", total=None, note="Verilog, C++")

@@ -84,38 +84,46 @@ def main(argv: list[str]) -> None:
             )
 
 
-def parse(argv: list[str]) -> Namespace:
-    """The options; `port` and `pictures` told apart."""
+def parser() -> cli.Parser:
+    """The command's options."""
     usage = "python -m boards.host [-h] [PORT] [PICTURE ...] [--dataset | --bench | --watch DIR] [OPTION ...]"
-    parser = cli.Parser(prog="python -m boards.host", usage=usage, description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("words", metavar="PORT, PICTURE", nargs="*", help="a serial port, PNG or JPEG files")
-    parser.add_argument("--dataset", action="store_true", help="the test set: accuracy, confusion, images/s")
-    parser.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
-    parser.add_argument("--frames", type=cli.positive, metavar="N", help="so many images of it (all)")
-    parser.add_argument("--check", metavar="NET", help="compare every logit with this net's integer model")
-    parser.add_argument("--bench", action="store_true", help="the core's own rate, from on-chip memory")
-    parser.add_argument("--watch", metavar="DIR", help="pictures that are in a folder or come into it")
-    parser.add_argument("--load", metavar="NET", help="load other weights first (needs --plan)")
-    parser.add_argument("--plan", metavar="FILE", help="the plan.json of the board's build")
-    parser.add_argument("--invert", action="store_true", help="take black for white")
-    parser.add_argument("--resize", action="store_true", help="scale pictures to the size that the net takes")
-    parser.add_argument(
+    options = cli.Parser(prog="python -m boards.host", usage=usage, description=__doc__, epilog=EXAMPLES)
+    options.add_argument("words", metavar="PORT, PICTURE", nargs="*", help="a serial port, PNG or JPEG files")
+    options.add_argument("--dataset", action="store_true", help="the test set: accuracy, confusion, images/s")
+    options.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
+    options.add_argument("--frames", type=cli.positive, metavar="N", help="so many images of it (all)")
+    options.add_argument("--check", metavar="NET", help="compare every logit with this net's integer model")
+    options.add_argument("--bench", action="store_true", help="the core's own rate, from on-chip memory")
+    options.add_argument("--watch", metavar="DIR", help="pictures that are in a folder or come into it")
+    options.add_argument("--load", metavar="NET", help="load other weights first (needs --plan)")
+    options.add_argument("--plan", metavar="FILE", help="the plan.json of the board's build")
+    options.add_argument("--invert", action="store_true", help="take black for white")
+    options.add_argument(
+        "--resize", action="store_true", help="scale pictures to the size that the net takes"
+    )
+    options.add_argument(
         "--baud", type=cli.positive, metavar="N", help="of the port; else the usual rates are tried"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the results as JSON")
-    options = parser.parse_intermixed_args(argv)
+    options.add_argument("--json", metavar="FILE", help="write the results as JSON")
+    return options
+
+
+def parse(argv: list[str]) -> Namespace:
+    """The options; `port` and `pictures` told apart."""
+    known = parser()
+    options = known.parse_intermixed_args(argv)
     words = options.words
     options.port = words.pop(0) if words and is_port(words[0]) else None
     options.pictures = words
     tasks = options.dataset + options.bench + (options.watch is not None)
     if tasks > 1:
-        parser.error("choose one of --dataset, --bench and --watch")
+        known.error("choose one of --dataset, --bench and --watch")
     if tasks and words:
-        parser.error(f"{words[0]} is no serial port that is there, and pictures go by themselves")
+        known.error(f"{words[0]} is no serial port that is there, and pictures go by themselves")
     if (options.load is None) != (options.plan is None):
-        parser.error("--load and --plan belong together")
+        known.error("--load and --plan belong together")
     if (options.data is not None or options.frames is not None) and not options.dataset:
-        parser.error("--data and --frames belong to --dataset")
+        known.error("--data and --frames belong to --dataset")
     return options
 
 

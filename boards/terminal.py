@@ -82,27 +82,33 @@ def main(argv: list[str]) -> None:
         serve(board, master, port if options.link is None else options.link, options.json)
 
 
-def parse(argv: list[str]):
-    """The options."""
-    parser = cli.Parser(prog="python -m sim.board", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("board", metavar="BOARD", help=f"one of {', '.join(targets.names())}")
-    parser.add_argument("--net", default="lenet", help="a shipped net's name or an artifact (lenet)")
-    parser.add_argument(
+def parser() -> cli.Parser:
+    """The command's options."""
+    options = cli.Parser(prog="python -m sim.board", description=__doc__, epilog=EXAMPLES)
+    options.add_argument("board", metavar="BOARD", help=f"one of {', '.join(targets.names())}")
+    options.add_argument("--net", default="lenet", help="a shipped net's name or an artifact (lenet)")
+    options.add_argument(
         "--plan", metavar="FILE", help="how parallel each layer is; else as boards.build has it"
     )
-    parser.add_argument(
+    options.add_argument(
         "--weights", choices=("fixed", "loadable"), default="fixed", help="as boards.build has it (fixed)"
     )
-    parser.add_argument("--clock", type=float, metavar="MHZ", help="of the core; else the board's own")
-    parser.add_argument(
+    options.add_argument("--clock", type=float, metavar="MHZ", help="of the core; else the board's own")
+    options.add_argument(
         "--baud", type=cli.positive, metavar="N", help="of the line; else a bit takes 8 cycles"
     )
-    parser.add_argument("--link", metavar="FILE", help="make a link to the port, of this name")
-    parser.add_argument("--json", metavar="FILE", help="write at the end what went over the line")
-    options = parser.parse_args(argv)
+    options.add_argument("--link", metavar="FILE", help="make a link to the port, of this name")
+    options.add_argument("--json", metavar="FILE", help="write at the end what went over the line")
+    return options
+
+
+def parse(argv: list[str]):
+    """The options."""
+    known = parser()
+    options = known.parse_args(argv)
     check_writable(options.json)
     if options.link is not None and os.path.lexists(options.link) and not os.path.islink(options.link):
-        parser.error(f"--link {options.link} is there already, and no link")
+        known.error(f"--link {options.link} is there already, and no link")
     return options
 
 

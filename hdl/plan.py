@@ -64,36 +64,42 @@ def main(argv: list[str]) -> None:
     cli.write_json(options.json, result(sheet, options.clock, name))
 
 
-def parse(argv: list[str]) -> Namespace:
-    """The options of the command."""
-    parser = cli.Parser(prog="python -m hdl.plan", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("net", help="a shipped net's name or an artifact's file")
-    parser.add_argument("--board", metavar="B", help="a board or chip: its LUTs, multipliers and so on")
+def parser() -> cli.Parser:
+    """The command's options."""
+    options = cli.Parser(prog="python -m hdl.plan", description=__doc__, epilog=EXAMPLES)
+    options.add_argument("net", help="a shipped net's name or an artifact's file")
+    options.add_argument("--board", metavar="B", help="a board or chip: its LUTs, multipliers and so on")
     for key, unit in UNITS.items():
-        parser.add_argument(
+        options.add_argument(
             f"--{key}", type=cli.natural, metavar="N", help=f"{unit} at most, in place of the board's"
         )
-    parser.add_argument(
+    options.add_argument(
         "--multipliers", type=cli.positive, metavar="N", help="as many as the layers may have"
     )
-    parser.add_argument(
+    options.add_argument(
         "--fps", type=float, metavar="R", help="frames a second to reach, as cheaply as can be"
     )
-    parser.add_argument(
+    options.add_argument(
         "--latency", type=cli.positive, metavar="N", help="cycles from a frame's first pixel to its answer"
     )
-    parser.add_argument("--clock", type=float, default=100.0, metavar="MHZ", help="of the core (100)")
-    parser.add_argument("--plan", metavar="FILE", help="look at this plan instead of searching one")
-    parser.add_argument("--out", metavar="FILE", help="write the plan there")
-    parser.add_argument("--json", metavar="FILE", help="also write the table as JSON")
-    options = parser.parse_args(argv)
+    options.add_argument("--clock", type=float, default=100.0, metavar="MHZ", help="of the core (100)")
+    options.add_argument("--plan", metavar="FILE", help="look at this plan instead of searching one")
+    options.add_argument("--out", metavar="FILE", help="write the plan there")
+    options.add_argument("--json", metavar="FILE", help="also write the table as JSON")
+    return options
+
+
+def parse(argv: list[str]) -> Namespace:
+    """The options of the command."""
+    known = parser()
+    options = known.parse_args(argv)
     given = [key for key in ("plan", "fps", "multipliers") if getattr(options, key) is not None]
     if len(given) > 1:
-        parser.error(f"--{given[0]} and --{given[1]} exclude each other")
+        known.error(f"--{given[0]} and --{given[1]} exclude each other")
     for key in ("fps", "clock"):
         value = getattr(options, key)
         if value is not None and not 0 < value < float("inf"):
-            parser.error(f"--{key} is a number above 0, not {value:g}")
+            known.error(f"--{key} is a number above 0, not {value:g}")
     return options
 
 

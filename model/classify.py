@@ -20,15 +20,22 @@ examples:
 """
 
 
+def parser() -> cli.Parser:
+    """The command's options."""
+    options = cli.Parser(prog="python -m model.classify", description=__doc__, epilog=EXAMPLES)
+    options.add_argument("net", metavar="NET", help="a shipped net's name, or an artifact's file")
+    options.add_argument("pictures", metavar="PICTURE", nargs="+", help="PNG or JPEG files")
+    options.add_argument("--invert", action="store_true", help="take black for white")
+    options.add_argument(
+        "--resize", action="store_true", help="scale pictures to the size that the net takes"
+    )
+    options.add_argument("--json", metavar="FILE", help="write classes and logits as JSON")
+    return options
+
+
 def main(argv: list[str]) -> None:
     """Run the command."""
-    parser = cli.Parser(prog="python -m model.classify", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("net", metavar="NET", help="a shipped net's name, or an artifact's file")
-    parser.add_argument("pictures", metavar="PICTURE", nargs="+", help="PNG or JPEG files")
-    parser.add_argument("--invert", action="store_true", help="take black for white")
-    parser.add_argument("--resize", action="store_true", help="scale pictures to the size that the net takes")
-    parser.add_argument("--json", metavar="FILE", help="write classes and logits as JSON")
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     check_writable(options.json)
     net = artifact.load(options.net)
     images = np.stack(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 
@@ -25,8 +26,30 @@ LINE = 1000
 """Characters of an error, at most: it may quote what a file says, and that may be a megabyte."""
 
 
+NAMES: dict[str, str] = {}
+"""What the commands are called where they were not started as ``python -m``; see `call_as`."""
+
+
 class Failure(Exception):
     """The work itself failed (a mismatch, a missed clock): exit status 1, with one line."""
+
+
+def call_as(names: dict[str, str]) -> None:
+    """Call commands by other names from now on, in help and errors.
+
+    Parameters
+    ----------
+    names : dict of str
+        Such as ``{"python -m model.train": "convgate train"}``.
+    """
+    NAMES.update(names)
+
+
+def called(text: str) -> str:
+    """A text with the commands' names as `call_as` wants them."""
+    for name, other in NAMES.items():
+        text = re.sub(rf"{re.escape(name)}(?![\w.])", other, text)
+    return text
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,7 +57,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs):
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(allow_abbrev=False, **kwargs)
+        texts = {
+            key: called(kwargs[key]) for key in ("prog", "usage", "description", "epilog") if key in kwargs
+        }
+        super().__init__(allow_abbrev=False, **kwargs | texts)
 
     def error(self, message: str):
         self.exit(2, f"{self.prog}: error: {message} (--help shows how)\n")
@@ -87,7 +113,7 @@ def run(command: Callable[[list[str]], None], argv: list[str] | None = None) -> 
 
 def complain(error, status: int) -> int:
     """Print an error as one line; returns the status."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = called(" ".join(str(error).split())) or type(error).__name__
     if len(text) > LINE:
         text = f"{text[: LINE // 2]} ... {text[-LINE // 2 :]}"
     print("error:", text, file=sys.stderr)

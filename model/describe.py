@@ -52,22 +52,28 @@ def main(argv: list[str]) -> None:
     show(result)
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
+def parser() -> cli.Parser:
     """The command's options."""
-    parser = cli.Parser(prog="python -m model.describe", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument(
+    options = cli.Parser(prog="python -m model.describe", description=__doc__, epilog=EXAMPLES)
+    options.add_argument(
         "net",
         metavar="NET",
         help=f"{', '.join(nets.NETS)}, a description's .toml or .py file, or an artifact",
     )
-    images = parser.add_mutually_exclusive_group()
+    images = options.add_mutually_exclusive_group()
     images.add_argument("--data", metavar="DIR", help="for the images in a folder of IDX files")
     images.add_argument("--shape", type=shape, metavar="HxWxC", help="for images of this size (28x28x1)")
-    parser.add_argument("--classes", type=count, metavar="N", help="of such images (10)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
-    options = parser.parse_args(argv)
+    options.add_argument("--classes", type=count, metavar="N", help="of such images (10)")
+    options.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    return options
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command's options."""
+    known = parser()
+    options = known.parse_args(argv)
     if options.data and options.classes:
-        parser.error("argument --classes: the folder of --data says how many there are")
+        known.error("argument --classes: the folder of --data says how many there are")
     check_writable(options.json)
     return options
 

@@ -31,12 +31,17 @@ the integers and the floats of the same parameters, and counts against their pow
 """
 
 
+def parser() -> cli.Parser:
+    """The command's options."""
+    options = cli.Parser(prog="python -m model.report", description=DESCRIPTION, epilog=EXAMPLES)
+    options.add_argument("net", metavar="NET", help="a shipped net's name, or the file that training wrote")
+    options.add_argument("--json", metavar="FILE", help="write the report as JSON")
+    return options
+
+
 def main(argv: list[str]) -> None:
     """Run the command."""
-    parser = cli.Parser(prog="python -m model.report", description=DESCRIPTION, epilog=EXAMPLES)
-    parser.add_argument("net", metavar="NET", help="a shipped net's name, or the file that training wrote")
-    parser.add_argument("--json", metavar="FILE", help="write the report as JSON")
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     net = artifact.load(options.net)
     if "quantisation" not in net.metadata:
         raise ValueError(f"{options.net}: its training wrote no report of its quantisation; train it again")

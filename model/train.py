@@ -31,9 +31,11 @@ from model.training import pictures
 from model.training.checkpoint import Checkpoint, Phase, digest
 from model.training.history import Epoch, write_csv
 from model.training.loop import fit
-from model.training.options import deciding, parse, recipe_of
+from model.training.options import deciding, parse, parser, recipe_of
 from model.training.recipe import Recipe
 from model.training.tuning import tuned
+
+__all__ = ["main", "parser"]
 
 VALIDATION = 10
 """One image in so many is kept out of training, to see how it goes."""

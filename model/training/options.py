@@ -57,31 +57,36 @@ ENDINGS = {
 """Files beside the artifact, by what they hold."""
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
-    """The command's options; of the files beside the artifact those that are to be written are `files`."""
-    parser = cli.Parser(
+def parser() -> cli.Parser:
+    """The command's options."""
+    options = cli.Parser(
         prog="python -m model.train",
         description="Train a net, turn it into integers, judge it on the test set, write its file.",
         epilog=EXAMPLES,
     )
-    parser.add_argument(
+    options.add_argument(
         "net", metavar="NET", type=described, help=f"{', '.join(nets.NETS)} or a .toml or .py file"
     )
-    add_run_options(parser)
-    add_recipe_options(parser)
-    parser.add_argument("--weight-bits", type=widths, metavar="BITS", help="8, or 8,conv1=4 by layer")
-    parser.add_argument("--activation-bits", type=widths, metavar="BITS", help="likewise; behind a layer")
-    parser.add_argument(
+    add_run_options(options)
+    add_recipe_options(options)
+    options.add_argument("--weight-bits", type=widths, metavar="BITS", help="8, or 8,conv1=4 by layer")
+    options.add_argument("--activation-bits", type=widths, metavar="BITS", help="likewise; behind a layer")
+    options.add_argument(
         "--scales", choices=SCALES, help="of weights: one for each output channel, or for all"
     )
-    parser.add_argument(
+    options.add_argument(
         "--qat-epochs", type=cli.natural, metavar="N", help="then train on N epochs with everything rounded"
     )
-    parser.add_argument(
+    options.add_argument(
         "--qat-optimiser", choices=sorted(OPTIMISERS), help="by this one (adam, whatever the recipe's)"
     )
-    parser.add_argument("--qat-rate", type=float, metavar="R", help="at this learning rate (its usual one)")
-    options = parser.parse_args(argv)
+    options.add_argument("--qat-rate", type=float, metavar="R", help="at this learning rate (its usual one)")
+    return options
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command's options; of the files beside the artifact those that are to be written are `files`."""
+    options = parser().parse_args(argv)
     if options.threads > MAX_THREADS:
         raise ValueError(f"--threads is at most {MAX_THREADS}, not {options.threads}")
     options.out = options.out or Path("build") / f"{options.net.name}.npz"

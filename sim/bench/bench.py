@@ -4,6 +4,7 @@ stream ``o``, with random stalls on both sides, and the stream rules checked at 
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -18,8 +19,7 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
 from model.cli import Failure
-from sim.bench import packing
-from sim.bench.frames import RESULT
+from sim.bench import frames, packing
 from sim.bench.wrapper import wrapper
 from sim.simulators import cxxrtl
 from sim.simulators.build import FOLDER, PROGRAM, build
@@ -33,7 +33,7 @@ QUIET = 256
 """Cycles after the last transfer in which no further output may appear."""
 SIMULATORS = ("verilator", "cxxrtl")
 """What can simulate: Verilator under cocotb, and yosys' CXXRTL."""
-MODULE = "sim.bench.frames"
+MODULE = "frames"
 """What cocotb runs."""
 FAULTS = {
     1: "o.valid fell before the payload was taken",
@@ -232,7 +232,7 @@ class Bench:
         rows = packing.pack(self.in_shape, beats)
         longest = (1 << stalls_in.bits) + (1 << stalls_out.bits)
         with tempfile.TemporaryDirectory(dir=self.folder.parent, prefix=".run-") as name:
-            folder = Path(name)
+            folder = Path(name).resolve()
             rows.tofile(folder / "in.bin")
             settings = {
                 "in": folder / "in.bin",
@@ -318,6 +318,8 @@ def run(component: wiring.Component, beats, n_out: int, *, folder=FOLDER, **opti
 def simulate(program: Path, folder: Path, settings: dict, row_chars: int, progress) -> dict[str, int]:
     """One run of a compiled bench under cocotb; returns its counters."""
     result, log, out = folder / "result.json", folder / "log", settings["out"]
+    # By itself beside the frames, so that no module of the user's is taken for one of ours.
+    shutil.copy(frames.__file__, folder)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(
             get_runner("verilator").test,
@@ -325,10 +327,14 @@ def simulate(program: Path, folder: Path, settings: dict, row_chars: int, progre
             PROGRAM,
             hdl_toplevel_lang="verilog",
             build_dir=program,
-            test_dir=Path.cwd(),
+            test_dir=folder,
             plusargs=[f"+{name}={value}" for name, value in settings.items()],
             # without the second, cocotb loads pytest, and with it whatever conftest.py is about
-            extra_env={RESULT: str(result), "COCOTB_REWRITE_ASSERTION_FILES": ""},
+            extra_env={
+                frames.RESULT: str(result),
+                "COCOTB_REWRITE_ASSERTION_FILES": "",
+                "PYTHONSAFEPATH": "",
+            },
             results_xml=str(folder / "results.xml"),
             log_file=log,
         )
