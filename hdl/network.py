@@ -14,7 +14,7 @@ from hdl.folding.reach import ahead_rows
 from hdl.loadable.loader import BYTE, Loader
 from hdl.loadable.loading import Loads, layout, sized
 from hdl.parts.buffer import Buffer
-from hdl.parts.chain import Chain
+from hdl.parts.chain import Chain, NoLayer
 from hdl.parts.gate import Gate, Verdict, frame_layout
 from hdl.parts.pipe import lanes_of
 from hdl.parts.repack import repack
@@ -44,6 +44,12 @@ BRANCHING = {"residual": residual_parts}
 
 REPORTED = ("whole", "foreign", "bad", "done")
 """What an accelerator with loadable weights tells of its `Loader`."""
+
+
+class End(NoLayer):
+    """What stands before the first layer and behind the last."""
+
+    FRAME, LOGITS, ARGMAX = "frame", "logits", "argmax"
 
 
 def chain_parts(
@@ -152,8 +158,8 @@ class Accelerator(wiring.Component):
             members |= {name: Out(1) for name in REPORTED}
         super().__init__(members)
 
-    def parts(self) -> tuple[list[tuple[str, wiring.Component]], list[Array]]:
-        """Every part between the gate and the verdict, with the name of its layer; and shared arrays.
+    def parts(self) -> tuple[list[tuple[str | End, wiring.Component]], list[Array]]:
+        """Every part between the gate and the verdict, with its layer's name or its end; and shared arrays.
 
         The first is a FIFO, so that the first layer's ready signal and the gate's begin at registers.
         """
@@ -162,10 +168,10 @@ class Accelerator(wiring.Component):
         parts, lanes = chain_parts(self.net.specs, self.plan, self.lanes, self.device, clients, self.loads)
         fmt, classes = self.net.output_format, self.net.classes
         parts = [
-            ("frame", Buffer(lanes_of(self.net.input_format, self.lanes), 2, self.device)),
+            (End.FRAME, Buffer(lanes_of(self.net.input_format, self.lanes), 2, self.device)),
             *parts,
-            *(("logits", part) for part in repack(fmt, lanes, classes)),
-            ("argmax", Argmax(fmt, classes)),
+            *((End.LOGITS, part) for part in repack(fmt, lanes, classes)),
+            (End.ARGMAX, Argmax(fmt, classes)),
         ]
         return parts, arrays
 

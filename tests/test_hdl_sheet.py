@@ -1,5 +1,7 @@
 """The table of a plan: it adds up, and its latencies are those of the simulation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,9 @@ from hdl.planning.estimate import estimate
 from hdl.planning.latency import Timeline, paced, quickened
 from hdl.planning.search import search
 from hdl.planning.sheet import Sheet
+from model.golden.qchain import walk
+from model.golden.qnetwork import QNetwork
+from model.golden.spec import WeightedSpec
 from random_nets import NetDrawer
 
 
@@ -46,6 +51,29 @@ def test_latency(seed, multipliers):
     beats = stream_sim.frames(net, drawer.images(net, 1))
     _, (answer,) = stream_sim.run(Accelerator(net, plan, PORTABLE), beats, 1)
     assert abs(Sheet(net, plan, ECP5).latency - answer) <= max(36, answer // 20)
+
+
+def renamed(specs, old: str, new: str):
+    """Layers, and those of their branches, of which one is called otherwise."""
+    result = []
+    for spec in specs:
+        if spec.branches:
+            spec = replace(spec, body=renamed(spec.body, old, new), shortcut=renamed(spec.shortcut, old, new))
+        result.append(replace(spec, name=new) if spec.name == old else spec)
+    return tuple(result)
+
+
+@pytest.mark.parametrize("name", ["frame", "logits", "argmax", "ahead", "out"])
+def test_a_layer_may_be_called_as_the_accelerators_own_parts(name):
+    _, net = drawn(1, ("residual",))
+    inside = next(
+        spec for spec in walk(net.specs) if isinstance(spec, WeightedSpec) and spec not in net.specs
+    )
+    for spec in (inside, net.specs[-1]):
+        other = QNetwork(net.name, net.input_format, renamed(net.specs, spec.name, name))
+        rows, others = (Sheet(each, Plan.serial(each), ECP5).rows for each in (net, other))
+        assert [replace(row, name="") for row in rows] == [replace(row, name="") for row in others]
+        assert name in [row.name for row in others]
 
 
 def test_jobs_one_after_another():

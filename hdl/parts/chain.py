@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from enum import Enum
 from itertools import pairwise
 
 from amaranth.hdl import Module
@@ -14,21 +15,28 @@ from hdl.devices.device import Device
 from hdl.parts.pipe import Elastic, Front, Pipe
 
 
+class NoLayer(Enum):
+    """Base of what parts are called that belong to no layer, even if a layer's name reads the same."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class Chain(wiring.Component):
     """Connects parts in order; neighbouring pipes share one `Elastic`, so they cost one FIFO together.
 
     Parameters
     ----------
-    parts : list of (str, Component)
-        Names and components with streams ``i`` and ``o``; at least one.
+    parts : list of (str or NoLayer, Component)
+        Names of layers and components with streams ``i`` and ``o``; at least one.
     device : Device
 
     Attributes
     ----------
     stages : list of (str, Component)
         What is built, with names no two share.
-    layers : list of str
-        The name that each stage's first part was given.
+    layers : list of str or NoLayer
+        What each stage's first part was called.
 
     Members
     -------

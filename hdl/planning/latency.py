@@ -10,6 +10,7 @@ import numpy as np
 from hdl.folding.layer import Folding
 from hdl.folding.net import Plan, weighted
 from hdl.folding.reach import reach
+from hdl.network import End
 from hdl.planning.search import choices
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec, WeightedSpec
@@ -28,7 +29,7 @@ class Timeline:
     plan : Plan
     delays : dict of int
         Cycles from a value to what comes of it in a layer's pipelines and FIFOs, by the layer's name;
-        ``frame`` is what stands before the first.
+        `End.FRAME` is what stands before the first.
 
     Attributes
     ----------
@@ -36,7 +37,7 @@ class Timeline:
         Cycle of each layer's last output; the frame's first pixel comes in cycle 0.
     """
 
-    def __init__(self, net: QNetwork, plan: Plan, delays: dict[str, int]):
+    def __init__(self, net: QNetwork, plan: Plan, delays: dict[str | End, int]):
         self.plan, self.delays, self.done = plan, delays, {}
         self.busy = {}
         for foldings in plan.shared(net):
@@ -44,7 +45,7 @@ class Timeline:
         height, width, channels = net.in_shape
         lanes = plan.lanes_before(net)
         beats = np.arange(height * width) // (lanes // channels)
-        self.after(net.specs, beats + delays.get("frame", 0), lanes)
+        self.after(net.specs, beats + delays.get(End.FRAME, 0), lanes)
 
     def after(self, chain: tuple[Spec, ...], times: np.ndarray, lanes: int) -> np.ndarray:
         """When the pixels behind a chain come out, from when those before it come in; raster order."""
@@ -83,7 +84,7 @@ def paced(ready: np.ndarray, step: float) -> np.ndarray:
     return np.maximum.accumulate(ready - turns) + turns + step
 
 
-def quickened(net: QNetwork, plan: Plan, delays: dict[str, int], cycles: int, multipliers: int) -> Plan:
+def quickened(net: QNetwork, plan: Plan, delays: dict[str | End, int], cycles: int, multipliers: int) -> Plan:
     """A plan with more lanes for the layers that a frame waits for most.
 
     Layers with multipliers of their own get more, one layer at a time, each time where a cycle is cheapest;

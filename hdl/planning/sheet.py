@@ -12,7 +12,7 @@ from rich.table import Table
 from hdl.devices.budget import Budget
 from hdl.devices.device import Device
 from hdl.folding.net import Plan
-from hdl.network import Accelerator
+from hdl.network import Accelerator, End
 from hdl.parts.chain import Chain
 from hdl.parts.pipe import Elastic
 from hdl.parts.window import Window
@@ -21,7 +21,7 @@ from hdl.planning.estimate import counting, resources, surround
 from hdl.planning.latency import Timeline
 from hdl.planning.tally import Tally
 from hdl.stages.classify import Argmax
-from hdl.stages.residual import Branches
+from hdl.stages.residual import Branches, Joint
 from model.golden.qnetwork import QNetwork
 
 TAKEN = ("LUT", "FF", "DSP", "BRAM")
@@ -89,7 +89,7 @@ class Sheet:
     latency : int
         Cycles from a frame's first pixel to its answer, computed.
     delays : dict of int
-        Cycles in pipelines and FIFOs by layer.
+        Cycles in pipelines and FIFOs by layer, and by `End`.
     ends : int
         Those behind the last layer.
     """
@@ -100,10 +100,10 @@ class Sheet:
         with counting():
             accelerator = Accelerator(net, plan, device)
             taken, self.delays, shared = counted(accelerator)
-            ends = surround(accelerator) + taken["frame"] + taken["logits"] + taken["argmax"]
+            ends = surround(accelerator) + sum((taken[end] for end in End), Tally())
             del accelerator
         done = Timeline(net, plan, self.delays).done
-        self.ends = self.delays["logits"] + self.delays["argmax"]
+        self.ends = self.delays[End.LOGITS] + self.delays[End.ARGMAX]
         self.latency = done[net.specs[-1].name] + self.ends
         self.rows = [self.layer(stage, taken[stage.name], done[stage.name]) for stage in cost(net, plan)]
         self.rows += [self.array(names, found) for names, found in shared]
@@ -195,13 +195,13 @@ def counted(accelerator: Accelerator) -> tuple[dict, Counter, list[tuple[tuple[s
     return taken, delays, [(tuple(array.clients), resources(array, accelerator.device)) for array in arrays]
 
 
-def pieces(chain: Chain) -> Iterator[tuple[str, wiring.Component]]:
+def pieces(chain: Chain) -> Iterator[tuple[str | End, wiring.Component]]:
     """The stages of a chain with their layers; for a residual addition, those of its branches."""
     for layer, (_, part) in zip(chain.layers, chain.stages):
         if isinstance(part, Branches):
             for branch in part.chains:
                 for inner, piece in pieces(branch):
-                    yield layer if inner in ("ahead", "out") else inner, piece
+                    yield layer if isinstance(inner, Joint) else inner, piece
         else:
             yield layer, part
 

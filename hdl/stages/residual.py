@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from hdl.devices.device import Device
 from hdl.folding.reach import depths
 from hdl.parts.buffer import Buffer
-from hdl.parts.chain import Chain
+from hdl.parts.chain import Chain, NoLayer
 from hdl.parts.pipe import Pipe, delayed, lanes_of
 from hdl.parts.repack import repack
 from hdl.parts.rounding import RequantPipe
@@ -17,6 +17,12 @@ from model.layers.residual import ResidualSpec
 
 Branch = tuple[list[tuple[str, wiring.Component]], int]
 """The parts of a branch with their layers' names, and the values in a beat behind them."""
+
+
+class Joint(NoLayer):
+    """What stands before and behind the branches of an addition."""
+
+    AHEAD, OUT = "ahead", "out"
 
 
 class Fork(wiring.Component):
@@ -158,9 +164,9 @@ class Branches(wiring.Component):
         self.chains = tuple(
             Chain(
                 [
-                    ("ahead", Buffer(shape, max(int(pixels * beats), 2), device)),
+                    (Joint.AHEAD, Buffer(shape, max(int(pixels * beats), 2), device)),
                     *parts,
-                    *(("out", part) for part in repack(fmt, behind, self.lanes)),
+                    *((Joint.OUT, part) for part in repack(fmt, behind, self.lanes)),
                 ],
                 device,
             )
