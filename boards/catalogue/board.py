@@ -12,7 +12,7 @@ from amaranth.hdl import Elaboratable
 from boards.catalogue import toolchains
 from boards.catalogue.toolchains import Toolchain
 from hdl.devices.budget import Budget
-from hdl.devices.chips import Chip
+from hdl.devices.chips import BOARDS, Chip
 from hdl.devices.device import Device
 
 
@@ -148,6 +148,25 @@ class Target:
                 raise ValueError(f"resource {pin.resource} has no part {pin.part!r}")
             ios = parts[pin.part]
         return ios[0]
+
+
+def shipped(name: str, base: type, **settings) -> Target:
+    """A board of the catalogue: its chip is known by its name, its clock by its platform.
+
+    Parameters
+    ----------
+    name : str
+        In `hdl.devices.chips.BOARDS`.
+    base : type
+        Its platform.
+    **settings
+        More of a `Target`, or another `oscillator` than the platform's default.
+    """
+    oscillator = settings.pop("oscillator", base.default_clk)
+    clock = next(resource.clock for resource in base.resources if resource.name == oscillator)
+    settings.setdefault("clock_mhz", toolchains.of(base).clock_mhz)
+    megahertz = clock.frequency / 1e6
+    return Target(name, base, BOARDS[name], oscillator=oscillator, oscillator_mhz=megahertz, **settings)
 
 
 def chip_name(platform: type) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from amaranth.build import Attrs
 from amaranth_boards import (
     butterstick,
@@ -16,10 +18,10 @@ from amaranth_boards import (
 )
 from amaranth_boards.resources import UARTResource
 
-from boards.catalogue.board import Pin, Programmer, Target, leds, rgb_leds
+from boards.catalogue.board import Pin, Programmer, Target, leds, rgb_leds, shipped
 from boards.catalogue.vccio import Supply
-from hdl.devices.chips import BOARDS
 
+ecp5 = partial(shipped, clock_mhz=100)
 SMALL = {"12F": "tiny", "25F": "tiny"}
 """Nets for the chips with 28 multipliers."""
 
@@ -42,13 +44,9 @@ def wired(connector: str, rx: str, tx: str) -> tuple:
 
 def ulx3s_board(size: str) -> Target:
     """The ULX3S; its bridge is an FT231X, 3 Mbaud by its data sheet."""
-    return Target(
-        name=f"ulx3s-{size.lower()}",
-        base=getattr(ulx3s, f"ULX3S_{size}_Platform"),
-        chip=BOARDS[f"ulx3s-{size.lower()}"],
-        oscillator="clk25",
-        oscillator_mhz=25,
-        clock_mhz=100,
+    return ecp5(
+        f"ulx3s-{size.lower()}",
+        getattr(ulx3s, f"ULX3S_{size}_Platform"),
         lights=leds(8),
         reset=Pin("button_pwr"),
         programmer=open_loader("--board", "ulx3s"),
@@ -58,12 +56,9 @@ def ulx3s_board(size: str) -> Target:
 
 def orangecrab_board(size: str) -> Target:
     """The OrangeCrab r0.2; USB ends at the chip, so the serial port is wired."""
-    return Target(
-        name=f"orangecrab-{size.lower()}",
-        base=getattr(orangecrab_r0_2, f"OrangeCrabR0_2_{size}Platform"),
-        chip=BOARDS[f"orangecrab-{size.lower()}"],
-        oscillator="clk",
-        oscillator_mhz=48,
+    return ecp5(
+        f"orangecrab-{size.lower()}",
+        getattr(orangecrab_r0_2, f"OrangeCrabR0_2_{size}Platform"),
         clock_mhz=96,
         lights=rgb_leds(),
         reset=Pin("button"),
@@ -76,13 +71,9 @@ def orangecrab_board(size: str) -> Target:
 
 def ecpix5_board(size: str) -> Target:
     """The ECPIX-5; the green of each LED is a bit."""
-    return Target(
-        name=f"ecpix5-{size.lower()}",
-        base=getattr(ecpix5, f"ECPIX5{size[:-1]}Platform"),
-        chip=BOARDS[f"ecpix5-{size.lower()}"],
-        oscillator="clk100",
-        oscillator_mhz=100,
-        clock_mhz=100,
+    return ecp5(
+        f"ecpix5-{size.lower()}",
+        getattr(ecpix5, f"ECPIX5{size[:-1]}Platform"),
         lights=tuple(Pin("rgb_led", number, "g") for number in range(4)),
         reset=Pin("rst"),
         programmer=open_loader("--board", "ecpix5"),
@@ -91,13 +82,9 @@ def ecpix5_board(size: str) -> Target:
 
 def logicbone_board(size: str, base: type) -> Target:
     """The Logicbone; USB ends at the chip, so the serial port is wired, where a BeagleBone has its UART1."""
-    return Target(
-        name=f"logicbone-{size.lower()}",
-        base=base,
-        chip=BOARDS[f"logicbone-{size.lower()}"],
-        oscillator="refclk",
-        oscillator_mhz=25,
-        clock_mhz=100,
+    return ecp5(
+        f"logicbone-{size.lower()}",
+        base,
         lights=leds(4),
         reset=Pin("button"),
         resources=wired("P9", rx="26", tx="24"),
@@ -109,61 +96,41 @@ def logicbone_board(size: str, base: type) -> Target:
 TARGETS = (
     *map(ulx3s_board, ("12F", "25F", "45F", "85F")),
     *map(orangecrab_board, ("25F", "85F")),
-    Target(
-        name="colorlight-5a75b",
-        base=colorlight_5a75b_r7_0.Colorlight_5A75B_R70Platform,
-        chip=BOARDS["colorlight-5a75b"],
-        oscillator="clk25",
-        oscillator_mhz=25,
-        clock_mhz=100,
+    ecp5(
+        "colorlight-5a75b",
+        colorlight_5a75b_r7_0.Colorlight_5A75B_R70Platform,
         # its only LED and button are the serial pins
         programmer=open_loader("--cable", "ft232", "--board", "colorlight"),
         net="tiny",
         wiring="serial adapter of 3.3 V on J19: its TX to KEY+ (pin 2), its RX to DATA_LED- (pin 5)",
     ),
-    Target(
-        name="icepi-zero",
-        base=icepi_zero.IcepiZero1_3Platform,
-        chip=BOARDS["icepi-zero"],
-        oscillator="clk50",
-        oscillator_mhz=50,
-        clock_mhz=100,
+    ecp5(
+        "icepi-zero",
+        icepi_zero.IcepiZero1_3Platform,
         lights=leds(5),
         reset=Pin("button"),
         programmer=open_loader("--board", "icepi-zero"),
         net="tiny",
     ),
-    Target(
-        name="butterstick",
-        base=butterstick.ButterStickPlatform,
-        chip=BOARDS["butterstick"],
-        oscillator="clk30",
-        oscillator_mhz=30,
-        clock_mhz=100,
+    ecp5(
+        "butterstick",
+        butterstick.ButterStickPlatform,
         resources=wired("syzygy", rx="S0", tx="S1"),
         support=Supply,
         programmer=dfu("1209:5af1"),
         wiring="serial adapter of 3.3 V on SYZYGY port 0: its TX to S0, its RX to S1, GND to GND",
     ),
     *map(ecpix5_board, ("45F", "85F")),
-    Target(
-        name="versa-ecp5",
-        base=versa_ecp5.VersaECP5Platform,
-        chip=BOARDS["versa-ecp5"],
-        oscillator="clk100",
-        oscillator_mhz=100,
-        clock_mhz=100,
+    ecp5(
+        "versa-ecp5",
+        versa_ecp5.VersaECP5Platform,
         lights=leds(8),
         reset=Pin("rst"),
         programmer=open_loader("--cable", "ft2232"),
     ),
-    Target(
-        name="icesugar-pro",
-        base=icesugar_pro.ICESugarProPlatform,
-        chip=BOARDS["icesugar-pro"],
-        oscillator="clk25",
-        oscillator_mhz=25,
-        clock_mhz=100,
+    ecp5(
+        "icesugar-pro",
+        icesugar_pro.ICESugarProPlatform,
         baud=115_200,
         max_baud=1_000_000,
         lights=rgb_leds(),

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from amaranth_boards import tang_nano_9k, tang_primer_20k
 
-from boards.catalogue.board import Pin, Programmer, Target, leds
-from hdl.devices.chips import BOARDS
-
-CLOCK = {"oscillator": "clk27", "oscillator_mhz": 27, "clock_mhz": 54}
+from boards.catalogue.board import Pin, Programmer, leds, shipped
 
 
 def tang(board: str) -> Programmer:
@@ -17,22 +14,18 @@ def tang(board: str) -> Programmer:
 
 
 TARGETS = (
-    Target(
-        name="tang-nano-9k",
-        base=tang_nano_9k.TangNano9kPlatform,
-        chip=BOARDS["tang-nano-9k"],
-        **CLOCK,
+    shipped(
+        "tang-nano-9k",
+        tang_nano_9k.TangNano9kPlatform,
         baud=115_200,
         lights=leds(6),
         # no reset: its buttons are in a bank of 1.8 V, which they would have to share with the LEDs
         programmer=tang("tangnano9k"),
         net="tiny",
     ),
-    Target(
-        name="tang-primer-20k",
-        base=tang_primer_20k.TangPrimer20kDockPlatform,
-        chip=BOARDS["tang-primer-20k"],
-        **CLOCK,
+    shipped(
+        "tang-primer-20k",
+        tang_primer_20k.TangPrimer20kDockPlatform,
         baud=115_200,
         lights=leds(6),
         reset=Pin("button"),

@@ -6,29 +6,23 @@ from amaranth.build import Attrs, Pins, Resource
 from amaranth_boards import ice40_hx8k_b_evn, icebreaker, icebreaker_bitsy, icesugar, upduino_v3
 from amaranth_boards.resources import UARTResource
 
-from boards.catalogue.board import Pin, Programmer, Target, leds, rgb_leds
-from hdl.devices.chips import BOARDS
+from boards.catalogue.board import Pin, Programmer, leds, rgb_leds, shipped
 
-CLOCK = {"oscillator": "clk12", "oscillator_mhz": 12, "clock_mhz": 24}
 LEVEL = Attrs(IO_STANDARD="SB_LVCMOS", PULLUP=1)
 
 TARGETS = (
-    Target(
-        name="icebreaker",
-        base=icebreaker.ICEBreakerPlatform,
-        chip=BOARDS["icebreaker"],
-        **CLOCK,
+    shipped(
+        "icebreaker",
+        icebreaker.ICEBreakerPlatform,
         pll_pin=True,
         lights=leds(2),
         reset=Pin("button"),
         programmer=Programmer(flash=("iceprog",)),
         net="tiny",
     ),
-    Target(
-        name="icebreaker-bitsy",
-        base=icebreaker_bitsy.ICEBreakerBitsyPlatform,
-        chip=BOARDS["icebreaker-bitsy"],
-        **CLOCK,
+    shipped(
+        "icebreaker-bitsy",
+        icebreaker_bitsy.ICEBreakerBitsyPlatform,
         pll_pin=True,
         lights=(*leds(2), *rgb_leds()),
         reset=Pin("button"),
@@ -37,11 +31,10 @@ TARGETS = (
         net="tiny",
         wiring="serial adapter of 3.3 V: its TX to edge pin 0, its RX to edge pin 1, GND to GND",
     ),
-    Target(
-        name="upduino3",
-        base=upduino_v3.UpduinoV3Platform,
-        chip=BOARDS["upduino3"],
-        **CLOCK,
+    shipped(
+        "upduino3",
+        upduino_v3.UpduinoV3Platform,
+        oscillator="clk12",
         lights=rgb_leds(),
         # the bridge shares its lines with the flash, which must not hear them
         resources=(
@@ -53,20 +46,16 @@ TARGETS = (
         net="tiny",
         wiring="close the jumper OSC: the clock of 12 MHz comes through it",
     ),
-    Target(
-        name="hx8k-breakout",
-        base=ice40_hx8k_b_evn.ICE40HX8KBEVNPlatform,
-        chip=BOARDS["hx8k-breakout"],
-        **CLOCK,
+    shipped(
+        "hx8k-breakout",
+        ice40_hx8k_b_evn.ICE40HX8KBEVNPlatform,
         lights=leds(8),
         programmer=Programmer(("iceprog", "-S"), ("iceprog",)),
         net="tiny",
     ),
-    Target(
-        name="icesugar",
-        base=icesugar.ICESugarPlatform,
-        chip=BOARDS["icesugar"],
-        **CLOCK,
+    shipped(
+        "icesugar",
+        icesugar.ICESugarPlatform,
         pll_pin=True,
         baud=115_200,
         max_baud=1_000_000,

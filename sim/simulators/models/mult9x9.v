@@ -1,5 +1,4 @@
-// Behaviour of the Gowin multiplier of 9 x 9 bits as far as hdl/devices/gowin.py uses it: signed or unsigned on
-// each side, optional registers at the inputs and the output.
+// Behaviour of the Gowin multiplier of 9 x 9 bits as far as hdl/devices/gowin.py uses it.
 module MULT9X9 #(
     parameter AREG = 0,
     parameter BREG = 0,
@@ -13,22 +12,7 @@ module MULT9X9 #(
     input ASIGN, BSIGN, ASEL, BSEL, CE, CLK, RESET,
     output [17:0] DOUT
 );
-    reg [8:0] a_held = 0, b_held = 0;
-    reg [17:0] held = 0;
-
-    wire [8:0] a = AREG ? a_held : A, b = BREG ? b_held : B;
-    wire signed [9:0] a_wide = {ASIGN & a[8], a}, b_wide = {BSIGN & b[8], b};
-    wire signed [19:0] product = a_wide * b_wide;
-    assign DOUT = OUT_REG ? held : product[17:0];
-
-    always @(posedge CLK)
-        if (RESET) begin
-            a_held <= 0;
-            b_held <= 0;
-            held <= 0;
-        end else if (CE) begin
-            a_held <= A;
-            b_held <= B;
-            held <= product[17:0];
-        end
+    gowin_mult #(.WIDTH(9), .AREG(AREG), .BREG(BREG), .OUT_REG(OUT_REG)) model (
+        .A(A), .B(B), .ASIGN(ASIGN), .BSIGN(BSIGN), .CE(CE), .CLK(CLK), .RESET(RESET), .DOUT(DOUT)
+    );
 endmodule

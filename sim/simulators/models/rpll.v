@@ -1,4 +1,4 @@
-// Gowin's PLL with the feedback inside, as far as boards/pll/gowin.py uses it; see sim/simulators/models/sb_pll40_pad.v.
+// Gowin's PLL with the feedback inside, as far as boards/pll/gowin.py uses it; see sb_pll40_core.v.
 module rPLL #(
     parameter FCLKIN = "27",
     parameter IDIV_SEL = 0,

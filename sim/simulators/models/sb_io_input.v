@@ -1,4 +1,4 @@
-// The iCE40's pad where it only reads its pin, without a register; sim/netlist.py names it so.
+// The iCE40's pad where it only reads its pin, without a register; sim/simulators/netlist.py names it so.
 module SB_IO_INPUT #(
     parameter [5:0] PIN_TYPE = 6'b000001,
     parameter PULLUP = 0,

@@ -1,4 +1,4 @@
-// The iCE40's pad where it always drives its pin, without a register; sim/netlist.py names it so.
+// The iCE40's pad where it always drives its pin, without a register; sim/simulators/netlist.py names it so.
 module SB_IO_OUTPUT #(
     parameter [5:0] PIN_TYPE = 6'b101001,
     parameter PULLUP = 0,

@@ -1,4 +1,7 @@
-// The iCE40's PLL behind any signal; see sim/simulators/models/sb_pll40_pad.v.
+// The iCE40's PLL behind any signal, as far as boards/pll/ice40.py uses it.
+//
+// One tick of bench.clk is one cycle of the oscillator inside, as in ehxplll.v. It locks only if that many ticks as
+// the dividers say go into so many cycles of the input.
 module SB_PLL40_CORE #(
     parameter FEEDBACK_PATH = "SIMPLE",
     parameter [3:0] DIVR = 0,

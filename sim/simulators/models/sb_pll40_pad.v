@@ -1,7 +1,4 @@
-// The iCE40's PLL at its own pin, as far as boards/pll/ice40.py uses it.
-//
-// One tick of bench.clk is one cycle of the oscillator inside, as in sim/simulators/models/ehxplll.v. It locks only if that many
-// ticks as the dividers say go into so many cycles of the input.
+// The iCE40's PLL at its own pin: that behind any signal, see sb_pll40_core.v.
 module SB_PLL40_PAD #(
     parameter FEEDBACK_PATH = "SIMPLE",
     parameter [3:0] DIVR = 0,
@@ -13,9 +10,7 @@ module SB_PLL40_PAD #(
     output PLLOUTGLOBAL,
     output LOCK
 );
-  wire clock;
-  pll_model #(.INPUT(DIVR + 1), .TICKS(DIVF + 1), .OUTPUT(1 << DIVQ)) model (
-    .source(PACKAGEPIN), .clock(clock), .locked(LOCK)
+  SB_PLL40_CORE #(.DIVR(DIVR), .DIVF(DIVF), .DIVQ(DIVQ)) core (
+    .REFERENCECLK(PACKAGEPIN), .RESETB(RESETB), .BYPASS(BYPASS), .PLLOUTGLOBAL(PLLOUTGLOBAL), .LOCK(LOCK)
   );
-  assign PLLOUTGLOBAL = BYPASS ? PACKAGEPIN : clock && RESETB;
 endmodule

@@ -1,4 +1,4 @@
-// The ECP5's pad where it only reads its pin; sim/netlist.py names it so.
+// The ECP5's pad where it only reads its pin; sim/simulators/netlist.py names it so.
 module TRELLIS_IO_INPUT #(
     parameter DIR = "INPUT"
 ) (

@@ -1,4 +1,4 @@
-// The ECP5's pad where it only drives its pin; sim/netlist.py names it so. Switched off it reads as low.
+// The ECP5's pad where it only drives its pin; sim/simulators/netlist.py names it so. Switched off it reads as low.
 module TRELLIS_IO_OUTPUT #(
     parameter DIR = "OUTPUT"
 ) (
