@@ -41,6 +41,7 @@ COVERING = {
     "weigh": ("reduce", "grey"),
     "chain": ("network",),
     "dots": ("mac",),
+    "steps": ("mac", "digits"),
     "window": ("window", "raster"),
 }
 """Modules whose tests are not, or not only, those of the same name."""

@@ -6,8 +6,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
 from hdl.folding.layer import Folding
-from hdl.parts.pipe import Front, Pipe, delayed, lanes_of, shares
+from hdl.parts.pipe import Pipe, delayed, lanes_of
 from hdl.products.sharing import adder_graph
+from hdl.products.steps import Steps
 from hdl.products.wired import Wired
 from model.arithmetic.qformat import QFormat
 
@@ -18,11 +19,10 @@ def digit_layout(folding: Folding) -> data.StructLayout:
     return data.StructLayout({"x": lanes_of(folding.digit, lanes), "starts": 1, "ends": 1})
 
 
-class Digits(Front):
+class Digits(Steps):
     """Hands a beat's values out digit by digit, the lowest first.
 
-    As of a `Sequencer`, steps follow each other without a stall. Throughput: one digit a cycle, if the next
-    beat waits two cycles before the last digit of this one.
+    A digit is one of the `Steps`.
 
     Parameters
     ----------
@@ -41,16 +41,11 @@ class Digits(Front):
     def elaborate(self, platform):
         m = Module()
         step, count = self.o.payload, self.steps
-        # `take` is high in the one cycle in which a beat, seen the cycle before, is copied.
-        # `soon`: at most two digits are left.
         left, soon = Signal(range(count + 1)), Signal(init=1)
         beat, digit = self.turned(), len(Value.cast(step.x))
         held = Signal(len(beat), reset_less=True)
-        own = shares(len(beat) - digit)
-        takes = [Signal(name=f"take{n}") for n in range(len(own))]
+        takes, own = self.copies(m, len(beat) - digit, soon)
         take, following = takes[0], held[digit:]
-        sees = self.i.valid & self.room & soon
-        m.d.sync += [copy.eq(sees & ~copy) for copy in takes]
         m.d.comb += [
             self.i.ready.eq(take),
             self.spend.eq(take),
@@ -62,10 +57,7 @@ class Digits(Front):
         # The last digit moves on before the next beat comes, and behind it nobody looks: it needs no enable.
         m.d.sync += held[-digit:].eq(beat[-digit:])
         m.d.sync += [held[bits].eq(Mux(copy, beat[bits], following[bits])) for copy, bits in zip(takes, own)]
-        with m.If(take):
-            m.d.sync += [left.eq(count), soon.eq(count <= 2)]
-        with m.Elif(self.o.valid):
-            m.d.sync += [left.eq(left - 1), soon.eq(left <= 3)]
+        self.count(m, take, left, soon)
         return m
 
     def turned(self) -> Value:

@@ -22,24 +22,22 @@ from hdl.loadable.loading import Loads, memory
 from hdl.loadable.loadrom import LoadRom
 from hdl.parts.counting import counter
 from hdl.parts.memory import Rom
-from hdl.parts.pipe import Front, Pipe, delayed, lanes_of, shares
+from hdl.parts.pipe import Front, Pipe, delayed, lanes_of
 from hdl.parts.rounding import RequantPipe
 from hdl.products.digits import DigitPipe, Digits
 from hdl.products.dots import Dots
 from hdl.products.serial import SerialDots
 from hdl.products.share import Client
+from hdl.products.steps import Steps
 from hdl.products.wired import WiredPipe
 from model.golden.spec import WeightedSpec
 
 
-class Sequencer(Front):
+class Sequencer(Steps):
     """Hands an input beat out in slices of `input_lanes` values, each for as long as the output channels
     pass by, and numbers the steps and the output beats that they begin.
 
-    Once a beat is in, its steps follow each other without a stall: the output FIFO kept room for what they
-    yield. So the many registers that hold the beat hang on two flip-flops, and not on a chain of ready
-    signals. Throughput: one step a cycle, if the next beat waits two cycles before the last step of this
-    one.
+    Once a beat is in, its `Steps` follow each other: the output FIFO kept room for what they yield.
 
     Parameters
     ----------
@@ -111,25 +109,21 @@ class Sequencer(Front):
             ]
             return m
 
-        # `take` is high in the one cycle in which a beat, seen the cycle before, is copied. Where steps wait
-        # for their turns it stays until the last of them is done. `soon`: at most two steps are left.
+        # Where steps wait for their turns `take` waits too, until the last of them is done.
         take, left, soon = Signal(), Signal(range(self.steps + 1)), Signal(init=1)
         beat = self.sliced()
         held = Signal(len(beat), reset_less=True)
-        own, takes = [slice(None)], [take]
-        sees = self.i.valid & self.room & soon
+        takes, own = [take], [slice(None)]
         if self.client:
             seen = Signal()
-            m.d.sync += seen.eq((sees | seen) & ~take)
+            m.d.sync += seen.eq((self.i.valid & self.room & soon | seen) & ~take)
             m.d.comb += [
                 self.client.asks.eq(left != 0),
                 self.o.valid.eq(self.client.turn),
                 take.eq(seen & ((left == 0) | ((left == 1) & self.client.turn))),
             ]
         else:
-            own = shares(len(beat))
-            takes = [Signal(name=f"take{n}") for n in range(len(own))]
-            m.d.sync += [copy.eq(sees & ~copy) for copy in takes]
+            takes, own = self.copies(m, len(beat), soon)
             m.d.comb += [self.o.valid.eq(left != 0), take.eq(takes[0])]
         m.d.comb += [accepted.eq(take), self.i.ready.eq(take), Value.cast(step.x).eq(held)]
         # Between two turns the slice stays; between two beats nobody looks.
@@ -141,10 +135,7 @@ class Sequencer(Front):
             if slices > 1:
                 with m.Elif(done):
                     m.d.sync += held[bits].eq(following[bits])
-        with m.If(take):
-            m.d.sync += [left.eq(self.steps), soon.eq(self.steps <= 2)]
-        with m.Elif(self.o.valid):
-            m.d.sync += [left.eq(left - 1), soon.eq(left <= 3)]
+        self.count(m, take, left, soon)
         return m
 
     def sliced(self) -> Value:
