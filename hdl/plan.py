@@ -147,7 +147,7 @@ def summary(sheet: Sheet, clock: float) -> str:
     return (
         f"{multipliers(sheet.plan)}, {sheet.cycles:,} cycles a frame"
         f" ({sheet.efficiency:.1%} of what they could do): {clock * 1e6 / sheet.cycles:,.0f} frames/s"
-        f" at {clock:g} MHz; latency {sheet.latency:,} cycles"
+        f" at {clock:g} MHz; latency {sheet.latency:,} cycles, computed to within {sheet.latency_within:,}"
     )
 
 
@@ -163,6 +163,7 @@ def result(sheet: Sheet, clock: float, name: str) -> dict:
         "efficiency": round(sheet.efficiency, 4),
         "frames_per_second": round(clock * 1e6 / sheet.cycles, 1),
         "latency_cycles": sheet.latency,
+        "latency_within_cycles": sheet.latency_within,
         "estimate": asdict(sheet.total),
         "stages": [row.described() for row in sheet.rows],
     }

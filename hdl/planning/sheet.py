@@ -18,7 +18,7 @@ from hdl.parts.pipe import Elastic
 from hdl.parts.window import Window
 from hdl.planning.cost import answer_cycles, bound_cycles, cost, load_of, planned_cycles
 from hdl.planning.estimate import counting, resources, surround
-from hdl.planning.latency import Timeline
+from hdl.planning.latency import Timeline, tolerance
 from hdl.planning.tally import Tally
 from hdl.stages.classify import Argmax
 from hdl.stages.residual import Branches, Joint
@@ -88,6 +88,8 @@ class Sheet:
         A frame, of the whole.
     latency : int
         Cycles from a frame's first pixel to its answer, computed.
+    latency_within : int
+        Cycles by which simulation may measure more or fewer.
     delays : dict of int
         Cycles in pipelines and FIFOs by layer, and by `End`.
     ends : int
@@ -105,6 +107,7 @@ class Sheet:
         done = Timeline(net, plan, self.delays).done
         self.ends = self.delays[End.LOGITS] + self.delays[End.ARGMAX]
         self.latency = done[net.specs[-1].name] + self.ends
+        self.latency_within = tolerance(plan, self.latency)
         self.rows = [self.layer(stage, taken[stage.name], done[stage.name]) for stage in cost(net, plan)]
         self.rows += [self.array(names, found) for names, found in shared]
         self.rows.append(
