@@ -16,9 +16,9 @@ from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec, WeightedSpec
 from model.layers import DenseSpec
 
-LATE = 40
+LATE = 60
 """Cycles by which a computed latency may miss the measured one, whatever the plan."""
-OWN, SHARED = 0.01, 0.16
+OWN, SHARED = 0.02, 0.2
 """Share of it by which it may do so, where layers have multipliers of their own, and where some share them:
 in which order these take turns is not computed."""
 
