@@ -28,12 +28,12 @@ LIMIT = 1800
 """Seconds of one run of tests; a mutant that makes them hang is killed by that."""
 COVERING = {
     "layer": ("folding", "mac"),
-    "rounding": ("requant", "pool"),
+    "rounding": ("rounding", "pool"),
     "counting": ("window", "raster", "mac", "buffer"),
     "reach": ("residual",),
     "network": ("network", "conv"),
     "digits": ("digits", "wired"),
-    "pipe": ("requant", "raster", "mac", "buffer"),
+    "pipe": ("rounding", "raster", "mac", "buffer"),
     "memory": ("buffer", "table", "window"),
     "device": ("mac",),
     "loader": ("loading",),

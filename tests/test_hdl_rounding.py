@@ -10,10 +10,10 @@ from amaranth.lib import wiring
 
 import stream_sim
 from hdl.devices.device import PORTABLE
+from hdl.parts import rounding
 from hdl.parts.chain import Chain
 from hdl.parts.pipe import delayed
 from hdl.parts.rounding import RequantPipe
-from hdl.stages import requant
 from model.arithmetic.qformat import QFormat, Requant
 
 FORMATS = [(width, signed) for width in (1, 2, 4) for signed in (False, True)]
@@ -129,6 +129,6 @@ def test_mutants_fail(monkeypatch):
         check(QFormat(5, 2), HalfDown)
     with pytest.raises(AssertionError):
         check(QFormat(5, 2), HalfForgotten, rounded=True)
-    monkeypatch.setattr(requant, "saturated", wraps)
+    monkeypatch.setattr(rounding, "saturated", wraps)
     with pytest.raises(AssertionError):
         check(QFormat(5, 2))
