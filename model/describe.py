@@ -107,7 +107,7 @@ def of_net(net: nets.Net, in_shape: Shape, classes: int) -> dict:
     """What is to be said of a net's description, and of its integers if it ships trained for such images."""
     network = net.network(in_shape, classes, np.random.default_rng(0))
     result = {
-        **summary(net.name, network),
+        **summary(net.name, network, classes),
         "layers": rows(network),
         "recipe": dataclasses.asdict(net.recipe),
         "quantise": {
@@ -132,7 +132,9 @@ def of_artifact(net: QNetwork) -> dict:
         layer["values"] = str(spec.dst)
         if isinstance(spec, WeightedSpec):
             layer["weights"] = weights_of(spec)
-    return {**summary(net.name, net), "layers": layers, "accuracy": accuracy_of(net.metadata)}
+    named = net.metadata.get("classes")
+    classes = len(named) if isinstance(named, list) else None
+    return {**summary(net.name, net, classes), "layers": layers, "accuracy": accuracy_of(net.metadata)}
 
 
 def accuracy_of(metadata: dict) -> dict | None:
@@ -172,12 +174,13 @@ def params_of(layer: Layer | Spec) -> int:
     return layer.params if isinstance(layer, Spec) else sum(array.size for array in layer.params.values())
 
 
-def summary(name: str, net: Network | QNetwork) -> dict:
-    """The figures of a whole net."""
+def summary(name: str, net: Network | QNetwork, classes: int | None) -> dict:
+    """The figures of a whole net, of images of so many classes; None for values that are none."""
     return {
         "net": name,
         "in_shape": list(net.in_shape),
-        "classes": int(np.prod(net.out_shape)),
+        "classes": classes,
+        "outputs": int(np.prod(net.out_shape)),
         "params": net.params,
         "macs": net.macs,
     }
@@ -201,7 +204,7 @@ def show(result: dict) -> None:
     ]
     if not any("values" in layer for layer in layers):
         del columns[5:]
-    title = f"{result['net']}: images of {dataset.by(result['in_shape'])} to {result['classes']} classes"
+    title = f"{result['net']}: images of {dataset.by(result['in_shape'])} to {answer(result)}"
     table = Table(title=title, show_footer=True)
     footers = {"layer": "all", "parameters": f"{result['params']:,}", "MACs": f"{result['macs']:,}"}
     for name, justify, _ in columns:
@@ -214,9 +217,18 @@ def show(result: dict) -> None:
         console.print(line, soft_wrap=True)
 
 
+def answer(result: dict) -> str:
+    """What a net gives: as many classes as there are, or values that are none."""
+    if result["outputs"] == result["classes"]:
+        return f"{result['classes']} classes"
+    return nets.counted(result["layers"][-1]["out_shape"], "value")
+
+
 def notes(result: dict) -> list[str]:
     """What stands below the table."""
     lines = []
+    if result["outputs"] != result["classes"] is not None:
+        lines.append(f"it tells no {result['classes']} classes apart: that takes as many values as classes")
     if "recipe" in result:
         lines.append(f"recipe: {words(result['recipe'])}")
         quantised = {

@@ -31,6 +31,7 @@ from model.training import pictures
 from model.training.checkpoint import Checkpoint, Phase, digest
 from model.training.history import Epoch, write_csv
 from model.training.loop import fit
+from model.training.nets import check_classes
 from model.training.options import deciding, parse, parser, recipe_of
 from model.training.recipe import Recipe
 from model.training.tuning import tuned
@@ -63,6 +64,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
     rng = np.random.default_rng(options.seed)
     network = options.net.network(data.in_shape, data.classes, rng)
     bits = options.weight_bits, options.activation_bits
+    check_classes(network, data.classes)
     check_widths(network, *bits)
     order = rng.permutation(len(data.train_images))
     held_out = len(order) // VALIDATION
