@@ -133,7 +133,7 @@ def of_artifact(net: QNetwork) -> dict:
         if isinstance(spec, WeightedSpec):
             layer["weights"] = weights_of(spec)
     named = net.metadata.get("classes")
-    classes = len(named) if isinstance(named, list) else None
+    classes = len(named) if isinstance(named, list) else net.classes
     return {**summary(net.name, net, classes), "layers": layers, "accuracy": accuracy_of(net.metadata)}
 
 
@@ -174,8 +174,8 @@ def params_of(layer: Layer | Spec) -> int:
     return layer.params if isinstance(layer, Spec) else sum(array.size for array in layer.params.values())
 
 
-def summary(name: str, net: Network | QNetwork, classes: int | None) -> dict:
-    """The figures of a whole net, of images of so many classes; None for values that are none."""
+def summary(name: str, net: Network | QNetwork, classes: int) -> dict:
+    """The figures of a whole net, of images of so many classes."""
     return {
         "net": name,
         "in_shape": list(net.in_shape),
@@ -227,7 +227,7 @@ def answer(result: dict) -> str:
 def notes(result: dict) -> list[str]:
     """What stands below the table."""
     lines = []
-    if result["outputs"] != result["classes"] is not None:
+    if result["outputs"] != result["classes"]:
         lines.append(f"it tells no {result['classes']} classes apart: that takes as many values as classes")
     if "recipe" in result:
         lines.append(f"recipe: {words(result['recipe'])}")
