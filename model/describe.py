@@ -20,6 +20,8 @@ from model.golden.spec import Spec, WeightedSpec
 from model.net.chain import flow
 from model.net.layer import Layer
 from model.net.network import Network
+from model.quantisation.scheme import left_out
+from model.report import gone, without
 from model.training import nets
 
 SHAPE, CLASSES = (28, 28, 1), 10
@@ -108,6 +110,7 @@ def of_net(net: nets.Net, in_shape: Shape, classes: int) -> dict:
     network = net.network(in_shape, classes, np.random.default_rng(0))
     result = {
         **summary(net.name, network, classes),
+        "left_out": left_out(network, net.activations),
         "layers": rows(network),
         "recipe": dataclasses.asdict(net.recipe),
         "quantise": {
@@ -134,7 +137,12 @@ def of_artifact(net: QNetwork) -> dict:
             layer["weights"] = weights_of(spec)
     named = net.metadata.get("classes")
     classes = len(named) if isinstance(named, list) else net.classes
-    return {**summary(net.name, net, classes), "layers": layers, "accuracy": accuracy_of(net.metadata)}
+    return {
+        **summary(net.name, net, classes),
+        "left_out": gone(net.metadata),
+        "layers": layers,
+        "accuracy": accuracy_of(net.metadata),
+    }
 
 
 def accuracy_of(metadata: dict) -> dict | None:
@@ -229,6 +237,8 @@ def notes(result: dict) -> list[str]:
     lines = []
     if result["outputs"] != result["classes"]:
         lines.append(f"it tells no {result['classes']} classes apart: that takes as many values as classes")
+    if result["left_out"]:
+        lines.append(without(result["left_out"]))
     if "recipe" in result:
         lines.append(f"recipe: {words(result['recipe'])}")
         quantised = {

@@ -51,7 +51,10 @@ def main(argv: list[str]) -> None:
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise ValueError(f"{options.net}: its report of its quantisation is damaged") from None
     cli.write_json(options.json, {"net": net.name, "layers": layers})
-    cli.console().print(shown)
+    console = cli.console()
+    console.print(shown)
+    if names := gone(net.metadata):
+        console.print(without(names), soft_wrap=True)
 
 
 def table(layers: list[dict]) -> Table:
@@ -71,6 +74,20 @@ def table(layers: list[dict]) -> Table:
             decibels(row["values_snr"]),
         )
     return result
+
+
+def gone(metadata: dict) -> list[str]:
+    """Layers that the integers of an artifact do without, by its metadata; none if these do not say it."""
+    names = metadata.get("left_out")
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+
+
+def without(names: list[str]) -> str:
+    """What is to be said of layers that integers leave out."""
+    return (
+        f"left out of the integers: {', '.join(names)} (at the end they change no class; a layer that"
+        " --activation-bits names stays)"
+    )
 
 
 def decibels(ratio: float | None) -> str:

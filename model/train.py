@@ -25,8 +25,8 @@ from model.net.network import Network
 from model.quantisation.fake import latent
 from model.quantisation.fold import folded
 from model.quantisation.quantise import build
-from model.quantisation.scheme import calibrate, check_widths
-from model.report import report, table
+from model.quantisation.scheme import calibrate, check_widths, left_out
+from model.report import gone, report, table, without
 from model.training import pictures
 from model.training.checkpoint import Checkpoint, Phase, digest
 from model.training.history import Epoch, write_csv
@@ -93,6 +93,8 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
         "dataset": data.name,
         "classes": [str(index) for index in range(data.classes)],
     }
+    if names := left_out(network, bits[1]):
+        metadata["left_out"] = names
     learnt_floats = latent(fakes)
     metadata["quantisation"] = report(learnt_floats, scheme, calibration)
     net = build(learnt_floats, scheme, options.net.name, metadata)
@@ -209,7 +211,7 @@ def write_pictures(
         write_csv(files["history"], history)
     if "curves" in files:
         images, labels = data.train_images[kept], data.train_labels[kept]
-        logits, names = fakes.logits(images), net.metadata["classes"]
+        logits, names = fakes.logits(images, fakes.deciding), net.metadata["classes"]
         matrix = pictures.confusion_matrix(labels, logits.argmax(axis=1), data.classes)
         title = f"{net.name} on {data.name}"
         what = f"{len(images):,} validation images, in integers"
@@ -249,6 +251,8 @@ def show(result: dict, net: QNetwork, out: Path) -> None:
     console = cli.console()
     console.print(shapes)
     console.print(table(net.metadata["quantisation"]))
+    if names := gone(net.metadata):
+        console.print(without(names), soft_wrap=True)
     images = net.metadata["accuracy"]["images"]
     console.print(
         f"{images:,} test images: {result['quantised_accuracy']:.2%} right in integers,"

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import idx
-from model import classify, cli, train
+from model import classify, cli, describe, report, train
 from model.files import artifact, dataset
 
 ROOT = Path(__file__).parent.parent
@@ -76,6 +76,27 @@ def test_widths(folder, tmp_path):
     specs = {spec.name: spec for spec in artifact.load(out).specs}
     assert [specs[name].weight_format.width for name in ("conv1", "conv2", "dense1")] == [5, 3, 5]
     assert specs["conv1"].dst.width == 4 and specs["conv2"].dst.width == 7
+
+
+@pytest.mark.parametrize("end", ["tanh", "sigmoid", "leaky_relu"])
+def test_an_activation_at_the_end_is_left_out_and_that_is_said(end, folder, tmp_path, capsys):
+    net, out = tmp_path / "net.toml", tmp_path / "net.npz"
+    net.write_text(f'layers = [{{conv = 4, kernel = 5, stride = 4}}, "relu", {{dense = "classes"}}, "{end}"]')
+    options = ["--loss", "rmse", "--epochs", 6, "--qat-epochs", 1, "--activation-bits", 2, "--no-pictures"]
+    assert run(train, net, "--data", folder, "--out", out, *options) == 0
+    trained = artifact.load(out)
+    assert trained.metadata["left_out"] == [f"{end}1"]
+    assert [spec.name for spec in trained.specs] == ["conv1", "dense1"]
+    assert trained.specs[-1].dst == trained.specs[-1].accumulator
+    accuracy = trained.metadata["accuracy"]
+    assert accuracy["fake_quantised"] == accuracy["quantised"]
+    said = f"left out of the integers: {end}1 ("
+    assert said in capsys.readouterr().out
+    for command, argument in ((report, out), (describe, out), (describe, net)):
+        assert run(command, argument) == 0 and said in capsys.readouterr().out
+    wanted = [*options[:-2], f"2,{end}1=5", "--no-pictures"]
+    assert run(train, net, "--data", folder, "--out", out, *wanted) == 0
+    assert artifact.load(out).specs[-1].dst.width == 5 and "left out" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ class ReLU(Activation):
     """max(x, 0). In integers it costs nothing: the layer before saturates into an unsigned format."""
 
     kind = "relu"
+    keeps_order = True
 
     def forward(self, x, cache):
         y = scratch(cache, "y", x.shape, x.dtype)

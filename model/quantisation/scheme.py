@@ -17,7 +17,7 @@ from model.layers.residual import Residual
 from model.net.chain import flow
 from model.net.layer import Activation, Layer
 from model.net.network import Network
-from model.quantisation.widths import Widths
+from model.quantisation.widths import MAX_WIDTH, Widths
 
 SAMPLES = 200_000
 """Values of a layer's output that a format is chosen by."""
@@ -74,7 +74,9 @@ def calibrate(
 
     An activation behind sums (with max pooling between them or not) chooses the format into which they are
     rounded: a ReLU is then nothing but their saturation at zero, any other function a table that they
-    index. The last layer's sums stay exact, and so do those that a residual addition adds.
+    index. The last layer's sums stay exact, and so do those that a residual addition adds; activations
+    behind them, as far as they keep the order of values, are `left_out`, and an average pooling behind them
+    has all the bits that there are, unless `activations` names it.
 
     Parameters
     ----------
@@ -98,6 +100,7 @@ def calibrate(
         if isinstance(layer, BatchNorm):
             raise ValueError(f"layer {layer.name!r}: batch normalisation has no integers; fold it away first")
     chooser = Chooser(observed(network, images), weights, activations, scales == "channel")
+    chooser.left_out = left_out(network, activations)
     chooser.choose(network.layers, PIXELS.signed)
     return Scheme(chooser.formats)
 
@@ -109,6 +112,17 @@ def check_widths(network: Network, weights: Widths, activations: Widths) -> None
     activations.check([layer.name for layer in layers], "activations")
 
 
+def left_out(network: Network, activations: Widths) -> list[str]:
+    """Names of the activations at a net's end that integers leave out.
+
+    They decide no class: rounding could only make equals of the best values. One that `activations` names is
+    wanted for its values, and stays with those before it.
+    """
+    tail = [layer.name for layer in network.layers[network.deciding :] if isinstance(layer, Activation)]
+    wanted = [place for place, name in enumerate(tail, 1) if name in activations.layers]
+    return tail[max(wanted, default=0) :]
+
+
 class Chooser:
     """Chooses the formats of a net's layers, one after another.
 
@@ -118,7 +132,14 @@ class Chooser:
         Inputs and outputs of the layers by name, for the calibration images.
     weights, activations : Widths
     by_channel : bool
+
+    Attributes
+    ----------
+    left_out : list of str
+        Layers that integers do without.
     """
+
+    left_out: Sequence[str] = ()
 
     def __init__(self, values, weights: Widths, activations: Widths, by_channel: bool):
         self.values, self.weights, self.activations = values, weights, activations
@@ -142,6 +163,8 @@ class Chooser:
     def of(self, layer: Layer, after: Sequence[Layer], signed: bool) -> Formats:
         """Formats of one layer, with the layers after it."""
         width, (_, y) = self.activations.of(layer.name), self.values[layer.name]
+        if layer.name in self.left_out:
+            return Formats()
         if summing(layer):
             grid = None
             if layer.weighted:
@@ -153,6 +176,8 @@ class Chooser:
             return Formats(layer.target_format(index, y, width), index)
         if layer.monotone or layer.prepares:
             return Formats()
+        if layer.name not in self.activations.layers and not any(map(summing, after)):
+            width = MAX_WIDTH  # the net's answer: few bits would make equals of its best values
         return Formats(best_format(y, width, signed))
 
     def index(self, layer: Activation) -> QFormat:
@@ -161,7 +186,8 @@ class Chooser:
 
     def destination(self, layer: Layer, after: Sequence[Layer]) -> QFormat | None:
         """Where sums go; None leaves them exact."""
-        follower = next((other for other in after if not other.monotone), None)
+        passing = (other for other in after if not other.monotone and other.name not in self.left_out)
+        follower = next(passing, None)
         if isinstance(follower, Activation):
             return self.index(follower)
         if not any(summing(other) for other in after):
