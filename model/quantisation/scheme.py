@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from model.arithmetic.chunks import CHUNK
 from model.arithmetic.grid import Grid
 from model.arithmetic.qformat import PIXELS, QFormat
-from model.arithmetic.scale import best_format
+from model.arithmetic.scale import FINEST, best_format
 from model.layers.batchnorm import BatchNorm
 from model.layers.residual import Residual
 from model.net.chain import flow
@@ -21,6 +22,11 @@ from model.quantisation.widths import MAX_WIDTH, Widths
 
 SAMPLES = 200_000
 """Values of a layer's output that a format is chosen by."""
+MANTISSA = 24
+"""Bits of the outputs, from the largest down, that weights are chosen for: float32, in which nets are
+trained, has no more."""
+LARGEST = 2.0**60
+"""Outputs beyond are refused."""
 SCALES = ("channel", "tensor")
 """Whether weights have a scale for each output channel, or one for all."""
 
@@ -169,7 +175,8 @@ class Chooser:
             grid = None
             if layer.weighted:
                 bits = self.weights.of(layer.name)
-                grid = Grid.best(layer.params["weights"], bits, self.by_channel)
+                bias = layer.params.get("bias")
+                grid = Grid.best(layer.params["weights"], bits, self.by_channel, bias, self.finest(layer))
             return Formats(self.destination(layer, after), grid=grid)
         if isinstance(layer, Activation):
             index = self.index(layer)
@@ -179,6 +186,25 @@ class Chooser:
         if layer.name not in self.activations.layers and not any(map(summing, after)):
             width = MAX_WIDTH  # the net's answer: few bits would make equals of its best values
         return Formats(best_format(y, width, signed))
+
+    def finest(self, layer: Layer) -> int:
+        """Fraction bits of the finest steps of a layer's weights that its outputs tell from none.
+
+        Raises
+        ------
+        ValueError
+            For outputs that no format holds; names the layer.
+        """
+        x, y = (float(np.abs(values).max(initial=0)) for values in self.values[layer.name])
+        if not y < LARGEST:
+            raise ValueError(
+                f"layer {layer.name!r}: outputs of {y:.3g} are too wide for any format (2**60);"
+                " train with a lower rate or a penalty"
+            )
+        if not x or not y:
+            return FINEST  # calibration images say nothing
+        products = layer.params["weights"][..., 0].size
+        return MANTISSA + math.floor(math.log2(products) + math.log2(x) - math.log2(y))
 
     def index(self, layer: Activation) -> QFormat:
         """The format in which an activation takes its input."""
