@@ -27,7 +27,7 @@ from model.quantisation.fold import folded
 from model.quantisation.quantise import build
 from model.quantisation.scheme import calibrate, check_widths, left_out
 from model.report import gone, report, table, without
-from model.training import pictures
+from model.training import pictures, remarks
 from model.training.checkpoint import Checkpoint, Phase, digest
 from model.training.history import Epoch, write_csv
 from model.training.loop import fit
@@ -40,6 +40,8 @@ __all__ = ["main", "parser"]
 
 VALIDATION = 10
 """One image in so many is kept out of training, to see how it goes."""
+LAST = 3
+"""Epochs by which a training is judged."""
 CALIBRATION = 1024
 """Training images that the formats of the integers are chosen by."""
 
@@ -61,6 +63,8 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
     data = dataset.load(options.data)
     if len(data.train_images) < VALIDATION:
         raise ValueError(f"{options.data}: training needs at least {VALIDATION} images")
+    for text in remarks.of_data(data):
+        cli.remark(text)
     rng = np.random.default_rng(options.seed)
     network = options.net.network(data.in_shape, data.classes, rng)
     bits = options.weight_bits, options.activation_bits
@@ -91,6 +95,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
         "epochs": len(history),
         "tuning_epochs": len(tuning),
         "dataset": data.name,
+        "mean": round(float(data.train_images.mean()), 1),
         "classes": [str(index) for index in range(data.classes)],
     }
     if names := left_out(network, bits[1]):
@@ -99,6 +104,8 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
     metadata["quantisation"] = report(learnt_floats, scheme, calibration)
     net = build(learnt_floats, scheme, options.net.name, metadata)
     net = judged(net, network, fakes, data)
+    for text in doubts(net, history[: len(history) - len(tuning)], data.train_labels[kept], data):
+        cli.remark(text)
     artifact.save(options.out, net)
     write_pictures(options.files, history, len(tuning), fakes, data, kept, net)
     accuracy = net.metadata["accuracy"]
@@ -233,6 +240,18 @@ def judged(net: QNetwork, network: Network, fakes: Network, data: Dataset) -> QN
         "correct": correct,
     }
     return replace(net, metadata={**net.metadata, "accuracy": accuracy})
+
+
+def doubts(net: QNetwork, history: list[Epoch], validation: np.ndarray, data: Dataset) -> list[str]:
+    """What is to be said of a float training that came to nothing, or of integers that lost its result."""
+    lost = remarks.of_training(
+        max(epoch.validation for epoch in history[-LAST:]), validation, net.name,
+        "validation images", "it has diverged or hardly begun: try another --rate or --loss",
+    )  # fmt: skip
+    return lost or remarks.of_training(
+        net.metadata["accuracy"]["quantised"], data.test_labels, f"{net.name} in integers",
+        "test images", "try more bits, or --qat-epochs",
+    )  # fmt: skip
 
 
 def show(result: dict, net: QNetwork, out: Path) -> None:

@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import idx
 from model import classify, cli, describe, report, train
 from model.files import artifact, dataset
+from model.training import remarks
 
 ROOT = Path(__file__).parent.parent
 KEYS = {
@@ -151,6 +155,80 @@ def test_unwritable_output_is_told_before_training(folder, tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
     assert run(train, "lenet", "--data", folder, "--epochs", 9999, "--out", tmp_path) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [["--rate", "1e30"], ["--rate", "1e36", "--loss", "rmse"]])
+def test_a_lost_loss_is_one_line(options, folder, tmp_path):
+    """Though NumPy warns in two processes."""
+    arguments = ["lenet", "--data", folder, "--epochs", "3", "--out", tmp_path / "net.npz", *options]
+    result = subprocess.run(
+        [sys.executable, "-m", "model.train", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert result.returncode == 1 and not result.stdout and result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: training of net 'lenet' failed: the loss is ")
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        (["--rate", "1000"], "net 'lenet' has learnt nothing"),
+        (["--rate", "1000", "--loss", "rmse"], "net 'lenet' has learnt nothing"),
+        (["--rate", "1e-12"], "it has diverged or hardly begun: try another --rate"),
+        (["--penalty", "1e9"], "of the validation images right, and always the same answer is for"),
+    ],
+)
+def test_a_training_that_learnt_nothing_is_told(options, told, folder, tmp_path, capsys):
+    out = tmp_path / "net.npz"
+    assert run(train, "lenet", "--data", folder, "--epochs", 2, "--no-pictures", "--out", out, *options) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("note: ") and told in error and error.count("\n") == 1
+
+
+@given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=200), share=st.floats(0, 1))
+@settings(deadline=None)
+def test_what_is_no_better_than_a_guess(labels, share):
+    labels = np.array(labels)
+    told = remarks.of_training(share, labels, "net", "images", "try again")
+    frequent = max(np.mean(labels == label) for label in range(5))
+    if share <= frequent:
+        assert len(told) == 1 and f"{share:.2%} of the images right" in told[0]
+    if share > frequent + 1 / np.sqrt(len(labels)):
+        assert not told
+
+
+def test_integers_that_lost_it_all_are_told(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train, "judged", lambda net, *others: replace(net, metadata=net.metadata | {
+        "accuracy": {"float": 1.0, "fake_quantised": 0.1, "quantised": 0.1, "images": 140, "correct": 14},
+    }))  # fmt: skip
+    options = ["--data", folder, "--epochs", 60, "--no-pictures", "--out", tmp_path / "net.npz"]
+    assert run(train, "lenet", *options) == 0
+    assert "net 'lenet in integers' has learnt nothing: 10.00% of the test images" in capsys.readouterr().err
+
+
+def test_inverted_pictures_are_remarked_on(tmp_path, capsys, monkeypatch):
+    """By the mean of what the net learnt: MNIST's for nets that ship, else that in the artifact."""
+    monkeypatch.chdir(tmp_path)
+    pictures = []
+    for index, level in enumerate([10, 100, 130, 230, 250, 240, 235]):
+        pictures.append(f"{index}.png")
+        Image.fromarray(np.full((28, 28), level, np.uint8)).save(pictures[-1])
+    light = tmp_path / "net.npz"
+    lenet = artifact.load("lenet")
+    for net, options, told in (
+        ("lenet", [], "3.png, 4.png, 5.png and 1 more: light, where the net learnt dark images; try --"),
+        ("lenet", ["--invert"], "0.png: light as inverted, where the net learnt dark images; leave out"),
+        (220, [], "0.png: dark, where the net learnt light images; try --invert"),
+        (140, [], None),
+        ("no number", [], None),
+    ):
+        if net != "lenet":
+            artifact.save(light, replace(lenet, metadata={**lenet.metadata, "mean": net}))
+        assert run(classify, "lenet" if net == "lenet" else light, *pictures, *options) == 0
+        error = capsys.readouterr().err
+        assert error.count("\n") == (told is not None)
+        if told:
+            assert error.startswith(f"note: {told}")
 
 
 @pytest.mark.parametrize("module", ["model.train", "model.classify"])
