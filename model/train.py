@@ -256,7 +256,10 @@ def doubts(net: QNetwork, history: list[Epoch], validation: np.ndarray, data: Da
 
 def show(result: dict, net: QNetwork, out: Path) -> None:
     """Print the trained net and what it reached."""
-    shapes = Table(title=f"{net.name}: {result['params']:,} parameters, {result['macs']:,} MACs")
+    images = dataset.by(net.in_shape)
+    shapes = Table(
+        title=f"{net.name}: images of {images}, {result['params']:,} parameters, {result['macs']:,} MACs"
+    )
     for column in ("layer", "kind", "output", "values", "weights"):
         shapes.add_column(column)
     for spec in net.specs:

@@ -32,8 +32,8 @@ def of_data(data: Dataset) -> list[str]:
     height, width, channels = data.in_shape
     if height in COLOURS and channels not in COLOURS:
         remarks.append(
-            f"{data.name}: images of {height} x {width} pixels with {channels} channels; if these are"
-            f" {height} channels of {by((width, channels))} pixels, write them with the channels last"
+            f"{data.name}: images of {height} x {width} pixels with {channels} channels; a file has the"
+            f" channels last, such as {by((width, channels, height))}"
         )
     return remarks
 
