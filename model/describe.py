@@ -17,11 +17,12 @@ from model.files import artifact, dataset
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec, WeightedSpec
+from model.layers import TableSpec
 from model.net.chain import flow
 from model.net.layer import Layer
 from model.net.network import Network
 from model.quantisation.scheme import left_out
-from model.report import gone, without
+from model.report import coarse_tables, gone, without
 from model.training import nets
 
 SHAPE, CLASSES = (28, 28, 1), 10
@@ -135,6 +136,8 @@ def of_artifact(net: QNetwork) -> dict:
         layer["values"] = str(spec.dst)
         if isinstance(spec, WeightedSpec):
             layer["weights"] = weights_of(spec)
+        if isinstance(spec, TableSpec):
+            layer["index"] = str(spec.src)
     named = net.metadata.get("classes")
     classes = len(named) if isinstance(named, list) else net.classes
     return {
@@ -237,6 +240,7 @@ def notes(result: dict) -> list[str]:
     lines = []
     if result["outputs"] != result["classes"]:
         lines.append(f"it tells no {result['classes']} classes apart: that takes as many values as classes")
+    lines += coarse_tables({layer["name"]: layer for layer in result["layers"]})
     if result["left_out"]:
         lines.append(without(result["left_out"]))
     if "recipe" in result:

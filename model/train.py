@@ -26,7 +26,7 @@ from model.quantisation.fake import latent
 from model.quantisation.fold import folded
 from model.quantisation.quantise import build
 from model.quantisation.scheme import calibrate, check_widths, left_out
-from model.report import gone, report, table, without
+from model.report import coarse_tables, gone, report, table, without
 from model.training import pictures, remarks
 from model.training.checkpoint import Checkpoint, Phase, digest
 from model.training.history import Epoch, write_csv
@@ -272,7 +272,10 @@ def show(result: dict, net: QNetwork, out: Path) -> None:
         )
     console = cli.console()
     console.print(shapes)
-    console.print(table(net.metadata["quantisation"]))
+    rows = net.metadata["quantisation"]
+    console.print(table(rows))
+    for line in coarse_tables({row["layer"]: row for row in rows}):
+        console.print(line, soft_wrap=True)
     if names := gone(net.metadata):
         console.print(without(names), soft_wrap=True)
     images = net.metadata["accuracy"]["images"]

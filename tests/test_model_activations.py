@@ -165,6 +165,27 @@ def test_an_activation_at_the_end_stays_where_its_values_are_wanted():
     assert quantise(network, images).specs[-1].function == "sigmoid"
 
 
+@pytest.mark.parametrize("slope, other", [(0, ReLU), (1, Identity)])
+@given(bits=st.integers(1, 16), seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_leaky_relus_that_are_none_need_no_table(slope, other, bits, seed):
+    """In a branch too; with an index of its own the user wants a table."""
+
+    def net(function):
+        branch = Residual([Conv(3, 1), function()])
+        layers = [Conv(3, 3), function(), branch, Pool("avg", 2), function(), Dense(4)]
+        network, images = make(*layers, seed=seed)
+        return quantise(network, images, activations=Widths(bits)), images
+
+    (leaky, images), (plain, _) = net(lambda: LeakyReLU(slope)), net(other)
+    assert [(spec.kind, spec.src, spec.dst) for spec in leaky.specs] == [
+        (spec.kind, spec.src, spec.dst) for spec in plain.specs
+    ]
+    np.testing.assert_array_equal(leaky.logits(images), plain.logits(images))
+    tabled, _ = net(lambda: LeakyReLU(slope, QFormat(8, 4)))
+    assert [spec.kind for spec in tabled.specs].count("table") == 2
+
+
 def test_softmax_of_large_values():
     network, images = make(Dense(3), Softmax())
     network.vector *= 1e4

@@ -257,6 +257,7 @@ def test_one_bit_of_a_channel_of_zeros(scales):
     assert (np.abs(spec.weights) == 1).all()
 
 
+@pytest.mark.filterwarnings("ignore")  # NumPy's, of infinite weights
 def test_a_bias_too_wide_says_which_and_what_to_do():
     network, images = make(Conv(3, 3), ReLU(), Dense(4))
     scheme = calibrate(network, images)

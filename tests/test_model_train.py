@@ -206,6 +206,29 @@ def test_integers_that_lost_it_all_are_told(folder, tmp_path, capsys, monkeypatc
     assert "net 'lenet in integers' has learnt nothing: 10.00% of the test images" in capsys.readouterr().err
 
 
+def test_coarse_tables_are_told(folder, tmp_path, capsys):
+    net, out = tmp_path / "net.toml", tmp_path / "net.npz"
+    net.write_text(
+        'layers = [{conv = 4, kernel = 5, stride = 4}, {leaky_relu = 0.1}, {conv = 3, kernel = 2}, "sigmoid",'
+        ' {dense = "classes"}]'
+    )
+    options = ["--data", folder, "--epochs", 1, "--no-pictures", "--out", out]
+    for bits, told in (
+        ("8", []),
+        ("12,sigmoid1=8", []),
+        ("14,sigmoid1=8", ["leaky_relu1: its table takes values of 12 bits and gives such of 14: steps 2**"]),
+        ("8,sigmoid1=16", ["sigmoid1: its table takes values of 8 bits and gives such of 16: steps 2**8 "]),
+        ("16", ["leaky_relu1: its table takes values of 12 bits and gives such of 16:", "sigmoid1: "]),
+    ):
+        for command, arguments in (
+            (train, [net, *options, "--activation-bits", bits]), (describe, [out]), (report, [out]),
+        ):  # fmt: skip
+            assert run(command, *arguments) == 0
+            printed = capsys.readouterr().out
+            assert printed.count(": its table takes values of ") == len(told)
+            assert all(line in printed for line in told)
+
+
 def test_inverted_pictures_are_remarked_on(tmp_path, capsys, monkeypatch):
     """By the mean of what the net learnt: MNIST's for nets that ship, else that in the artifact."""
     monkeypatch.chdir(tmp_path)
