@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import sys
+import warnings
 from collections.abc import Callable
 
 from rich.console import Console
@@ -99,7 +100,10 @@ def run(command: Callable[[list[str]], None], argv: list[str] | None = None) -> 
         0 done, 1 the work failed, 2 bad input (options included), 130 interrupted.
     """
     try:
-        command(sys.argv[1:] if argv is None else argv)
+        with warnings.catch_warnings():
+            # NumPy's on numbers that are none: what they come to is told in a line of the command's own.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            command(sys.argv[1:] if argv is None else argv)
     except Failure as error:
         return complain(error, 1)
     except (ValueError, OSError) as error:
@@ -118,6 +122,11 @@ def complain(error, status: int) -> int:
         text = f"{text[: LINE // 2]} ... {text[-LINE // 2 :]}"
     print("error:", text, file=sys.stderr)
     return status
+
+
+def remark(text: str) -> None:
+    """Print a line on stderr about work that goes on all the same."""
+    print("note:", called(" ".join(text.split())), file=sys.stderr)
 
 
 def console() -> Console:
