@@ -119,7 +119,7 @@ class SimulatedBoard:
         verilog = design.verilog() if verilog is None else verilog
         source = resources.files("boards.simulated")
         sources = {
-            "bench.sv": source.joinpath("board.sv").read_text(),
+            "bench.sv": source.joinpath("board.sv").read_text(encoding="utf-8"),
             "board.sv": wrapper(design),
             "top.v": verilog,
             **cells(verilog),
@@ -169,7 +169,9 @@ class SimulatedBoard:
             folder = Path(name)
             words.tofile(folder / "in")
             command = self.command("script", folder / "in", folder / "out", quiet)
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            result = subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", check=False
+            )
             if result.returncode:
                 lines = result.stderr.strip().splitlines()
                 raise Failure(f"the simulator failed: {lines[-1] if lines else result.returncode}")

@@ -48,7 +48,7 @@ def answered(digest: str, make: Callable[[Path], None], *, force: bool = False) 
 
     def summed(folder: Path) -> None:
         make(folder)
-        (folder / SUMS).write_text(json.dumps(sums(folder)))
+        (folder / SUMS).write_text(json.dumps(sums(folder)), encoding="utf-8")
 
     made = kept(entry, summed)
     prune()
@@ -66,7 +66,7 @@ def sums(folder: Path) -> dict[str, str]:
 def whole(entry: Path) -> bool:
     """Whether the files of an entry are those that were put there."""
     try:
-        return json.loads((entry / SUMS).read_text()) == sums(entry)
+        return json.loads((entry / SUMS).read_text(encoding="utf-8")) == sums(entry)
     except (OSError, ValueError):
         return False
 

@@ -156,7 +156,7 @@ def routed(folder: Path) -> dict:
         If the report is missing or not whole.
     """
     try:
-        return json.loads((folder / REPORT).read_text())
+        return json.loads((folder / REPORT).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         raise Failure(f"place_and_route failed: nextpnr left no whole {REPORT}") from None
 
@@ -200,7 +200,9 @@ def version(tool: Tool) -> str:
             return f"{tool.package} {importlib.metadata.version(tool.package)}"
         except importlib.metadata.PackageNotFoundError:
             pass  # on PATH, but not from PyPI
-    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        [found, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     line = (said.stdout or said.stderr).strip().partition("\n")[0]
     # not all tools know the option: then the program itself tells one from another
     return line if line and not said.returncode else hashlib.sha256(Path(found).read_bytes()).hexdigest()
@@ -208,6 +210,10 @@ def version(tool: Tool) -> str:
 
 def first_error(log: Path) -> str:
     """The first line of a log that speaks of an error, or its last line."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [
+        line.strip()
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     errors = [line for line in lines if "ERROR" in line] or [line for line in lines if "rror" in line]
     return (errors or lines[-1:] or ["it said nothing"])[0][:300]

@@ -76,7 +76,7 @@ def run(design: Design, flow: Flow, folder: Path, out: Path, steps: Steps) -> No
         publish_logs(folder, out)
         raise
     content = {"figures": asdict(figures), "netlist": netlist, "seconds": flow.seconds}
-    (folder / MEASURED).write_text(json.dumps(content))
+    (folder / MEASURED).write_text(json.dumps(content), encoding="utf-8")
     wanted = {toolchain.bitstream, *toolchain.extras, REPORT, MEASURED, LOGS}
     for path in folder.iterdir():
         if path.name not in wanted:
@@ -85,13 +85,13 @@ def run(design: Design, flow: Flow, folder: Path, out: Path, steps: Steps) -> No
 
 def cells_of(netlist: Path) -> Counter[str]:
     """Cells of a netlist, by type."""
-    modules = json.loads(netlist.read_text())["modules"]
+    modules = json.loads(netlist.read_text(encoding="utf-8"))["modules"]
     return Counter(cell["type"] for cell in modules["top"]["cells"].values())
 
 
 def read(design: Design, flow: Flow, entry: Path, cached: bool) -> reports.Outcome:
     """What stands in a folder that `run` has filled."""
-    measured = json.loads((entry / MEASURED).read_text())
+    measured = json.loads((entry / MEASURED).read_text(encoding="utf-8"))
     placed = routed(entry)
     met = reports.clock(placed, design.pll.output_hz / 1e6)["met"]
     bits = entry / design.target.tools.bitstream

@@ -175,7 +175,7 @@ class Bench:
             self.folder = cxxrtl.build({"top.v": verilog, **cells(verilog)}, folder)
             return
         sources = {
-            "bench.sv": Path(__file__).with_name("bench.sv").read_text(),
+            "bench.sv": Path(__file__).with_name("bench.sv").read_text(encoding="utf-8"),
             "dut.sv": wrapper(component, verilog, self.others),
             "top.v": verilog,
             **cells(verilog),
@@ -262,8 +262,8 @@ class Bench:
                 counters = simulate(self.folder, folder, settings, self.row_chars, progress)
             taps = {name: self.seen(folder, name) for name in self.tap_shapes}
             handshakes = counts(folder / "cover.hex") if taps else None
-            found = np.frombuffer(bytes.fromhex((folder / "out.hex").read_text()), np.uint8)
-            times = np.frombuffer(bytes.fromhex((folder / "times.hex").read_text()), ">u8")
+            found = np.frombuffer(bytes.fromhex((folder / "out.hex").read_text(encoding="utf-8")), np.uint8)
+            times = np.frombuffer(bytes.fromhex((folder / "times.hex").read_text(encoding="utf-8")), ">u8")
         if counters["fault"]:
             raise Broken(
                 f"{self.name}: {FAULTS[counters['fault']].format(n_out=n_out)} (cycle {counters['cycle']},"
@@ -288,7 +288,7 @@ class Bench:
     def seen(self, folder: Path, name: str) -> np.ndarray:
         """The payloads that a stream inside was seen to carry."""
         shape = self.tap_shapes[name]
-        rows = np.frombuffer(bytes.fromhex((folder / f"{name}.hex").read_text()), np.uint8)
+        rows = np.frombuffer(bytes.fromhex((folder / f"{name}.hex").read_text(encoding="utf-8")), np.uint8)
         return packing.unpack(shape, rows.reshape(-1, packing.row_bytes(shape)))
 
     @property
@@ -306,7 +306,7 @@ class Bench:
 
 def counts(path: Path) -> np.ndarray:
     """What the counters of handshakes hold."""
-    numbers = np.frombuffer(bytes.fromhex(path.read_text()), ">u8")
+    numbers = np.frombuffer(bytes.fromhex(path.read_text(encoding="utf-8")), ">u8")
     return numbers.astype(np.int64).reshape(-1, 4, 4)
 
 
@@ -344,11 +344,13 @@ def simulate(program: Path, folder: Path, settings: dict, row_chars: int, progre
         error = running.exception()
     # a simulation that ran no test, or none that passed, must not count as one
     if isinstance(error, (RuntimeError, SystemExit)) or not passed(folder / "results.xml"):
-        lines = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
+        lines = (
+            log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
+        )
         raise Failure(f"the simulator failed: {lines[-1].strip() if lines else error}") from error
     if error is not None:
         raise error
-    return json.loads(result.read_text())
+    return json.loads(result.read_text(encoding="utf-8"))
 
 
 def passed(results: Path) -> bool:

@@ -210,7 +210,12 @@ def yosys(script: str, folder: Path, name: str) -> subprocess.CompletedProcess:
     """Run a Yosys script. ABC's names differ from the carrier's at its end, so its status says nothing."""
     (folder / f"{name}.ys").write_text(script, encoding="utf-8")
     return subprocess.run(
-        [tools.use_yosys(), "-Q", "-s", f"{name}.ys"], cwd=folder, capture_output=True, text=True, check=False
+        [tools.use_yosys(), "-Q", "-s", f"{name}.ys"],
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
 
 

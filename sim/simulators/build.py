@@ -67,11 +67,11 @@ def build(sources: dict[str, str], parameters: dict[str, int], folder=FOLDER, ma
     """
     folder = Path(folder).resolve()
     runtime = kept(folder / f"runtime-{digest(toolchain())}", compile_runtime)
-    names = digest([toolchain(), sources, parameters, main.read_text()])
+    names = digest([toolchain(), sources, parameters, main.read_text(encoding="utf-8")])
 
     def compile_design(target: Path) -> None:
         for name, text in sources.items():
-            (target / name).write_text(text)
+            (target / name).write_text(text, encoding="utf-8")
         verilate(target, list(sources), parameters, main == MAIN)
         link(target, compile_units(target, main), runtime, main == MAIN)
 
@@ -163,7 +163,7 @@ def compile_all(target: Path, units: list[tuple[str, list[Path], str]]) -> list[
     def compile_one(unit) -> Path:
         output, sources, optimise = unit
         together = target / f"{output}.cpp"
-        together.write_text("".join(f'#include "{source}"\n' for source in sources))
+        together.write_text("".join(f'#include "{source}"\n' for source in sources), encoding="utf-8")
         execute([tools.compiler(), optimise, *flags, "-c", together.name, "-o", output], target)
         return target / output
 
@@ -202,7 +202,8 @@ def execute(command: list, folder: Path, environment: dict[str, str] | None = No
         env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if result.returncode:

@@ -37,12 +37,14 @@ def build(sources: dict[str, str], folder=FOLDER) -> Path:
     folder : path
     """
     tools.use_yosys()
-    names = digest([tools.yosys_version(), tools.compiler_version(), sources, MAIN.read_text(), SCRIPT])
+    names = digest(
+        [tools.yosys_version(), tools.compiler_version(), sources, MAIN.read_text(encoding="utf-8"), SCRIPT]
+    )
 
     def compile_design(target: Path) -> None:
         for name, text in sources.items():
-            (target / name).write_text(text)
-        (target / "top.ys").write_text(SCRIPT.format(files=" ".join(sources)))
+            (target / name).write_text(text, encoding="utf-8")
+        (target / "top.ys").write_text(SCRIPT.format(files=" ".join(sources)), encoding="utf-8")
         execute([os.environ["YOSYS"], "-q", "top.ys"], target)
         include = tools.yosys_share() / INCLUDE
         options = ["-std=c++17", "-O1", "-w", f"-I{include}", "-I."]
@@ -73,7 +75,9 @@ def simulate(
     settings = settings | {"result": folder / "result.json"} | {f"other_{name}": "" for name in others}
     command = [str(program / PROGRAM), *(f"+{name}={value}" for name, value in settings.items())]
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(subprocess.run, command, capture_output=True, text=True, check=False)
+        running = pool.submit(
+            subprocess.run, command, capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
         while not wait([running], timeout=0.2).done:
             if progress is not None and settings["out"].is_file():
                 progress(settings["out"].stat().st_size // row_chars)
@@ -81,7 +85,7 @@ def simulate(
     if result.returncode:
         lines = result.stderr.strip().splitlines()
         raise Failure(f"the simulator failed: {lines[-1] if lines else result.returncode}")
-    counters = json.loads((folder / "result.json").read_text())
+    counters = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     together, offset = 0, 0
     for name, width in others.items():
         together |= int(counters[f"other_{name}"], 16) << offset

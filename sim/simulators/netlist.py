@@ -71,7 +71,7 @@ def netlist(files: dict[str, str], family: str, folder=FOLDER) -> str:
 
     def make(target: Path) -> None:
         for name, text in files.items():
-            (target / name).write_text(text)
+            (target / name).write_text(text, encoding="utf-8")
         # relative names: a yosys of WebAssembly sees no others
         execute([os.environ["YOSYS"], "-q", SCRIPT], target)
         for path in target.iterdir():
@@ -80,7 +80,7 @@ def netlist(files: dict[str, str], family: str, folder=FOLDER) -> str:
 
     tools.use_yosys()
     made = kept(Path(folder).resolve() / f"netlist-{digest([tools.yosys_version(), family, files])}", make)
-    text = (made / NETLIST).read_text()
+    text = (made / NETLIST).read_text(encoding="utf-8")
     for cell, side, mark in PADS:
         # Verilator lets no cell of both directions stand at a port of one
         text = re.sub(rf"\b{cell} #\((?=[^;]*{mark})", f"{cell}_{side} #(", text)

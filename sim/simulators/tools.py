@@ -140,7 +140,7 @@ def compiler_version() -> str:
 def answer(command: list) -> str | None:
     """What a program prints, or None if it fails."""
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     except OSError:
         return None
     return result.stdout.strip() if result.returncode == 0 else None
