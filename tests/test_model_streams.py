@@ -21,7 +21,7 @@ from model.files import streams
 from pty_board import IDENTITY, PtyBoard
 
 ROOT = Path(__file__).parents[1]
-ENCODINGS = ["ascii", "cp1252", "latin-1", "cp437", "shift_jis", "koi8_r", "utf-8", "utf-16"]
+ENCODINGS = ["ascii", "cp1252", "latin-1", "cp437", "koi8_r", "cp1251", "utf-8", "utf-16"]
 
 
 def written(text: str, encoding: str) -> str:
