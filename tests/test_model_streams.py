@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from boards.host import confused, scores
 from boards.link.protocol import Result
+from boards.link.shown import confused, scores
 from idx import encode
 from model.files import streams
 from pty_board import IDENTITY, PtyBoard
