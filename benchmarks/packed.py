@@ -13,7 +13,8 @@ from boards.shell.design import Design
 from boards.tools.flow import Flow, program, version
 from hdl.network import Accelerator
 from model.cli import Failure
-from sim.simulators.build import digest, kept
+from sim.simulators.build import digest
+from sim.simulators.store import kept
 from sim.simulators.verilog import emit_rtlil
 
 FOLDER = Path("build/calibration")

@@ -3,16 +3,16 @@
 import pytest
 
 from model.cli import Failure
-from sim.simulators import build
+from sim.simulators import build, store
 
 
 def test_kept_is_made_once(tmp_path):
     def make(folder):
         (folder / "file").write_text("made")
 
-    target = build.kept(tmp_path / "a" / "b", make)
+    target = store.kept(tmp_path / "a" / "b", make)
     assert (target / "file").read_text() == "made"
-    assert build.kept(target, lambda _: pytest.fail("made again")) == target
+    assert store.kept(target, lambda _: pytest.fail("made again")) == target
 
 
 def test_kept_leaves_nothing_of_a_failure(tmp_path):
@@ -21,7 +21,7 @@ def test_kept_leaves_nothing_of_a_failure(tmp_path):
         raise Failure("broken")
 
     with pytest.raises(Failure, match="broken"):
-        build.kept(tmp_path / "a", make)
+        store.kept(tmp_path / "a", make)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -31,7 +31,7 @@ def test_kept_by_another_process_meanwhile(tmp_path):
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / "file").write_text("theirs")
 
-    target = build.kept(tmp_path / "a", make)
+    target = store.kept(tmp_path / "a", make)
     assert (target / "file").read_text() == "theirs"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
@@ -39,7 +39,7 @@ def test_kept_by_another_process_meanwhile(tmp_path):
 def test_an_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError):
-        build.kept(tmp_path / "file" / "a", lambda _: None)
+        store.kept(tmp_path / "file" / "a", lambda _: None)
 
 
 def test_bad_verilog_is_one_line(tmp_path, monkeypatch):
