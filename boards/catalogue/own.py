@@ -48,7 +48,8 @@ def is_own(board: str) -> bool:
 def parts(board: str) -> tuple[str, str]:
     """File and class of ``FILE.py:CLASS``; the file's own path may hold colons."""
     path, colon, wanted = board.rpartition(":")
-    return (path, wanted) if colon and ".py" in Path(path).suffix else (board, "")
+    named = colon and not {"/", "\\"} & set(wanted) and ".py" in Path(path).suffix
+    return (path, wanted) if named else (board, "")
 
 
 def find(board: str, trial: Callable[[Target], object]) -> Target:

@@ -26,9 +26,10 @@ FOLDER = Path("build/sim")
 ENTRIES = 200
 """As many simulators and netlists stay in a folder; a simulator takes a few megabytes."""
 PROGRAM = "bench"
-LIBRARIES, INCLUDES = "lib", "include"
-"""Links to the folders of cocotb's libraries and of Verilator's sources, beside what is compiled: so nothing
-depends on what characters are in their own names."""
+LIBRARIES, VERILATOR = "lib", "verilator"
+"""Links to the folders of cocotb's libraries and of Verilator, beside what is compiled: so nothing depends on
+what characters are in their own names."""
+INCLUDES = f"{VERILATOR}/include"
 MAIN = Path(__file__).with_name("main.cpp")
 RUNTIME = ("verilated", "verilated_vpi", "verilated_threads")
 """Verilator's run-time sources that every simulator is linked with."""
@@ -101,6 +102,7 @@ def digest(inputs) -> str:
 def verilate(target: Path, names: list[str], parameters: dict[str, int], vpi: bool) -> None:
     """Verilog to C++."""
     found = tools.verilator()
+    (target / VERILATOR).symlink_to(found.root)
     execute(
         [
             found.program,
@@ -111,15 +113,16 @@ def verilate(target: Path, names: list[str], parameters: dict[str, int], vpi: bo
             *(word for name in names for word in (["-v"] if name == LIBRARY else []) + [name]),
         ],
         target,
-        {"VERILATOR_ROOT": str(found.root)},
+        {"VERILATOR_ROOT": VERILATOR},
     )
 
 
 def compile_runtime(target: Path) -> None:
     """Verilator's run-time sources to object files."""
-    include = tools.verilator().root / "include"
+    (target / VERILATOR).symlink_to(tools.verilator().root)
+    include = target / INCLUDES
     compile_all(target, [(f"{name}.o", [include / f"{name}.cpp"], "-O2") for name in RUNTIME])
-    (target / INCLUDES).unlink()
+    (target / VERILATOR).unlink()
 
 
 def compile_units(target: Path, main: Path) -> list[Path]:
@@ -136,7 +139,6 @@ def compile_units(target: Path, main: Path) -> list[Path]:
 
 def compile_all(target: Path, units: list[tuple[str, list[Path], str]]) -> list[Path]:
     """Compile units (object file, sources, optimisation) side by side."""
-    (target / INCLUDES).symlink_to(tools.verilator().root / "include")
     flags = [
         "-std=c++20",
         "-w",

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +14,8 @@ RUNNING: set[subprocess.Popen] = set()
 """The programs that run now, started by whichever thread."""
 GRACE = 2.0
 """Seconds in which an interrupted program may clear up."""
+POLL = 0.02
+"""Seconds between two looks at what still runs."""
 FOREIGN = ("AMARANTH_", "COCOTB_", "GPI_", "PYGPI_", "PYTHON", "PYTEST_")
 """How variables begin that change what our tools do, and were set for other programs. Tools of PyPI are
 Python's."""
@@ -108,9 +111,13 @@ def threads(count: int) -> Iterator[ThreadPoolExecutor]:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(RUNNING):
-                end(process)
+            ending = threading.Thread(target=pool.shutdown, kwargs={"cancel_futures": True})
+            ending.start()
+            # a thread that was about to start a program does so yet
+            while ending.is_alive():
+                for process in list(RUNNING):
+                    end(process)
+                ending.join(POLL)
             raise
 
 
