@@ -122,7 +122,7 @@ def measured(design: Design) -> Figures:
 
 
 class Steps:
-    """The progress of a build.
+    """The progress of a build: a bar, or a line a step where that goes to no terminal.
 
     Parameters
     ----------
@@ -132,12 +132,15 @@ class Steps:
     """
 
     def __init__(self, progress: Progress, name: str, total: int):
-        self.progress = progress
+        self.progress, self.name = progress, name
         self.task = progress.add_task(name, total=total, note="")
 
     def step(self, name: str):
         """Shows the name of what is being done."""
-        self.progress.update(self.task, note=name.replace("_", " "))
+        what = name.replace("_", " ")
+        self.progress.update(self.task, note=what)
+        if self.progress.disable:
+            print(f"{self.name}: {what}", flush=True)
         return self
 
     def __enter__(self):

@@ -22,12 +22,12 @@ def check(folder: Path) -> None:
     Parameters
     ----------
     folder : Path
-        Where simulators are to be kept; made if it is missing.
+        Where simulators are to be kept; if it is missing, the one in which it will be is tried.
     """
     tools.verilator()
     libpython()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".probe-") as name:
+    place = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    with tempfile.TemporaryDirectory(dir=place, prefix=".probe-") as name:
         source, program = Path(name, "probe.cpp"), Path(name, "probe")
         source.write_text(PROBE, encoding="utf-8")
         words = tools.compiler()
