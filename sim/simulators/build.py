@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,6 +31,8 @@ LIBRARIES, VERILATOR = "lib", "verilator"
 """Links to the folders of cocotb's libraries and of Verilator, beside what is compiled: so nothing depends on
 what characters are in their own names."""
 INCLUDES = f"{VERILATOR}/include"
+ORIGIN = "@executable_path" if sys.platform == "darwin" else "$ORIGIN"
+"""What linkers call the folder of a program."""
 MAIN = Path(__file__).with_name("main.cpp")
 RUNTIME = ("verilated", "verilated_vpi", "verilated_threads")
 """Verilator's run-time sources that every simulator is linked with."""
@@ -168,7 +171,7 @@ def link(target: Path, objects: Iterable[Path], runtime: Path, vpi: bool) -> Non
     cocotb_side = []
     if vpi:
         (target / LIBRARIES).symlink_to(cocotb_tools.config.libs_dir)
-        cocotb_side = [f"-L{LIBRARIES}", f"-Wl,-rpath,$ORIGIN/{LIBRARIES}", "-lcocotbvpi_verilator"]
+        cocotb_side = [f"-L{LIBRARIES}", f"-Wl,-rpath,{ORIGIN}/{LIBRARIES}", "-lcocotbvpi_verilator"]
     execute(
         [
             *tools.compiler(),

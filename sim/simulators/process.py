@@ -26,13 +26,13 @@ OLD = ("MODULE", "PLUSARGS", "RANDOM_SEED", "TESTCASE", "TOPLEVEL", "GUI", "WAVE
 
 
 def surroundings(**more: str) -> dict[str, str]:
-    """The environment of a tool: ours, but for what is meant for others; messages in English."""
+    """The environment of a tool: ours without what is meant for others; messages in English, in UTF-8."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if name in OWN or not (name.startswith(FOREIGN) or name in OLD)
     }
-    return {**kept, "LC_ALL": "C", **more}
+    return {**kept, "LC_ALL": "C", "PYTHONUTF8": "1", **more}
 
 
 @contextlib.contextmanager
