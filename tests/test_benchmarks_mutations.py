@@ -26,6 +26,7 @@ def small(tmp_path, monkeypatch):
     """A tree of one module with one test, and two bugs of which the test sees one."""
     for name in ("hdl", "tests"):
         (tmp_path / "root" / name).mkdir(parents=True)
+    (tmp_path / "root/hdl/__init__.py").touch()
     (tmp_path / "root/hdl/one.py").write_text("def double(x):\n    return 2 * x  # twice\n")
     (tmp_path / "root/tests/test_hdl_one.py").write_text(
         "from hdl.one import double\n\n\ndef test():\n    assert double(2) == 4\n"

@@ -138,7 +138,7 @@ class Early(mac.MacPipe):
         ("hdl.network", "Array", Crowded),
         ("hdl.products.mac", "Sequencer", Hasty),
         ("hdl.products.mac", "MacPipe", Early),
-        ("hdl.products.share", "union", lambda formats: QFormat(2, 0)),
+        ("hdl.products.share", "union", lambda formats: QFormat(max(fmt.width for fmt in formats), 0, False)),
     ],
 )
 def test_mutants_fail(module, name, mutant, monkeypatch):
