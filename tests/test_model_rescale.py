@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.arithmetic import rescale as module
+from model.arithmetic.exact import narrowest
 from model.arithmetic.rescale import Rescale, Unmatched, matched
 from model.arithmetic.rules import FloatProduct, Mean, TwoRoundings, doubling_high, multiplier_of
 from model.arithmetic.slopes import simplest
@@ -131,7 +132,7 @@ def test_equal_on_the_whole_range(data):
     expected = rule(a).clip(found.low, found.high)
     np.testing.assert_array_equal(found(a), expected)
     np.testing.assert_array_equal(found.aligned(a), expected)
-    dtype = found.dtype(low, high)
+    dtype = narrowest(found.bound(low, high))
     np.testing.assert_array_equal(found.inplace(a.astype(dtype), 0), expected)
 
 

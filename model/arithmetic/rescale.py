@@ -11,7 +11,6 @@ from functools import cached_property
 
 import numpy as np
 
-from model.arithmetic.exact import narrowest
 from model.arithmetic.slopes import open_interval, simplest
 from model.arithmetic.steps import Function, steps
 
@@ -131,10 +130,6 @@ class Rescale:
         if a.size and self.bound(int(a.min()), int(a.max())) >= 1 << 63:
             raise ValueError("such sums times such multipliers need more than 64 bits")
         return self.inplace(a, 0)
-
-    def dtype(self, low: np.ndarray | int, high: np.ndarray | int) -> type:
-        """The quickest type that is exact for sums ``low .. high``."""
-        return narrowest(self.bound(low, high))
 
 
 class Unmatched(ValueError):
