@@ -86,7 +86,7 @@ def exhaustive(function, low, high, bottom, top):
 SCALES = [0.0, 1 / 64, 0.02, 1 / 37, 0.1, 0.125, 0.17, 0.25, 1 / 3, 0.4, 0.5, 0.71, 0.99, 1.0, 1.3, 2.0, 5.3]
 RULES = [
     *(TwoRoundings.of([scale], zero) for scale in SCALES for zero in (0, -3)),
-    *(FloatProduct([scale], 2, rounding=r) for scale in SCALES for r in ("even", "floor", "ceil")),
+    *(FloatProduct([scale], 2, rounding=r) for scale in SCALES for r in ("even", "away", "floor", "ceil")),
     *map(Mean, (1, 2, 3, 4, 6, 49)),
 ]
 RANGES = [(-40, 40), (-9, 70), (-70, -1), (-70, -3), (0, 30), (5, 90), (7, 7), (-2, -2)]

@@ -11,8 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 INT32 = np.iinfo(np.int32)
-ROUNDINGS = {"even": np.rint, "floor": np.floor, "ceil": np.ceil}
-"""What becomes of a float that is no integer; `even` is the nearest one, and of two such the even one."""
+
+
+def nearest_away(x: np.ndarray) -> np.ndarray:
+    """The nearest integers of floats, halves away from zero, as C's ``round``."""
+    whole = np.trunc(x)
+    return whole + np.trunc(2 * (x - whole))  # both differences are exact
+
+
+ROUNDINGS = {"even": np.rint, "away": nearest_away, "floor": np.floor, "ceil": np.ceil}
+"""What becomes of a float that is no integer; `even` and `away` are the nearest one, with halves going to the
+even one or away from zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +53,8 @@ class TwoRoundings:
 class FloatProduct:
     """A sum times a float, rounded, then the output's zero.
 
-    onnxruntime does so with float32, halves to even; QONNX with floats and several roundings.
+    onnxruntime does so with float32, halves to even; QONNX with floats and several roundings; TFLite's
+    reference of dense layers with float64, halves away from zero.
 
     Parameters
     ----------
@@ -52,7 +62,7 @@ class FloatProduct:
     zero : int
     dtype : type
         Of the product and both its factors.
-    rounding : {"even", "floor", "ceil"}
+    rounding : {"even", "away", "floor", "ceil"}
     """
 
     scales: np.ndarray
