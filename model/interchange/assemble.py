@@ -1,0 +1,252 @@
+"""Specs from a description: zero points go into biases and padding, roundings into rescales."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from model.arithmetic.geometry import Geometry, Shape
+from model.arithmetic.qformat import QFormat
+from model.arithmetic.rescale import Unmatched, matched
+from model.golden.qnetwork import QNetwork
+from model.golden.spec import Spec
+from model.interchange.branches import Branch, Brancher, Chain
+from model.interchange.description import (
+    Average,
+    Conv,
+    Dense,
+    Description,
+    Map,
+    Maximum,
+    Node,
+    Pad,
+    Refused,
+    Rounding,
+    Unknown,
+    Values,
+    View,
+    problem,
+)
+from model.layers import ConvSpec, DenseSpec, PoolSpec, RescaleSpec, ResidualSpec, TableSpec
+
+WEIGHTS = QFormat(8, 0)
+
+
+def assembled(description: Description, name: str, problems: list[str]) -> QNetwork:
+    """The net that a description describes.
+
+    Its metadata say under "converted" where it is from (``source``), which spec's output is which tensor of
+    the file (``tensors``), and the ``step`` and ``zero`` of the values at its ends (``input``, ``output``).
+
+    Parameters
+    ----------
+    description : Description
+    name : str
+    problems : list of str
+        Those that the reader found already.
+
+    Raises
+    ------
+    Refused
+        With these and all others.
+    """
+    brancher = Brancher(description)
+    chain = brancher.chain()
+    assembler = Assembler(description, [*problems, *brancher.problems])
+    first = description.values.get(description.input)
+    specs: list[Spec] = []
+    if first is not None:
+        chain, shape = assembler.entered(chain, first)
+        specs, _ = assembler.chain(chain, shape)
+    if not assembler.problems and not specs:
+        assembler.problems.append("the net has no layers")
+    if assembler.problems:
+        raise Refused(assembler.problems)
+    ends = {
+        key: {"step": value.step, "zero": value.zero}
+        for key, value in (("input", first), ("output", description.values[description.output]))
+    }
+    converted = {"source": description.source, "tensors": assembler.tensors, **ends}
+    return QNetwork(name, first.format, tuple(specs), {"converted": converted})
+
+
+class Assembler:
+    """Makes specs, chain by chain, and gathers the problems of all of them."""
+
+    def __init__(self, description: Description, problems: list[str]):
+        self.values, self.problems = description.values, problems
+        self.tensors: dict[str, str] = {}
+        self.left_out = 0
+        self.counts: Counter[str] = Counter()
+
+    def entered(self, chain: Chain, first: Values) -> tuple[Chain, Shape]:
+        """The net's shape, and the chain without the views before its first layer, which decide it."""
+        dims = first.dims
+        while chain and isinstance(chain[0], View):
+            dims, chain = self.values[chain[0].output].dims, chain[1:]
+        return chain, shape_of(dims)
+
+    def chain(self, chain: Chain, shape: Shape) -> tuple[list[Spec], Shape]:
+        """The specs of a chain that is fed with an image of a shape, and the shape behind it."""
+        specs: list[Spec] = []
+        pad: Pad | None = None
+        for step in chain:
+            node = step.node if isinstance(step, Branch) else step
+            if isinstance(node, Pad):
+                if pad is not None:
+                    self.problems.append(f"{node.where}: follows another one; accepted: one border")
+                pad = node
+                continue
+            try:
+                if pad is not None and not isinstance(node, Conv):
+                    pad, at = None, pad
+                    self.problems.append(f"{at.where}: accepted: before a convolution; {node.where} is none")
+                made = self.made(step, node, shape, pad.padding if pad else None)
+                pad = None
+            except ValueError as error:
+                self.problems.append(f"{node.where}: {error}")
+                made, pad = [], None
+                self.left_out += 1
+            specs += made
+            if made:
+                self.tensors[made[-1].name] = node.output
+                shape = made[-1].out_shape
+            elif not isinstance(node, View):
+                self.left_out += isinstance(node, Unknown)
+                shape = shape_of(self.values[node.output].dims)
+        if pad is not None:
+            self.problems.append(f"{pad.where}: accepted: before a convolution")
+        return specs, shape
+
+    def made(self, step, node: Node, shape: Shape, pad) -> list[Spec]:
+        """The specs of one node."""
+        if isinstance(node, View | Unknown):
+            return []
+        src, dst = self.values[node.inputs[0]], self.values[node.output]
+        if isinstance(node, Conv | Maximum | Average) and shape_of(src.dims) != shape and pad is None:
+            raise ValueError(
+                problem(
+                    "its input's shape", f"{src.dims}, of values that a layer left as {shape}",
+                    "a reshape before a dense layer, at the net's ends, or of dimensions of 1",
+                )
+            )  # fmt: skip
+        if isinstance(node, Conv):
+            return self.conv(node, shape, src, dst, pad)
+        if isinstance(node, Dense):
+            spec = DenseSpec(
+                name=self.name("dense"), in_shape=shape, src=src.format, dst=WEIGHTS, weights=node.weights,
+                weight_format=WEIGHTS, bias=node.bias - src.zero * node.weights.sum(axis=0),
+            )  # fmt: skip
+            return self.rounded(spec, spec.accumulator, spec.sum_ranges, node.rounding, dst)
+        if isinstance(node, Maximum):
+            return self.maximum(node, shape, src, dst)
+        if isinstance(node, Average):
+            return self.average(node, shape, src, dst)
+        if isinstance(node, Map):
+            return [self.table(self.name(node.function), node.function, node.entries, shape, src, dst.format)]
+        return self.addition(step, shape, dst)
+
+    def name(self, kind: str) -> str:
+        """A name for the next layer of a kind."""
+        self.counts[kind] += 1
+        return f"{kind}{self.counts[kind]}"
+
+    def conv(self, node: Conv, shape: Shape, src: Values, dst: Values, pad) -> list[Spec]:
+        """A convolution, with a border of its own folded in."""
+        padding = node.padding
+        if pad is not None:
+            padding = tuple(tuple(a + b for a, b in zip(*sides)) for sides in zip(padding, pad))
+            extent = Geometry(node.weights.shape[:2], dilation=node.dilation).extent
+            if any(max(sides) >= size for sides, size in zip(padding, extent)):
+                raise ValueError(
+                    problem("padding, with the border before it,", padding, f"less than its window, {extent}")
+                )
+        kind = "depthwise" if node.groups == shape[2] > 1 else "conv"
+        spec = ConvSpec(
+            name=self.name(kind), in_shape=shape, src=src.format, dst=WEIGHTS, weights=node.weights,
+            weight_format=WEIGHTS, bias=node.bias - src.zero * node.weights.sum(axis=(0, 1, 2)),
+            stride=node.stride, padding=padding, dilation=node.dilation, groups=node.groups,
+            fill=src.zero if np.any(padding) else 0,
+        )  # fmt: skip
+        return self.rounded(spec, spec.accumulator, spec.sum_ranges, node.rounding, dst)
+
+    def maximum(self, node: Maximum, shape: Shape, src: Values, dst: Values) -> list[Spec]:
+        """A max pooling, and the clip of its activation."""
+        spec = PoolSpec(
+            name=self.name("pool"), in_shape=shape, src=src.format, dst=src.format, mode="max",
+            kernel=node.kernel, stride=node.stride, padding=node.padding,
+        )  # fmt: skip
+        if (node.low, node.high) == (dst.format.min, dst.format.max):
+            return [spec]
+        ends = src.format.min, src.format.max
+        return [spec, self.rescale(spec, src.format, ends, Rounding(lambda a: a, node.low, node.high), dst)]
+
+    def average(self, node: Average, shape: Shape, src: Values, dst: Values) -> list[Spec]:
+        """A sum, rounded. The addend moves the sums' sign, which a rescale of the plain sum may not need."""
+        name, channels = self.name("pool"), shape[2]
+        spec = PoolSpec(
+            name=name, in_shape=shape, src=src.format, dst=src.format, mode="sum", kernel=node.kernel,
+            stride=node.stride,
+        )  # fmt: skip
+        inner, area = node.rounding, node.kernel[0] * node.kernel[1]
+        ends = area * src.format.min, area * src.format.max
+        moved = Rounding(lambda a: inner.rule(a + node.addend), inner.low, inner.high)
+        try:
+            return self.rounded(spec, spec.sum_format, ends, moved, dst)
+        except Unmatched:
+            if not node.addend:
+                raise
+        ones = ConvSpec(
+            name=name, in_shape=shape, src=src.format, dst=WEIGHTS, stride=node.stride, groups=channels,
+            weights=np.ones((*node.kernel, 1, channels), int), weight_format=WEIGHTS,
+            bias=np.full(channels, node.addend),
+        )  # fmt: skip
+        return self.rounded(ones, ones.accumulator, ones.sum_ranges, inner, dst)
+
+    def table(self, name, function, entries, shape: Shape, src: Values, dst: QFormat) -> TableSpec:
+        """A table of entries that begin with the smallest input."""
+        return TableSpec(
+            name=name, in_shape=shape, src=src.format, dst=dst, function=function,
+            table=np.roll(entries, src.format.min),
+        )  # fmt: skip
+
+    def addition(self, step: Branch, shape: Shape, dst: Values) -> list[Spec]:
+        """Both branches, each with its table, and the sum's rescale."""
+        node, name, branches, before = step.node, self.name("add"), [], self.left_out
+        for key, chain, source, entries in zip(("body", "shortcut"), step.chains, node.inputs, node.entries):
+            specs, end = self.chain(chain, shape)
+            fmt = QFormat.spanning(int(entries.min()), int(entries.max()), 0)
+            table = self.table(f"{name}_{key}", "scale", entries, end, self.values[source], fmt)
+            branches.append((*specs, table))
+        if self.left_out > before:
+            return []
+        spec = ResidualSpec(
+            name=name, in_shape=shape, src=branches[0][0].src, dst=WEIGHTS, body=branches[0],
+            shortcut=branches[1],
+        )  # fmt: skip
+        ends = [sum(int(getattr(e, end)()) for e in node.entries) for end in ("min", "max")]
+        return self.rounded(spec, spec.sum_format, ends, node.rounding, dst)
+
+    def rounded(self, spec: Spec, sums: QFormat, ends, rounding: Rounding, dst: Values) -> list[Spec]:
+        """A layer that leaves its sums exact, and their rescale."""
+        spec = replace(spec, dst=sums)
+        return [spec, self.rescale(spec, sums, ends, rounding, dst)]
+
+    def rescale(self, spec: Spec, src: QFormat, ends, rounding: Rounding, dst: Values) -> RescaleSpec:
+        """The rescale behind a layer whose sums lie between `ends`, of each channel or of all."""
+        channels = spec.out_shape[2]
+        form = matched(rounding.rule, *np.atleast_1d(*ends), rounding.low, rounding.high)
+        arrays = form.multipliers, form.offsets, form.shifts
+        if len(form.multipliers) == 1:
+            arrays = (np.repeat(array, channels, axis=-1) for array in arrays)
+        return RescaleSpec(
+            **dict(zip(("multipliers", "offsets", "shifts"), arrays)), name=f"{spec.name}_out",
+            in_shape=spec.out_shape, src=src, dst=dst.format, low=form.low, high=form.high,
+        )  # fmt: skip
+
+
+def shape_of(dims: tuple[int, ...]) -> Shape:
+    """Dimensions without the batch as height, width and channels."""
+    return (*(1,) * (3 - len(dims)), *dims)
