@@ -25,31 +25,13 @@ PLAIN = dict(
 )  # fmt: skip
 
 
-def drawn(drawer: NetDrawer, shape, src: QFormat) -> RescaleSpec:
-    """A rescale whose products may need any of the golden model's types."""
-    channels = shape[2]
-    dst = drawer.format(1, 9)
-    low, high = sorted(drawer.integer(dst.min, dst.max) for _ in range(2))
-    bits = drawer.integer(0, 62 - src.width)
-    shifts = drawer.rng.integers(0, bits + src.width, channels)
-    multipliers = drawer.rng.integers(0, 1 << bits, channels)
-    reach = 1 << min(bits + src.width - 1, 60)
-    offsets = drawer.rng.integers(-reach, reach, (2, channels))
-    if drawer.integer(0, 1):
-        offsets[0] = offsets[1]
-    return RescaleSpec(
-        name="scale", in_shape=shape, src=src, dst=dst, multipliers=multipliers, offsets=offsets,
-        shifts=shifts, low=low, high=high,
-    )  # fmt: skip
-
-
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=100, deadline=None)
 def test_rescale_is_the_definition(seed):
     drawer = NetDrawer(seed)
     shape = drawer.integer(1, 4), drawer.integer(1, 4), drawer.integer(1, 4)
     src = drawer.format(2, 33)
-    spec = drawn(drawer, shape, src)
+    spec = drawer.rescale("scale", shape, src)
     x = drawer.values(src, (3, *shape))
     x[0, 0, 0], x[1, 0, 0], x[2, 0, 0] = src.min, src.max, 0
     expected = [
