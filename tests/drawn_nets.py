@@ -15,7 +15,7 @@ from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec
 from random_nets import INNER, NetDrawer
 
-INSIDE = (*INNER, "residual")
+INSIDE = (*INNER, "residual", "scaled")
 """Of the layers between the first and the last."""
 WIDEST_TABLE = 12
 """Bits of a table's input, at most."""

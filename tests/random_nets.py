@@ -108,6 +108,7 @@ class NetDrawer:
                 ConvSpec, name, shape, src, (*geometry.kernel, shape[2] // groups, kernels), last,
                 (*geometry.positions(shape), kernels) if by_pixel else None,
                 stride=geometry.stride, padding=geometry.padding, dilation=geometry.dilation, groups=groups,
+                fill=int(self.scales.integers(src.min, src.max + 1)) if self.scales.integers(0, 2) else 0,
             )  # fmt: skip
         if kind == "residual":
             return self.residual(name, shape, src)
@@ -209,7 +210,13 @@ class NetDrawer:
         for index in range(layers):
             last = index == layers - 1
             kinds = ["conv", "dense"] if last else inner
-            spec = self.layer(kinds[self.integer(0, len(kinds) - 1)], f"layer{index}", shape, src, last)
+            kind = kinds[self.integer(0, len(kinds) - 1)]
+            if kind == "scaled":
+                # exact sums, and what another framework makes of them
+                specs.append(self.layer("general", f"layer{index}", shape, src, True))
+                spec = self.rescale(f"layer{index}_out", specs[-1].out_shape, specs[-1].dst)
+            else:
+                spec = self.layer(kind, f"layer{index}", shape, src, last)
             specs.append(spec)
             shape, src = spec.out_shape, spec.dst
         return QNetwork("random", input_format, tuple(specs))
