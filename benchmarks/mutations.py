@@ -162,7 +162,14 @@ def fails(files: list[str], tree: Path) -> bool:
     ]
     try:
         result = subprocess.run(
-            command, cwd=tree, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+            command,
+            cwd=tree,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=LIMIT,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return True

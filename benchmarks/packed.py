@@ -13,7 +13,8 @@ from boards.shell.design import Design
 from boards.tools.flow import Flow, program, version
 from hdl.network import Accelerator
 from model.cli import Failure
-from sim.simulators.build import digest, kept
+from sim.simulators.build import digest
+from sim.simulators.store import kept
 from sim.simulators.verilog import emit_rtlil
 
 FOLDER = Path("build/calibration")
@@ -62,16 +63,20 @@ def count(point: Point, target: Target) -> dict[str, int]:
             (folder / name).write_bytes(content)
         for tool, words in zip(steps, [arguments[0], [*arguments[1], "--pack-only"]]):
             command = [program(tool), *words]
-            result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            result = subprocess.run(
+                command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False
+            )
             if result.returncode:
                 said = (result.stderr or result.stdout).strip().splitlines()
                 raise Failure(f"{point.name}: {tool.name} failed: {said[-1] if said else 'it said nothing'}")
-        used = json.loads((folder / REPORT).read_text())["utilization"]
+        used = json.loads((folder / REPORT).read_text(encoding="utf-8"))["utilization"]
         for path in folder.iterdir():
             path.unlink()
-        (folder / COUNTS).write_text(json.dumps({name: cells["used"] for name, cells in used.items()}))
+        (folder / COUNTS).write_text(
+            json.dumps({name: cells["used"] for name, cells in used.items()}), encoding="utf-8"
+        )
 
     texts = {name: content.decode() for name, content in files.items()}
     key = digest([texts, arguments, [version(tool) for tool in steps]])
-    used = json.loads((kept(FOLDER.resolve() / key, make) / COUNTS).read_text())
+    used = json.loads((kept(FOLDER.resolve() / key, make) / COUNTS).read_text(encoding="utf-8"))
     return {name: sum(used.get(cell, 0) for cell in cells) for name, cells in target.tools.cells.items()}

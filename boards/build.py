@@ -134,7 +134,9 @@ def parse(argv: list[str]) -> Namespace:
 def show(options: Namespace) -> None:
     """The list of boards."""
     check_writable(options.json)
-    rows = listing.rows()
+    with cli.progress() as progress:
+        task = progress.add_task("boards", total=len(targets.TARGETS), note="")
+        rows = listing.rows(lambda: progress.advance(task))
     console = cli.console()
     console.print(listing.table(rows))
     for line in listing.wiring(rows):

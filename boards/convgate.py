@@ -56,7 +56,8 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if words and words[0] in MODULES:
         cli.call_as({f"python -m {module}": f"convgate {name}" for name, module in MODULES.items()})
-        return cli.run(command(words[0]).main, words[1:])
+        # its modules are imported inside, where an interrupt is one line
+        return cli.run(lambda argv: command(words[0]).main(argv), words[1:])
     return cli.run(choose, words)
 
 

@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -32,6 +31,7 @@ from model.cli import Failure
 from model.files.whole import check_writable, replacing
 from model.golden.qnetwork import QNetwork
 from model.layers import DenseSpec
+from sim.simulators import process
 
 FRAMES = 5000
 """Where nobody says how many."""
@@ -293,7 +293,7 @@ def batches(fuzzer: Fuzzer, options):
     if options.batch is not None:
         yield fuzzer.run(options.seed, options.batch)
         return
-    with ThreadPoolExecutor(2) as pool:
+    with process.threads(2) as pool:
         numbers = count()
         running = [pool.submit(fuzzer.run, options.seed, next(numbers)) for _ in range(2)]
         while True:

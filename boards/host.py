@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from rich import box
-from rich.bar import Bar
-from rich.console import Console, Group
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
-from boards.link.client import Board, Rate
+from boards.link.client import Board
 from boards.link.protocol import CRC_BYTES, HEADER_BYTES, Identity, Result
+from boards.link.shown import confused, described, rated, scores
 from boards.link.weights import load_request
 from hdl.folding.net import Plan
 from model import cli
@@ -29,7 +27,7 @@ from model.golden.qnetwork import QNetwork
 
 EXAMPLES = """\
 examples:
-  python -m boards.host                              who is there, at the only USB serial port
+  python -m boards.host                              who is there, at the only USB serial device
   python -m boards.host seven.png photo.jpg          classes and scores of pictures
   python -m boards.host /dev/ttyUSB1 --dataset       the whole MNIST test set, and the accuracy
   python -m boards.host --dataset --check lenet      and every logit compared with the integer model
@@ -43,10 +41,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 """Of pictures in a folder that is watched."""
 LOOK = 0.2
 """Seconds between two looks into it."""
-BAR = 40
-"""Columns of the longest bar."""
-LARGEST = 16
-"""Classes up to which a confusion matrix is printed whole."""
 
 
 def main(argv: list[str]) -> None:
@@ -62,7 +56,7 @@ def main(argv: list[str]) -> None:
     for path in options.pictures:
         open(path, "rb").close()  # before the board is looked for
     console = cli.console()
-    with Board(options.port, options.baud) as board:
+    with found(options) as board:
         console.print(described(board))
         if other is not None:
             load(console, board, other, plan)
@@ -77,11 +71,21 @@ def main(argv: list[str]) -> None:
             result = session.pictures(options.pictures)
         identity = board.identity
         head = {"net": identity.net, "board": identity.board, "build": identity.build.hex()}
-        cli.write_json(options.json, {**head, "port": board.name, "baud": board.baud, **result})
+        ended = {"ended": str(session.ended) or type(session.ended).__name__} if session.ended else {}
+        cli.write_json(options.json, {**head, "port": board.name, "baud": board.baud, **result, **ended})
+        if session.ended:
+            raise session.ended
         if session.wrong:
             raise Failure(
                 f"{session.wrong} answers differ from those of net {net.name!r}; the first: {session.first}"
             )
+
+
+def found(options: Namespace) -> Board:
+    """The board, looked for with a sign of life."""
+    with cli.progress() as progress:
+        task = progress.add_task("looking for a board", total=None, note="")
+        return Board(options.port, options.baud, lambda place: progress.update(task, note=place))
 
 
 def parser() -> cli.Parser:
@@ -132,16 +136,6 @@ def is_port(word: str) -> bool:
     return bool(re.fullmatch(r"(?i)COM\d+|/dev/.+", word)) or Path(word).is_char_device()
 
 
-def described(board: Board) -> str:
-    """Who has answered."""
-    identity = board.identity
-    return (
-        f"{identity.net} on {identity.board}: images of {' x '.join(map(str, identity.shape))},"
-        f" {identity.classes} classes, core at {identity.clock_hz / 1e6:g} MHz, build {identity.build.hex()}"
-        f"\n{board.name} at {board.baud:,} baud"
-    )
-
-
 def load(console: Console, board: Board, net: QNetwork, plan: Plan) -> None:
     """Give the board a net's weights."""
     frame = load_request(net, plan, board.identity)
@@ -168,11 +162,13 @@ class Session:
         Answers that are not the net's.
     first : str or None
         Where the first of them was.
+    ended : BaseException or None
+        What ended the work before its time.
     """
 
     def __init__(self, console: Console, board: Board, net: QNetwork | None, options: Namespace):
         self.console, self.board, self.net, self.options = console, board, net, options
-        self.wrong, self.first = 0, None
+        self.wrong, self.first, self.ended = 0, None, None
         identity = board.identity
         if net is not None and (net.in_shape, net.classes) != (identity.shape, identity.classes):
             raise ValueError(
@@ -198,48 +194,79 @@ class Session:
         options = self.options
         return read_image(path, self.board.identity.shape, invert=options.invert, resize=options.resize)
 
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """What ends the work is held back until what was found before is shown and written."""
+        try:
+            yield
+        except (Failure, ValueError, OSError, KeyboardInterrupt) as error:
+            self.ended = error
+
+    def answer(self, path, image: np.ndarray, result: Result) -> dict:
+        """An answer: shown, compared, and as JSON has it."""
+        identity = self.board.identity
+        self.console.print(scores(path, result, identity))
+        self.compare(image[None], [result], [str(path)])
+        return {
+            "picture": str(path),
+            "class": result.cls,
+            "logits": list(result.logits),
+            "cycles": result.cycles,
+            "microseconds": round(1e6 * result.cycles / identity.clock_hz, 3),
+        }
+
     def pictures(self, paths: list[str]) -> dict:
-        """Classes and scores of pictures."""
+        """Classes and scores of pictures, each as it comes."""
         if not paths:
             return {}
         images = np.stack([self.read(path) for path in paths])
         rows = []
-        for path, result in zip(paths, results := self.board.classify(images)):
-            self.console.print(scores(path, result, self.board.identity))
-            rows.append(answer(path, result, self.board.identity))
-        self.compare(images, results, paths)
-        return {"answers": rows}
+        with self.kept():
+            for path, image, result in zip(paths, images, self.board.stream(images)):
+                rows.append(self.answer(path, image, result))
+        return {"answers": rows, "missing": [str(path) for path in paths[len(rows) :]]}
 
     def watch(self, folder: Path) -> dict:
-        """Pictures as they come, until the user ends it."""
+        """Pictures as they come, until the user ends it or the board has gone."""
         rows = []
         self.console.print(f"watching {folder}; Ctrl-C ends it")
-        try:
-            for path in arrivals(folder):
+        with self.kept():
+            for path in arrivals(folder, self.board.check):
                 try:
                     image = self.read(path)
                 except (ValueError, OSError) as error:
                     self.console.print(" ".join(str(error).split()))
                     continue
-                result = self.board.classify(image)
-                self.console.print(scores(path, result, self.board.identity))
-                rows.append(answer(path, result, self.board.identity))
-                self.compare(image[None], [result], [str(path)])
-        except KeyboardInterrupt:
-            return {"answers": rows}
+                rows.append(self.answer(path, image, self.board.classify(image)))
+        if isinstance(self.ended, KeyboardInterrupt):
+            self.ended = None
+        return {"answers": rows}
 
     def dataset(self, images: np.ndarray, labels: np.ndarray) -> dict:
         """A test set."""
         images, labels = images[: self.options.frames], labels[: self.options.frames]
-        identity = self.board.identity
+        wanted = len(images)
         results, start = [], time.monotonic()
-        with cli.progress() as progress:
-            task = progress.add_task("test set", total=len(images), note="")
+        with self.kept(), cli.progress() as progress:
+            task = progress.add_task("test set", total=wanted, note="")
             for result in self.board.stream(images):
                 results.append(result)
                 rate = len(results) / (time.monotonic() - start)
                 progress.update(task, advance=1, note=f"{rate:,.1f} images/s")
-        seconds = time.monotonic() - start
+        seconds, count = time.monotonic() - start, len(results)
+        if count < wanted:
+            self.console.print(f"{wanted - count:,} of {wanted:,} images have no answer")
+        return {
+            **(self.judged(images[:count], labels[:count], results, seconds) if results else {}),
+            "images": count,
+            "missing": wanted - count,
+            "seconds": round(seconds, 3),
+            "repeats": self.board.repeats,
+        }
+
+    def judged(self, images: np.ndarray, labels: np.ndarray, results: list[Result], seconds: float) -> dict:
+        """The answers to a test set, or to its first part, shown and as JSON has them."""
+        identity = self.board.identity
         found = np.array([result.cls for result in results])
         confusion = np.zeros((max(identity.classes, labels.max() + 1), identity.classes), int)
         np.add.at(confusion, (labels, found), 1)
@@ -260,25 +287,28 @@ class Session:
                 f"{len(images) - self.wrong:,} answers are those of {self.net.name}, every logit equal"
             )
         return {
-            "images": len(images),
             "right": right,
             "accuracy": right / len(images),
             "confusion": confusion.tolist(),
             "mismatches": self.wrong if self.net is not None else None,
-            "seconds": round(seconds, 3),
             "images_per_second": round(rate, 1),
             "line_used": round(share, 4),
-            "repeats": self.board.repeats,
         }
 
     def bench(self) -> dict:
         """The core's own rate."""
         identity = self.board.identity
+        if not identity.bench:
+            raise ValueError(benchless(identity))
         fmt = identity.pixel
         image = np.random.default_rng(0).integers(fmt.min, fmt.max + 1, identity.shape)
-        with cli.progress() as progress:
+        rate = None
+        with self.kept(), cli.progress() as progress:
             task = progress.add_task("bench", total=None, note="")
-            rate = self.board.measure(image, lambda count: progress.update(task, note=f"{count:,} images"))
+            for rate in self.board.benches(image):
+                progress.update(task, note=f"{rate.images:,} images")
+        if rate is None:
+            return {}
         self.console.print(rated(rate, identity))
         cycles = rate.cycles_per_image
         return {
@@ -289,11 +319,26 @@ class Session:
         }
 
 
-def arrivals(folder: Path) -> Iterator[Path]:
-    """Pictures in a folder, each when it has stayed the same for a moment; for ever."""
+def benchless(identity: Identity) -> str:
+    """Why a board has no bench, and which have one."""
+    # what the boards are takes a moment to import, and is wanted nowhere else
+    from boards.catalogue.targets import TARGETS
+    from boards.shell.design import BENCH_LUTS
+
+    able = [name for name, target in TARGETS.items() if target.budget.lut >= BENCH_LUTS]
+    return (
+        f"{identity.board} was built without the command bench, for which chips of fewer than"
+        f" {BENCH_LUTS:,} LUTs have no room; it is on {', '.join(able)}"
+    )
+
+
+def arrivals(folder: Path, check: Callable[[], None] = lambda: None) -> Iterator[Path]:
+    """Pictures in a folder, each when it has stayed the same for a moment; for ever, with a check now and
+    then."""
     seen: dict[Path, tuple] = {}
     given: dict[Path, tuple] = {}
     while True:
+        check()
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() not in SUFFIXES:
                 continue
@@ -307,70 +352,6 @@ def arrivals(folder: Path) -> Iterator[Path]:
                 yield path
             seen[path] = state
         time.sleep(LOOK)
-
-
-def answer(path, result: Result, identity: Identity) -> dict:
-    """An answer as JSON has it."""
-    return {
-        "picture": str(path),
-        "class": result.cls,
-        "logits": list(result.logits),
-        "cycles": result.cycles,
-        "microseconds": round(1e6 * result.cycles / identity.clock_hz, 3),
-    }
-
-
-def scores(path, result: Result, identity: Identity) -> Group:
-    """An answer, and its scores as bars, from the smallest to the largest."""
-    microseconds = 1e6 * result.cycles / identity.clock_hz
-    title = f"{path}: class {result.cls}, {result.cycles:,} cycles, {microseconds:,.1f} microseconds"
-    table = Table(show_header=False, box=None)
-    table.add_column(justify="right")
-    table.add_column(justify="right")
-    table.add_column(width=BAR)
-    values = [identity.logit.real(logit) for logit in result.logits]
-    low, span = min(values), (max(values) - min(values)) or 1
-    for index, value in enumerate(values):
-        chosen = index == result.cls
-        bar = Bar(span, 0, value - low, width=BAR, color="green" if chosen else "blue")
-        table.add_row(f"{index}", f"{value:.3f}", bar, style="bold" if chosen else None)
-    return Group(Text(title, "bold"), table)
-
-
-def confused(confusion: np.ndarray) -> Group:
-    """Which classes (rows) were taken for which (columns); of many classes only what was wrong most often."""
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-    if len(confusion) <= LARGEST:
-        for name in ("", *map(str, range(confusion.shape[1]))):
-            table.add_column(name, justify="right")
-        for index, row in enumerate(confusion):
-            cells = [
-                Text(
-                    str(count) if count else "·",
-                    "bold green" if index == column else "red" if count else "dim",
-                )
-                for column, count in enumerate(row)
-            ]
-            table.add_row(str(index), *cells)
-        return Group("classes (down) and what they were taken for (across)", table)
-    for name in ("class", "taken for", "times"):
-        table.add_column(name, justify="right")
-    wrong = confusion * (1 - np.eye(*confusion.shape, dtype=int))
-    for place in np.argsort(-wrong, axis=None, kind="stable")[:10]:
-        index, column = np.unravel_index(place, wrong.shape)
-        if wrong[index, column]:
-            table.add_row(str(index), str(column), str(wrong[index, column]))
-    return Group("what was taken for another class most often", table)
-
-
-def rated(rate: Rate, identity: Identity) -> str:
-    """The rate for people."""
-    return (
-        f"{rate.images_per_second:,.0f} images/s: one each {float(rate.cycles_per_image):,.10g} cycles of"
-        f" {identity.clock_hz / 1e6:g} MHz (up to {rate.images:,} from the board's own memory)\n"
-        f"{rate.latency_cycles:,} cycles, {1e6 * rate.latency_cycles / identity.clock_hz:,.1f} microseconds,"
-        " from the first pixel of an image to its answer"
-    )
 
 
 if __name__ == "__main__":

@@ -157,7 +157,8 @@ def serve(board: SimulatedBoard, master: int, port: str, json) -> None:
         board.command("serve", master),
         pass_fds=[master],
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         start_new_session=True,
     )
     signal.signal(signal.SIGUSR1, lambda *_: process.send_signal(signal.SIGUSR1))

@@ -1,1 +1,5 @@
 """Training in NumPy, quantisation, and the integer golden model."""
+
+from model import signals
+
+signals.begin()

@@ -18,6 +18,12 @@ examples:
   python -m model.classify lenet seven.png
   python -m model.classify build/lenet.npz --resize --invert photo1.jpg photo2.jpg    dark on light
 """
+MIDDLE, MARGIN = 127.5, 32
+"""Of grey levels, and how far a clearly light or dark picture's mean is from it."""
+MNIST_MEAN = 33.3
+"""Of its training images; nets that ship do not say it."""
+SHOWN = 3
+"""Pictures that a remark names."""
 
 
 def parser() -> cli.Parser:
@@ -51,6 +57,26 @@ def main(argv: list[str]) -> None:
     ]
     cli.write_json(options.json, {"net": net.name, "answers": answers})
     show(net, answers)
+    other = [path for path, image in zip(options.pictures, images) if other_side(net, image)]
+    if other:
+        shown = ", ".join(other[:SHOWN]) + f" and {len(other) - SHOWN} more" * (len(other) > SHOWN)
+        kinds = ("dark", "light") if mean_of(net) > MIDDLE else ("light", "dark")
+        cli.remark(
+            f"{shown}: {kinds[0]}{' as inverted' * options.invert}, where the net learnt {kinds[1]} images;"
+            f" {'leave out --invert' if options.invert else 'try --invert'}"
+        )
+
+
+def mean_of(net: QNetwork) -> float:
+    """The mean grey level of the images that a net learnt; the middle if its artifact does not say it."""
+    mean = net.metadata.get("mean", MNIST_MEAN if net.metadata.get("dataset") == "MNIST" else None)
+    return mean if type(mean) in (int, float) else MIDDLE
+
+
+def other_side(net: QNetwork, image: np.ndarray) -> bool:
+    """Whether an image is clearly light where a net learnt dark ones, or the other way round."""
+    learnt, mean = mean_of(net) - MIDDLE, image.mean() - MIDDLE
+    return learnt * mean < 0 and min(abs(learnt), abs(mean)) > MARGIN
 
 
 def class_name(net: QNetwork, index: int) -> str:

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import sys
+import warnings
 from collections.abc import Callable
 
 from rich.console import Console
@@ -18,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from model import signals
+from model.files import streams
 from model.files.whole import replacing
 
 FILE_WIDTH = 200
@@ -96,18 +99,25 @@ def run(command: Callable[[list[str]], None], argv: list[str] | None = None) -> 
     Returns
     -------
     int
-        0 done, 1 the work failed, 2 bad input (options included), 130 interrupted.
+        0 done, 1 the work failed, 2 bad input (options included), 130 interrupted, 143 terminated.
     """
-    try:
-        command(sys.argv[1:] if argv is None else argv)
-    except Failure as error:
-        return complain(error, 1)
-    except (ValueError, OSError) as error:
-        return complain(error, 2)
-    except KeyboardInterrupt:
-        return complain("interrupted", 130)
-    except SystemExit as ended:  # the parser of options has said why
-        return ended.code
+    streams.take_all()
+    with signals.heard():
+        try:
+            with warnings.catch_warnings():
+                # NumPy's on numbers that are none: what they come to is told in a line of the command's own.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                command(sys.argv[1:] if argv is None else argv)
+        except Failure as error:
+            return complain(error, 1)
+        except (ValueError, OSError) as error:
+            return complain(error, 2)
+        except signals.Terminated:
+            return complain("terminated", signals.TERMINATED)
+        except KeyboardInterrupt:
+            return complain("interrupted", signals.INTERRUPTED)
+        except SystemExit as ended:  # the parser of options has said why
+            return ended.code
     return 0
 
 
@@ -118,6 +128,11 @@ def complain(error, status: int) -> int:
         text = f"{text[: LINE // 2]} ... {text[-LINE // 2 :]}"
     print("error:", text, file=sys.stderr)
     return status
+
+
+def remark(text: str) -> None:
+    """Print a line on stderr about work that goes on all the same."""
+    print("note:", called(" ".join(text.split())), file=sys.stderr)
 
 
 def console() -> Console:

@@ -17,9 +17,12 @@ from model.files import artifact, dataset
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec, WeightedSpec
+from model.layers import TableSpec
 from model.net.chain import flow
 from model.net.layer import Layer
 from model.net.network import Network
+from model.quantisation.scheme import left_out
+from model.report import coarse_tables, gone, without
 from model.training import nets
 
 SHAPE, CLASSES = (28, 28, 1), 10
@@ -107,7 +110,8 @@ def of_net(net: nets.Net, in_shape: Shape, classes: int) -> dict:
     """What is to be said of a net's description, and of its integers if it ships trained for such images."""
     network = net.network(in_shape, classes, np.random.default_rng(0))
     result = {
-        **summary(net.name, network),
+        **summary(net.name, network, classes),
+        "left_out": left_out(network, net.activations),
         "layers": rows(network),
         "recipe": dataclasses.asdict(net.recipe),
         "quantise": {
@@ -132,7 +136,16 @@ def of_artifact(net: QNetwork) -> dict:
         layer["values"] = str(spec.dst)
         if isinstance(spec, WeightedSpec):
             layer["weights"] = weights_of(spec)
-    return {**summary(net.name, net), "layers": layers, "accuracy": accuracy_of(net.metadata)}
+        if isinstance(spec, TableSpec):
+            layer["index"] = str(spec.src)
+    named = net.metadata.get("classes")
+    classes = len(named) if isinstance(named, list) else net.classes
+    return {
+        **summary(net.name, net, classes),
+        "left_out": gone(net.metadata),
+        "layers": layers,
+        "accuracy": accuracy_of(net.metadata),
+    }
 
 
 def accuracy_of(metadata: dict) -> dict | None:
@@ -172,12 +185,13 @@ def params_of(layer: Layer | Spec) -> int:
     return layer.params if isinstance(layer, Spec) else sum(array.size for array in layer.params.values())
 
 
-def summary(name: str, net: Network | QNetwork) -> dict:
-    """The figures of a whole net."""
+def summary(name: str, net: Network | QNetwork, classes: int) -> dict:
+    """The figures of a whole net, of images of so many classes."""
     return {
         "net": name,
         "in_shape": list(net.in_shape),
-        "classes": int(np.prod(net.out_shape)),
+        "classes": classes,
+        "outputs": int(np.prod(net.out_shape)),
         "params": net.params,
         "macs": net.macs,
     }
@@ -201,7 +215,7 @@ def show(result: dict) -> None:
     ]
     if not any("values" in layer for layer in layers):
         del columns[5:]
-    title = f"{result['net']}: images of {dataset.by(result['in_shape'])} to {result['classes']} classes"
+    title = f"{result['net']}: images of {dataset.by(result['in_shape'])} to {answer(result)}"
     table = Table(title=title, show_footer=True)
     footers = {"layer": "all", "parameters": f"{result['params']:,}", "MACs": f"{result['macs']:,}"}
     for name, justify, _ in columns:
@@ -214,9 +228,21 @@ def show(result: dict) -> None:
         console.print(line, soft_wrap=True)
 
 
+def answer(result: dict) -> str:
+    """What a net gives: as many classes as there are, or values that are none."""
+    if result["outputs"] == result["classes"]:
+        return f"{result['classes']} classes"
+    return nets.counted(result["layers"][-1]["out_shape"], "value")
+
+
 def notes(result: dict) -> list[str]:
     """What stands below the table."""
     lines = []
+    if result["outputs"] != result["classes"]:
+        lines.append(f"it tells no {result['classes']} classes apart: that takes as many values as classes")
+    lines += coarse_tables({layer["name"]: layer for layer in result["layers"]})
+    if result["left_out"]:
+        lines.append(without(result["left_out"]))
     if "recipe" in result:
         lines.append(f"recipe: {words(result['recipe'])}")
         quantised = {

@@ -17,7 +17,7 @@ from model.layers import Residual
 from model.net.layer import Layer
 from model.net.network import Network
 from model.quantisation.fake import fake, latent
-from model.quantisation.rounded import FakeWeighted, Passing, Rounded
+from model.quantisation.rounded import FakeTable, FakeWeighted, Passing, Rounded
 from model.quantisation.scheme import Scheme
 
 DESCRIPTION = "What quantisation did to a trained net, layer by layer."
@@ -47,11 +47,16 @@ def main(argv: list[str]) -> None:
         raise ValueError(f"{options.net}: its training wrote no report of its quantisation; train it again")
     layers = net.metadata["quantisation"]
     try:
-        shown = table(layers)
+        shown, coarse = table(layers), coarse_tables({row["layer"]: row for row in layers})
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise ValueError(f"{options.net}: its report of its quantisation is damaged") from None
     cli.write_json(options.json, {"net": net.name, "layers": layers})
-    cli.console().print(shown)
+    console = cli.console()
+    console.print(shown)
+    for line in coarse:
+        console.print(line, soft_wrap=True)
+    if names := gone(net.metadata):
+        console.print(without(names), soft_wrap=True)
 
 
 def table(layers: list[dict]) -> Table:
@@ -71,6 +76,37 @@ def table(layers: list[dict]) -> Table:
             decibels(row["values_snr"]),
         )
     return result
+
+
+def coarse_tables(rows: dict[str, dict]) -> list[str]:
+    """What is to be said of tables that fewer bits index than their outputs have; rows by layers' names."""
+    lines = []
+    for name, row in rows.items():
+        if "index" in row and (missing := bits_in(row["values"]) - bits_in(row["index"])) > 0:
+            lines.append(
+                f"{name}: its table takes values of {bits_in(row['index'])} bits and gives such of"
+                f" {bits_in(row['values'])}: steps 2**{missing} times coarser than the widths say"
+            )
+    return lines
+
+
+def bits_in(fmt: str) -> int:
+    """The width in the text of a `QFormat`."""
+    return int(fmt[1:].partition(".")[0])
+
+
+def gone(metadata: dict) -> list[str]:
+    """Layers that the integers of an artifact do without, by its metadata; none if these do not say it."""
+    names = metadata.get("left_out")
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+
+
+def without(names: list[str]) -> str:
+    """What is to be said of layers that integers leave out."""
+    return (
+        f"left out of the integers: {', '.join(names)} (at the end they change no class; a layer that"
+        " --activation-bits names stays)"
+    )
 
 
 def decibels(ratio: float | None) -> str:
@@ -96,7 +132,8 @@ def report(network: Network, scheme: Scheme, images: np.ndarray) -> list[dict]:
         ``range`` (smallest and largest value of the floats), ``saturated`` (share of the values that a
         format cuts off: of a table those at its index; what an unsigned one does below zero is a ReLU's
         work), ``values_snr`` (dB; None without noise); of layers with weights also ``bits``, ``steps``
-        (binary logarithms of the finest and coarsest channel's) and ``weights_snr``.
+        (binary logarithms of the finest and coarsest channel's) and ``weights_snr``; of tables ``index``, the
+        format that they take their input in.
     """
     fakes = fake(network, scheme)
     meters = {layer.name: Meter(layer) for layer in rounding(fakes.layers)}
@@ -170,6 +207,8 @@ class Meter:
             "saturated": self.saturated / max(self.count, 1),
             "values_snr": snr(self.signal, self.noise),
         }
+        if isinstance(self.layer, FakeTable):
+            row["index"] = str(formats.index)
         if isinstance(self.layer, FakeWeighted):
             weights = self.layer.params["weights"].astype(np.float64)
             noise = weights - self.layer.quantised()["weights"]

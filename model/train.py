@@ -25,12 +25,13 @@ from model.net.network import Network
 from model.quantisation.fake import latent
 from model.quantisation.fold import folded
 from model.quantisation.quantise import build
-from model.quantisation.scheme import calibrate, check_widths
-from model.report import report, table
-from model.training import pictures
+from model.quantisation.scheme import calibrate, check_widths, left_out
+from model.report import coarse_tables, gone, report, table, without
+from model.training import pictures, remarks
 from model.training.checkpoint import Checkpoint, Phase, digest
 from model.training.history import Epoch, write_csv
 from model.training.loop import fit
+from model.training.nets import check_classes
 from model.training.options import deciding, parse, parser, recipe_of
 from model.training.recipe import Recipe
 from model.training.tuning import tuned
@@ -39,6 +40,8 @@ __all__ = ["main", "parser"]
 
 VALIDATION = 10
 """One image in so many is kept out of training, to see how it goes."""
+LAST = 3
+"""Epochs by which a training is judged."""
 CALIBRATION = 1024
 """Training images that the formats of the integers are chosen by."""
 
@@ -60,9 +63,12 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
     data = dataset.load(options.data)
     if len(data.train_images) < VALIDATION:
         raise ValueError(f"{options.data}: training needs at least {VALIDATION} images")
+    for text in remarks.of_data(data):
+        cli.remark(text)
     rng = np.random.default_rng(options.seed)
     network = options.net.network(data.in_shape, data.classes, rng)
     bits = options.weight_bits, options.activation_bits
+    check_classes(network, data.classes)
     check_widths(network, *bits)
     order = rng.permutation(len(data.train_images))
     held_out = len(order) // VALIDATION
@@ -89,12 +95,17 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
         "epochs": len(history),
         "tuning_epochs": len(tuning),
         "dataset": data.name,
+        "mean": round(float(data.train_images.mean()), 1),
         "classes": [str(index) for index in range(data.classes)],
     }
+    if names := left_out(network, bits[1]):
+        metadata["left_out"] = names
     learnt_floats = latent(fakes)
     metadata["quantisation"] = report(learnt_floats, scheme, calibration)
     net = build(learnt_floats, scheme, options.net.name, metadata)
     net = judged(net, network, fakes, data)
+    for text in doubts(net, history[: len(history) - len(tuning)], data.train_labels[kept], data):
+        cli.remark(text)
     artifact.save(options.out, net)
     write_pictures(options.files, history, len(tuning), fakes, data, kept, net)
     accuracy = net.metadata["accuracy"]
@@ -207,7 +218,7 @@ def write_pictures(
         write_csv(files["history"], history)
     if "curves" in files:
         images, labels = data.train_images[kept], data.train_labels[kept]
-        logits, names = fakes.logits(images), net.metadata["classes"]
+        logits, names = fakes.logits(images, fakes.deciding), net.metadata["classes"]
         matrix = pictures.confusion_matrix(labels, logits.argmax(axis=1), data.classes)
         title = f"{net.name} on {data.name}"
         what = f"{len(images):,} validation images, in integers"
@@ -231,9 +242,24 @@ def judged(net: QNetwork, network: Network, fakes: Network, data: Dataset) -> QN
     return replace(net, metadata={**net.metadata, "accuracy": accuracy})
 
 
+def doubts(net: QNetwork, history: list[Epoch], validation: np.ndarray, data: Dataset) -> list[str]:
+    """What is to be said of a float training that came to nothing, or of integers that lost its result."""
+    lost = remarks.of_training(
+        max(epoch.validation for epoch in history[-LAST:]), validation, net.name,
+        "validation images", "it has diverged or hardly begun: try another --rate or --loss",
+    )  # fmt: skip
+    return lost or remarks.of_training(
+        net.metadata["accuracy"]["quantised"], data.test_labels, f"{net.name} in integers",
+        "test images", "try more bits, or --qat-epochs",
+    )  # fmt: skip
+
+
 def show(result: dict, net: QNetwork, out: Path) -> None:
     """Print the trained net and what it reached."""
-    shapes = Table(title=f"{net.name}: {result['params']:,} parameters, {result['macs']:,} MACs")
+    images = dataset.by(net.in_shape)
+    shapes = Table(
+        title=f"{net.name}: images of {images}, {result['params']:,} parameters, {result['macs']:,} MACs"
+    )
     for column in ("layer", "kind", "output", "values", "weights"):
         shapes.add_column(column)
     for spec in net.specs:
@@ -246,7 +272,12 @@ def show(result: dict, net: QNetwork, out: Path) -> None:
         )
     console = cli.console()
     console.print(shapes)
-    console.print(table(net.metadata["quantisation"]))
+    rows = net.metadata["quantisation"]
+    console.print(table(rows))
+    for line in coarse_tables({row["layer"]: row for row in rows}):
+        console.print(line, soft_wrap=True)
+    if names := gone(net.metadata):
+        console.print(without(names), soft_wrap=True)
     images = net.metadata["accuracy"]["images"]
     console.print(
         f"{images:,} test images: {result['quantised_accuracy']:.2%} right in integers,"

@@ -1,1 +1,5 @@
 """Simulation of the hardware against the golden model."""
+
+from model import signals
+
+signals.begin()

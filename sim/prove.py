@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from sim.proofs.bench import INDEPENDENT, Bench
 from sim.proofs.catalogue import PROOFS
 from sim.proofs.faults import Fault, mutated
 from sim.proofs.proof import Proof
-from sim.simulators import tools
+from sim.simulators import process, tools
 
 LIMIT = 300
 """Seconds for one property."""
@@ -156,7 +156,7 @@ def run(asked: list[Question], jobs: int = 1, advance=lambda: None) -> list[Row]
     ValueError
         If a fault no longer fits its module.
     """
-    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(jobs) as pool:
+    with tempfile.TemporaryDirectory() as name, process.threads(jobs) as pool:
         waiting: list[Future] = []
         for number, (proof, prop, fault) in enumerate(asked):
             # Hardware is made here, one at a time: a mutant's modules are everybody's while it is made.

@@ -6,7 +6,6 @@ import importlib
 import sys
 import time
 from argparse import Namespace
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from sim.bench.accelerator import STEADY, AcceleratorBench, Figures, first_misma
 from sim.bench.bench import SIMULATORS, Broken, Result, Stalls
 from sim.bench.cover import Cover
 from sim.bench.taps import first_difference, stuck
-from sim.simulators import build, cxxrtl
+from sim.simulators import build, cxxrtl, process
 from sim.simulators.build import processors
 
 FRAMES = 100
@@ -218,7 +217,7 @@ class Check:
         parts = max(min(processors(), count // STEADY), 1)
         plain = [slice(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
         some = slice(0, min(count, max(STALLED, STEADY)))
-        with ThreadPoolExecutor(parts) as pool:
+        with process.threads(parts) as pool:
             waiting = [pool.submit(self.run, "without stalls", part, 0.0, seed) for part in plain]
             waiting.append(pool.submit(self.run, "with stalls", some, stalls, seed))
             results = [run.result() for run in waiting]

@@ -4,6 +4,8 @@ import json
 
 from boards import build
 from boards.catalogue import listing, targets
+from hdl.devices.budget import lacking
+from hdl.planning.fit import Fitter
 from model import cli
 from model.files import artifact
 
@@ -21,6 +23,29 @@ def test_the_list_shows_every_board_and_what_fits(capsys, tmp_path):
     chips = {row["chip"]: row["nets"] for row in rows}
     assert chips["LFE5U-85F"] == artifact.names()
     assert "large" not in chips["iCE40UP5K"] and "tiny" in chips["iCE40UP5K"]
+
+
+def test_chips_of_a_family_are_judged_at_once(monkeypatch):
+    """Whether a net fits is asked of 16 boards; its smallest plan is looked for once a family."""
+    asked, told = [], []
+    smallest = listing.smallest
+
+    def counted(net, family):
+        asked.append((net.name, family.name))
+        return smallest(net, family)
+
+    monkeypatch.setattr(listing, "smallest", counted)
+    monkeypatch.setattr(artifact, "names", lambda: ["tiny"])
+    rows = listing.rows(lambda: told.append(1))
+    assert len(asked) == len(set(asked)) <= 4 and len(told) == len(rows)
+    for row in rows:
+        target = targets.find(row["board"])
+        fitting = [
+            net.name
+            for net in [artifact.load("tiny")]
+            if not lacking(Fitter(net, target.family).smallest().need, target.budget)
+        ]
+        assert row["nets"] == fitting
 
 
 def test_boards_without_a_bridge_name_the_pins(capsys):

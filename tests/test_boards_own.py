@@ -157,3 +157,16 @@ def test_the_example_of_the_documentation(tmp_path, monkeypatch):
     target = own.find("my_board.py:MyPlatform", trial)
     net = tiny_net()
     assert Design.of(target, net, Plan.serial(net)).prepare().files["top.lpf"]
+
+
+@pytest.mark.parametrize("folder", ["a:b", "a.py:b", ":", "x y, 'z'", "a:b/c:d"])
+def test_any_folder(write, folder):
+    Path(folder).mkdir(parents=True)
+    board = write(name=f"{folder}/my_board.py")
+    assert own.is_own(board) and own.find(board, trial).name == "my"
+    assert own.find(board.rpartition(":")[0], trial).name == "my"  # of one platform
+
+
+@pytest.mark.parametrize("name", ["ulx3s", "a:b", "x.txt:A", "my.p/b:C"])
+def test_what_is_no_file_of_ones_own(name):
+    assert not own.is_own(name)

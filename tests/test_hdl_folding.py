@@ -3,8 +3,12 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from hdl.folding.layer import packed
 from hdl.folding.net import Plan, weighted
 from hdl.folding.stage import StagePlan
 from random_nets import NetDrawer
@@ -22,6 +26,42 @@ def test_plan_survives_its_file(tmp_path):
         for made in (plan, replace(plan, clock_mhz=60), replace(plan, seed=0), replace(plan, seed=7)):
             made.save(tmp_path / "plan.json")
             assert Plan.load(tmp_path / "plan.json", net) == made
+
+
+NUMBERS = st.integers(-1, 3) | st.sampled_from([10**9, 2**70, True])
+NAMES = st.sampled_from([None, "", "a", "x" * (1 << 20), "\ud800"])
+STAGES = st.builds(StagePlan, NUMBERS, NUMBERS, NAMES, st.sampled_from([None, "wired", "serial", "soft"]))
+PLANS = st.builds(
+    Plan,
+    st.dictionaries(st.sampled_from(["conv1", "é"]), STAGES, max_size=2),
+    st.sampled_from(["fixed", "scaled"]),
+    st.dictionaries(st.sampled_from(["conv1", "b"]), NUMBERS | st.just(1.5), max_size=1),
+    st.none() | st.floats(),
+    st.none() | NUMBERS,
+)
+
+
+@given(plan=PLANS)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_plan_is_written_if_it_can_be_read_and_else_not_at_all(tmp_path, plan):
+    path = tmp_path / "plan.json"
+    path.write_text("before")
+    try:
+        plan.save(path)
+    except ValueError as error:
+        assert "plan.json is not written, as it could not be read again" in str(error)
+        assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+    else:
+        assert Plan.load(path, None) == plan
+
+
+def test_integers_side_by_side_do_not_run_into_each_other():
+    for values in ([3, -2], [-4, 7], [0, 0]):
+        word = packed(np.array(values), 3)
+        assert [word & 7, word >> 3] == [value % 8 for value in values]
+    for values in ([8, 0], [0, -5]):
+        with pytest.raises(ValueError, match="do not fit 3 bits each"):
+            packed(np.array(values), 3)
 
 
 def test_multipliers_of_shared_arrays():

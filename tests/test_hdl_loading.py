@@ -338,8 +338,8 @@ class Narrow(LoadableFolding):
 
     def __init__(self, spec, plan, *, scaled):
         super().__init__(spec, plan, scaled=scaled)
-        self.accumulator = QFormat(8, self.accumulator.frac)
-        self.aligned = QFormat(8 + MOST_SHIFT, self.accumulator.frac)
+        self.accumulator = QFormat(10, self.accumulator.frac)
+        self.aligned = QFormat(10 + MOST_SHIFT, self.accumulator.frac)
 
 
 def test_narrow_sums_are_noticed(monkeypatch):

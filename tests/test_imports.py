@@ -22,7 +22,7 @@ FOREIGN = {
 COMMANDS = "commands"
 FLOORS = {
     "model": (
-        {"arithmetic"},
+        {"arithmetic", "signals"},
         {"golden"},
         {"net"},
         {"layers"},

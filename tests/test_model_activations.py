@@ -13,9 +13,24 @@ from hdl.folding.net import Plan
 from hdl.network import Accelerator
 from model.arithmetic.qformat import QFormat
 from model.files import artifact
-from model.layers import Conv, Dense, Function, Identity, LeakyReLU, Pool, ReLU, Sigmoid, Softmax, Tanh
+from model.layers import (
+    Conv,
+    Dense,
+    Dropout,
+    Function,
+    Identity,
+    LeakyReLU,
+    Pool,
+    ReLU,
+    Residual,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from model.net.network import Network
+from model.quantisation.fake import fake
 from model.quantisation.quantise import quantise
+from model.quantisation.scheme import calibrate, left_out
 from model.quantisation.widths import Widths
 
 FUNCTIONS = {
@@ -87,6 +102,88 @@ def test_identity_and_softmax_leave_no_trace():
     np.testing.assert_array_equal(a.logits(images), b.logits(images))
     np.testing.assert_array_equal(plain.classify(images), dressed.classify(images))
     np.testing.assert_allclose(dressed.logits(images).sum(axis=1), 1, rtol=1e-5)
+
+
+def softplus(increasing=True):
+    derivative = Sigmoid().h
+    return Function("softplus", lambda x: np.logaddexp(0, x), derivative, None, increasing)
+
+
+ENDS = {
+    "sigmoid": [Sigmoid], "tanh": [Tanh], "relu": [ReLU], "leaky": [LeakyReLU],
+    "flat": [lambda: LeakyReLU(0)], "softplus": [softplus],
+    "two": [Tanh, Sigmoid, Softmax], "dropped": [Sigmoid, lambda: Dropout(0.2), Tanh],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("body", [[], [lambda: Conv(3, 3), ReLU], [lambda: Residual([Conv(1, 1)])]])
+@pytest.mark.parametrize("end", ENDS)
+@given(bits=st.integers(1, 16), seed=st.integers(0, 99))
+@settings(max_examples=3, deadline=None)
+def test_activations_at_the_end_tie_no_classes(end, body, bits, seed):
+    """The integers are those of the net without them; in training they stay, and floats tie no class."""
+    layers = [*body, lambda: Dense(5)]
+    plain, images = make(*(layer() for layer in layers), seed=seed)
+    dressed, _ = make(*(layer() for layer in [*layers, *ENDS[end]]), seed=seed)
+    dressed.vector[:] = plain.vector
+    dressed.layers[len(layers) - 1].params["bias"] += 30  # where a sigmoid of floats is 1 for all classes
+    plain.vector[:] = dressed.vector
+    widths = Widths(8), Widths(bits)
+    a, b = quantise(plain, images, *widths), quantise(dressed, images, *widths)
+    assert [(spec.name, spec.dst) for spec in a.specs] == [(spec.name, spec.dst) for spec in b.specs]
+    np.testing.assert_array_equal(a.logits(images), b.logits(images))
+    np.testing.assert_array_equal(plain.classify(images), dressed.classify(images))
+    fakes = fake(dressed, calibrate(dressed, images, *widths))
+    np.testing.assert_array_equal(fakes.classify(images), b.classify(images))
+    sums, activated = fakes.trace(images)[len(layers) - 1 :][:2]
+    np.testing.assert_array_equal(activated, fakes.layers[len(layers)].forward(sums, {}))
+
+
+@pytest.mark.parametrize("bits", [1, 4, 16])
+def test_an_average_at_the_end_has_all_bits(bits):
+    network, images = make(Conv(5, 3), Pool("avg", 4))
+    assert quantise(network, images, activations=Widths(bits)).specs[-1].dst.width == 16
+    wanted = Widths(8, {"pool1": bits})
+    assert quantise(network, images, activations=wanted).specs[-1].dst.width == bits
+
+
+def test_an_activation_at_the_end_stays_where_its_values_are_wanted():
+    network, images = make(Dense(4), Tanh(), Sigmoid(), ReLU())
+    for wanted, left in (
+        ({}, ["tanh1", "sigmoid1", "relu1"]),
+        ({"tanh1": 6}, ["sigmoid1", "relu1"]),
+        ({"sigmoid1": 6}, ["relu1"]),
+        ({"tanh1": 6, "relu1": 6}, []),
+    ):
+        net = quantise(network, images, activations=Widths(8, wanted))
+        assert left_out(network, Widths(8, wanted)) == left
+        functions = [spec.function for spec in net.specs if spec.kind == "table"]
+        assert functions == ["tanh", "sigmoid"][: 3 - len(left)]
+    network, images = make(Dense(4), softplus(increasing=False))
+    assert quantise(network, images).specs[-1].function == "softplus"
+    network, images = make(Sigmoid(), shape=(1, 1, 3))
+    assert quantise(network, images).specs[-1].function == "sigmoid"
+
+
+@pytest.mark.parametrize("slope, other", [(0, ReLU), (1, Identity)])
+@given(bits=st.integers(1, 16), seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_leaky_relus_that_are_none_need_no_table(slope, other, bits, seed):
+    """In a branch too; with an index of its own the user wants a table."""
+
+    def net(function):
+        branch = Residual([Conv(3, 1), function()])
+        layers = [Conv(3, 3), function(), branch, Pool("avg", 2), function(), Dense(4)]
+        network, images = make(*layers, seed=seed)
+        return quantise(network, images, activations=Widths(bits)), images
+
+    (leaky, images), (plain, _) = net(lambda: LeakyReLU(slope)), net(other)
+    assert [(spec.kind, spec.src, spec.dst) for spec in leaky.specs] == [
+        (spec.kind, spec.src, spec.dst) for spec in plain.specs
+    ]
+    np.testing.assert_array_equal(leaky.logits(images), plain.logits(images))
+    tabled, _ = net(lambda: LeakyReLU(slope, QFormat(8, 4)))
+    assert [spec.kind for spec in tabled.specs].count("table") == 2
 
 
 def test_softmax_of_large_values():

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from model.arithmetic.qformat import PIXELS, QFormat
 from model.files import artifact
 from model.files.whole import check_writable, replacing
 from model.golden.qnetwork import QNetwork
+from model.layers import DenseSpec
 from random_nets import NetDrawer
 
 
@@ -48,6 +50,63 @@ def test_there_and_back(tmp_path, seed):
     np.testing.assert_array_equal(net.logits(images), again.logits(images))
     with np.load(tmp_path / "net.npz", allow_pickle=False) as arrays:
         assert all(array.dtype.kind in "iu" for array in arrays.values())
+
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(st.lists(INT64 | st.sampled_from([-1, 0, 2**31, 2**32, 2**62, -(2**31) - 1]), max_size=5))
+def test_narrowed_integers_are_the_same_integers(values):
+    array = np.array(values, np.int64)
+    narrowed = artifact.narrow(array)
+    assert narrowed.dtype.kind in "iu" and narrowed.tolist() == values
+
+
+def dense_net(bias, metadata=None):
+    """A net of one dense layer with such biases."""
+    fields = dict(name="dense1", in_shape=(1, 1, 1), src=PIXELS, weight_format=QFormat(8, 0))
+    spec = DenseSpec(**fields, dst=PIXELS, weights=np.ones((1, len(bias)), int), bias=np.array(bias))
+    return QNetwork("net", PIXELS, (dataclasses.replace(spec, dst=spec.accumulator),), metadata or {})
+
+
+@given(st.lists(st.integers(-(2**58), 2**58), min_size=2, max_size=4))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([-1, 2**32])
+@example([-(2**40), 2**33])
+def test_biases_of_any_size_come_back(tmp_path, bias):
+    artifact.save(tmp_path / "net.npz", dense_net(bias))
+    assert artifact.load(tmp_path / "net.npz").specs[0].bias.tolist() == bias
+
+
+def as_floats(array):
+    return array.astype(np.float64)
+
+
+def one_more(array):
+    return array + 1
+
+
+@pytest.mark.parametrize(
+    ("narrow", "told"), [(as_floats, "must be integers"), (one_more, "it would come back changed")]
+)
+def test_what_does_not_come_back_is_not_written(saved, monkeypatch, narrow, told):
+    before = saved.read_bytes()
+    monkeypatch.setattr(artifact, "narrow", narrow)
+    with pytest.raises(ValueError, match=rf"net\.npz is not written, as .* read again: .*{told}"):
+        artifact.save(saved, dense_net([1, 2]))
+    assert saved.read_bytes() == before and [path.name for path in saved.parent.iterdir()] == ["net.npz"]
+
+
+def test_a_net_that_is_too_large_to_be_read_or_has_no_fit_name_is_not_written(tmp_path, monkeypatch):
+    path = tmp_path / "net.npz"
+    twice = {1: "a", "1": "b"}  # of two keys that JSON takes for one, one would come back
+    for net in (dataclasses.replace(dense_net([1, 2]), name="a b"), dense_net([1, 2], twice)):
+        with pytest.raises(ValueError, match=r"net\.npz is not written"):
+            artifact.save(path, net)
+    monkeypatch.setattr(artifact, "MAX_BYTES", 100)
+    with pytest.raises(ValueError, match=r"net\.npz is not written, .*unpacks to more than 100 bytes"):
+        artifact.save(path, dense_net([1, 2]))
+    assert not list(tmp_path.iterdir())
 
 
 FIRST = Path(__file__).parent / "artifacts" / "format1.npz"

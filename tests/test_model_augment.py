@@ -7,28 +7,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.training.augment import NEGLIGIBLE, Affine, Elastic, Moves, sampled, waves
+from model.training.augment import NEGLIGIBLE, Affine, Elastic, Moves, paper, sampled, waves
 
 shapes = st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 4))
 seeds = st.integers(0, 2**32 - 1)
 
 
-def bilinear(image, y, x):
-    """The value between pixels; zero outside."""
+def bilinear(image, y, x, around=0):
+    """The value between pixels, and `around` outside."""
     height, width, channels = image.shape
     total = np.zeros(channels)
     for row in (int(np.floor(y)), int(np.floor(y)) + 1):
         for column in (int(np.floor(x)), int(np.floor(x)) + 1):
-            if 0 <= row < height and 0 <= column < width:
-                total += image[row, column] * (1 - abs(y - row)) * (1 - abs(x - column))
+            within = 0 <= row < height and 0 <= column < width
+            total += (image[row, column] if within else around) * (1 - abs(y - row)) * (1 - abs(x - column))
     return total
 
 
-def check_sampling(images, field, moved):
+BLACK = np.zeros((3, 1, 1, 1))
+
+
+def check_sampling(images, field, moved, around=BLACK):
     assert moved.shape == images.shape and moved.dtype == np.uint8
-    for image, (down, right), result in zip(images, field.astype(float), moved):
+    for image, (down, right), result, level in zip(images, field.astype(float), moved, around[:, 0, 0]):
         for row, column in np.ndindex(image.shape[:2]):
-            value = bilinear(image, row + down[row, column], column + right[row, column])
+            value = bilinear(image, row + down[row, column], column + right[row, column], level)
             assert np.abs(result[row, column] - value).max() < 0.51
 
 
@@ -40,6 +43,29 @@ def test_sampled_against_loops(seed, shape):
     field = rng.normal(0, 3, (3, 2, *shape[:2])).astype(np.float32)
     field[0] = rng.integers(-3, 4, field[0].shape)
     check_sampling(images, field, sampled(images, field.copy()))
+    around = paper(images)
+    check_sampling(images, field, sampled(images, field.copy(), around), around)
+
+
+@given(seed=seeds, shape=shapes)
+def test_paper_is_the_median_of_the_border(seed, shape):
+    images = np.random.default_rng(seed).integers(0, 256, (3, *shape)).astype(np.uint8)
+    for image, level in zip(images, paper(images)[:, 0, 0]):
+        edges = [image[0], image[-1], image[:, 0], image[:, -1]]
+        levels = sorted(np.concatenate(edges).tolist(), key=lambda pixel: pixel[0])
+        assert level[0] == levels[len(levels) // 2][0]
+
+
+@pytest.mark.parametrize("level", [0, 90, 255])
+@pytest.mark.parametrize("kind", [Affine(40, 0.2, 0.2, 3), Elastic(4, 2)])
+def test_paper_stays_paper(kind, level):
+    """Of an image with strokes at its border too nothing darker or lighter comes from outside."""
+    images = np.full((5, 9, 8, 3), level, np.uint8)
+    images[:, :3, 4] = 128
+    moves = Moves.draw([kind], np.random.default_rng(1), 5, (9, 8))
+    moved = moves.apply(images)
+    assert (moved != images).any()
+    assert min(level, 128) <= moved.min() and moved.max() <= max(level, 128)
 
 
 def test_a_mutant_that_swaps_the_directions_fails():
@@ -123,7 +149,7 @@ def test_kinds_add_up():
     kinds = [Affine(20, 0.2, 0.2, 2), Elastic(1.5, 2)]
     moves = Moves.draw(kinds, np.random.default_rng(1), 6, (9, 8))
     fields = [kind.field(drawn, (9, 8)) for kind, drawn in zip(kinds, moves.drawn)]
-    np.testing.assert_array_equal(moves.apply(images), sampled(images, fields[0] + fields[1]))
+    np.testing.assert_array_equal(moves.apply(images), sampled(images, fields[0] + fields[1], paper(images)))
     one = Moves(kinds[:1], moves.drawn[:1]).apply(images)
     assert (moves.apply(images) != one).any()
 

@@ -287,6 +287,19 @@ def test_no_pickles(tmp_path):
         read(path)
 
 
+def test_what_does_not_come_back_is_not_written(tmp_path):
+    path = tmp_path / "a.npz"
+    checkpoint = Checkpoint(path, {})
+    checkpoint.phase("training").save({"x": np.array([0.5, np.nan, -0.0])}, {"n": 1})
+    before = path.read_bytes()
+    for name, arrays in (("a/b", {"x": np.zeros(1)}), ("c", {"x": np.array([{}], object)})):
+        with pytest.raises(ValueError, match=r"a\.npz is not written, as it could not be read again"):
+            checkpoint.phase(name).save(arrays, {})
+        del checkpoint.states[name]
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    np.testing.assert_array_equal(read(path)[1]["training"].arrays["x"], [0.5, np.nan, -0.0])
+
+
 def test_digests_tell_shapes_types_and_values_apart():
     base = np.arange(6, dtype=np.uint8)
     others = [base, base.reshape(2, 3), base.astype(np.int8), base[::-1], base[:5]]

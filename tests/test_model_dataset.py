@@ -1,6 +1,7 @@
 """IDX files: what ships, folders of the user's own, and everything that may be wrong with them."""
 
 import gzip
+import re
 import tracemalloc
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 import idx
 from model.files import dataset
+from model.training import remarks
 
 
 def test_mnist_ships():
@@ -124,6 +126,83 @@ def test_a_header_does_not_make_us_ask_for_gigabytes(tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000
+
+
+STANDARD = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
+
+
+@given(
+    mark=st.sampled_from(["-idx", ".idx", "_idx", " idx"]),
+    prefix=st.sampled_from(["", "emnist-letters-", "emnist-balanced-", "my set_"]),
+    test=st.sampled_from(["t10k", "test"]),
+    case=st.sampled_from([str, str.upper, str.title]),
+    end=st.sampled_from(["", ".gz", " (1).gz"]),
+    inner=st.sampled_from(["", "raw", "MNIST/raw", "NAME", "a/NAME"]),
+)
+@settings(deadline=None, max_examples=60)
+def test_files_as_people_have_them(tmp_path_factory, mark, prefix, test, case, end, inner):
+    plain = idx.write_dataset(tmp_path_factory.mktemp("plain"), (5, 6))
+    folder = tmp_path_factory.mktemp("other")
+    for name in STANDARD:
+        other = case(prefix + name.replace("t10k", test).replace("-idx", mark)) + end
+        place = folder / inner.replace("NAME", other) / other
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes((plain / name).read_bytes())
+    (folder / "README.md").write_text("train-images-idx3-ubyte")
+    one, two = dataset.load(plain), dataset.load(folder)
+    for field in ("train_images", "train_labels", "test_images", "test_labels"):
+        np.testing.assert_array_equal(getattr(one, field), getattr(two, field))
+
+
+def test_several_sets_are_told_apart(tmp_path):
+    for name in ("MNIST", "FashionMNIST"):
+        idx.write_dataset(tmp_path / name / "raw")
+    with pytest.raises(ValueError, match=r"holds several sets: FashionMNIST/raw/train-images-.*, MNIST/raw/"):
+        dataset.load(tmp_path)
+    assert dataset.load(tmp_path / "MNIST").classes == 3
+    for prefix in ("emnist-letters-", "emnist-digits-"):
+        idx.write_dataset(tmp_path / "emnist")
+        for name in STANDARD:
+            (tmp_path / "emnist" / name).rename(tmp_path / "emnist" / f"{prefix}{name}")
+    with pytest.raises(ValueError, match=r"several sets: emnist-digits-train.*own$"):
+        dataset.load(tmp_path / "emnist")
+    idx.write_dataset(tmp_path / "emnist")  # MNIST's very names
+    assert dataset.load(tmp_path / "emnist").classes == 3
+
+
+def test_what_lies_there_instead_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no train-images-idx3-ubyte \(nor .*\); it is empty$"):
+        dataset.load(tmp_path)
+    for name in ("train_images.npy", "cats/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match=r"; there lies cats/, train_images\.npy$"):
+        dataset.load(tmp_path)
+    for index in range(9):
+        (tmp_path / f"{index}.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"0\.png, .*5\.png and 5 more$"):
+        dataset.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "labels, shape, told",
+    [
+        (range(1, 6), (8, 8), r"1 of 6 classes have no training image \(labels begin at 0; 0\)"),
+        ([0, 1, 2, 5], (8, 8), r"2 of 6 classes have no training image \(3, 4\), yet each has an output"),
+        ([3, 210], (8, 8), r"209 of 211 classes .* \(labels begin at 0; 0, 1, 2, 4, 5, \.\.\.\)"),
+        ([0, 1], (3, 32, 32), "3 x 32 pixels with 32 channels; a file has .* such as 32 x 32 x 3"),
+        ([0, 1], (1, 28, 20), "1 x 28 pixels with 20 channels; a file has .* such as 28 x 20 x 1"),
+        ([0, 1], (3, 32, 3), None),
+        ([1, 0], (8, 3, 4), None),
+    ],
+)
+def test_remarks(tmp_path, labels, shape, told):
+    idx.write_dataset(tmp_path / "set", shape)
+    rewritten(tmp_path / "set", "train-labels-idx1-ubyte", np.resize(np.array(labels), 60))
+    rewritten(tmp_path / "set", "t10k-labels-idx1-ubyte", np.resize(np.array(labels), 30))
+    found = remarks.of_data(dataset.load(tmp_path / "set"))
+    assert len(found) == (told is not None)
+    assert not told or re.search(told, found[0])
 
 
 def rewritten(folder, name, array):

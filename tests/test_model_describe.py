@@ -148,6 +148,45 @@ def test_a_net_and_its_artifact(mine, tmp_path, capsys):
     assert [row["weights"].partition(".")[0] for row in described(tmp_path, out)["layers"]] == ["s7", "s7"]
 
 
+@pytest.mark.parametrize(
+    "layers, layer, told",
+    [
+        ("{dense = 5}", "dense1", "5 values"),
+        ("{dense = 1}", "dense1", "1 value,"),
+        ("{dense = 47}", "dense1", "47 values"),
+        ('{dense = 4}, "relu", {dense = 3}, "tanh", {dropout = 0.1}, "softmax"', "dense2", "3 values"),
+        ("{conv = 4, kernel = 3, padding = 1}", "conv1", "10 x 12 x 4 = 480 values"),
+        ('{dense = 16}, {pool = "max", kernel = 1}, "batchnorm"', "dense1", "16 values"),
+        ('{conv = 2, kernel = 3}, {pool = "avg", kernel = 5}', "pool1", "1 x 2 x 2 = 4 values"),
+        ('"relu"', "relu1", "10 x 12 x 3 = 360 values"),
+    ],
+)
+def test_outputs_that_are_no_classes(layers, layer, told, tmp_path, capsys):
+    """Said by `model.describe`, and refused by `model.train` before it trains, by the layer's name."""
+    (tmp_path / "net.toml").write_text(f"layers = [{layers}]\nrecipe = {{epochs = 9999}}")
+    data = idx.write_dataset(tmp_path / "data", (10, 12, 3), classes=6, count=60)
+    result = described(tmp_path, tmp_path / "net.toml", "--data", data)
+    assert result["classes"] == 6 != result["outputs"]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"10 x 12 x 3 to {told.strip(',')} ┏" in printed and "it tells no 6 classes apart" in printed
+    out = tmp_path / "out" / "net.npz"
+    assert cli.run(train.main, [str(tmp_path / "net.toml"), "--data", str(data), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert f"layer {layer!r}: the net ends in {told}" in error and "6 classes" in error
+    assert error.count("\n") == 1 and not out.parent.exists()
+
+
+def test_an_artifact_of_other_outputs_than_classes(tmp_path, capsys):
+    dense = DenseSpec(
+        name="dense1", in_shape=(1, 1, 2), src=PIXELS, dst=QFormat(20, 11), weight_format=QFormat(4, 3),
+        weights=np.array([[1, 2, 7], [3, -4, 5]]), bias=np.zeros(3, int),
+    )  # fmt: skip
+    for names, told in ((["a", "b", "c"], "3 classes"), (["a", "b"], "3 values")):
+        artifact.save(tmp_path / "net.npz", QNetwork("net", PIXELS, (dense,), {"classes": names}))
+        assert described(tmp_path, tmp_path / "net.npz")["outputs"] == 3
+        assert f"net: images of 1 x 1 x 2 to {told}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_scales_by_channel(tmp_path):
     """The finest and the coarsest of a layer's channels."""
     dense = DenseSpec(

@@ -33,7 +33,7 @@ from model.net.network import Network
 from model.quantisation.widths import Widths
 from model.training import nets
 from model.training.augment import Affine
-from model.training.description import tomllib
+from model.training.description import parse, tomllib
 from model.training.recipe import Recipe
 
 SHIPPED = {
@@ -425,3 +425,26 @@ def test_the_fuzzer_reaches_nets(fuzzed):
     assert attempt(
         fuzzed, b'layers = [{conv = 2, kernel = [2, 3], padding = [[1, 0], [0, 1]]}, {dense = "classes"}]'
     )
+
+
+QUOTES = ['""', "\u201c\u201d", "\u201e\u201c", "\u00ab\u00bb", "''", "\u2018\u2019", "\u2032\u2032"]
+SPACES = [" ", "\u00a0", "\u202f", "\u2009", "\u3000", " \u200b", "\t"]
+CODECS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]
+
+
+@given(
+    st.sampled_from([ALL, *(path.read_text(encoding="utf-8") for path in artifact.ZOO.glob("*.toml"))]),
+    st.sampled_from(QUOTES),
+    st.sampled_from(SPACES),
+    st.sampled_from(["\n", "\r", "\r\n", "\u2028", "\u0085"]),
+    st.sampled_from(CODECS),
+)
+def test_text_as_editors_write_it(fuzzed, text, quotes, space, end, codec):
+    """Or word processors and web pages: marks of byte order, curly quotes, no-break spaces, ends of lines."""
+    fuzzed.write_text(text, encoding="utf-8")
+    plain = parse(fuzzed)
+    first, *parts = text.split('"')
+    edited = first + "".join(quotes[index % 2] + part for index, part in enumerate(parts))
+    edited = edited.replace(" ", space).replace("\n", end)
+    fuzzed.write_bytes((codec[-2:] in ("le", "be")) * "\ufeff".encode(codec) + edited.encode(codec))
+    assert parse(fuzzed) == plain

@@ -1,6 +1,7 @@
 """Pictures for single classifications."""
 
 import io
+import struct
 import warnings
 import zlib
 
@@ -60,6 +61,70 @@ def test_transparent_is_white(tmp_path):
 def test_sixteen_bits_are_scaled(tmp_path):
     image = read_image(saved(tmp_path, GREY.astype(np.uint16) * 256 + 9), (4, 6, 1))
     np.testing.assert_array_equal(image[..., 0], GREY)
+
+
+STORED = {
+    1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
+    5: lambda a: a.T, 6: np.rot90, 7: lambda a: np.rot90(a, 2).T, 8: lambda a: np.rot90(a, -1),
+}  # fmt: skip
+"""How a camera in each of EXIF's positions stores an upright picture."""
+
+
+@pytest.mark.parametrize("name, dtype", [("p.png", np.uint8), ("p.png", np.uint16), ("p.jpg", np.uint8)])
+@pytest.mark.parametrize("orientation", STORED)
+def test_pictures_stand_upright(tmp_path, orientation, name, dtype):
+    upright = np.zeros((32, 48), np.uint8)
+    upright[:16, :16] = 255
+    upright[16:, :16] = 128
+    exif = Image.Exif()
+    exif[274] = orientation
+    stored = np.ascontiguousarray(STORED[orientation](upright)).astype(dtype)
+    stored *= np.iinfo(dtype).max // 255
+    image = read_image(saved(tmp_path, stored, name, exif=exif), (32, 48, 1))[..., 0]
+    assert np.abs(image.astype(int) - upright).max() <= (3 if name == "p.jpg" else 0)
+
+
+DAMAGED = b"", b"Exif", b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12", b"Exif\0\0" + 40 * b"\xff"
+
+
+@pytest.mark.parametrize("note", DAMAGED)
+def test_damaged_notes_turn_nothing(tmp_path, note):
+    np.testing.assert_array_equal(
+        read_image(saved(tmp_path, GREY, exif=note), (4, 6, 1)), read_image(saved(tmp_path, GREY), (4, 6, 1))
+    )
+
+
+@given(
+    colour=st.sampled_from([(1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (8, 2), (16, 2)]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_transparent_levels_of_all_depths_are_white(tmp_path, colour, seed):
+    """PNG files written here bit by bit, one level of which is transparent."""
+    (depth, kind), rng = colour, np.random.default_rng(seed)
+    channels = 3 if kind == 2 else 1
+    levels = rng.choice(rng.integers(0, 1 << depth, 3), (8, 8, channels))
+    clear = levels[rng.integers(8), rng.integers(8)]
+    bits = (levels[..., None] >> np.arange(depth)[::-1] & 1).reshape(8, -1)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
+    header = struct.pack(">IIBBBBB", 8, 8, depth, kind, 0, 0, 0)
+    level, pixels = clear.astype(">u2").tobytes(), zlib.compress(rows)
+    chunks = {b"IHDR": header, b"tRNS": level, b"IDAT": pixels, b"IEND": b""}
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, content in chunks.items():
+        data += struct.pack(">I", len(content)) + name + content
+        data += zlib.crc32(name + content).to_bytes(4, "big")
+    (tmp_path / "p.png").write_bytes(data)
+    expected = levels >> 8 if depth == 16 else levels * 255 // ((1 << depth) - 1)
+    # Of colours of 16 bits only the upper 8 are told apart.
+    same = levels >> 8 == clear >> 8 if (depth, kind) == (16, 2) else levels == clear
+    expected[same.all(axis=2)] = 255
+    np.testing.assert_array_equal(read_image(tmp_path / "p.png", (8, 8, channels)), expected)
+
+
+def test_a_folder_is_no_picture(tmp_path):
+    with pytest.raises(ValueError, match="is a folder; name the pictures in it"):
+        read_image(tmp_path, (8, 8, 1))
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "LA", "CMYK"])

@@ -1,14 +1,17 @@
 """History as CSV, and pictures for any number of epochs, classes and channels, and any names."""
 
+import contextlib
 import csv
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from model.training import pictures
@@ -83,6 +86,33 @@ def test_classes_of_any_number_and_name(classes, count, shape, name, tmp_path, r
     pictures.worst(tmp_path / "b.png", images, labels, logits, names, "$ 100 %")
     assert opened(tmp_path / "a.png").std() > 5 and opened(tmp_path / "b.png").std() > 5
     assert not recwarn.list
+
+
+MANY = [(10, "{}"), (27, "class number {}"), (203, "{}")]
+
+
+@pytest.mark.parametrize("classes, name", MANY)
+def test_names_of_many_classes_do_not_overlap(classes, name, tmp_path, monkeypatch):
+    drawn = []
+
+    original = pictures.figure
+
+    @contextlib.contextmanager
+    def kept(*arguments):
+        with original(*arguments) as drawing:
+            yield drawing
+            FigureCanvasAgg(drawing).draw()
+            (axes,) = [axes for axes in drawing.axes if axes.get_ylabel() == "label"]
+            for axis in (axes.xaxis, axes.yaxis):
+                drawn.append([label.get_window_extent() for label in axis.get_ticklabels()])
+
+    monkeypatch.setattr(pictures, "figure", kept)
+    names = [name.format(index) for index in range(classes)]
+    pictures.confusion(tmp_path / "a.png", np.eye(classes, dtype=int), names, "title")
+    across, down = drawn
+    assert len(across) == len(down) > min(classes, 25) / 2
+    assert all(one.x1 <= other.x0 + 0.5 for one, other in pairwise(across))
+    assert all(one.y0 >= other.y1 - 0.5 for one, other in pairwise(down))
 
 
 def test_the_worst_image_comes_first(tmp_path):

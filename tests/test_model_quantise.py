@@ -1,17 +1,19 @@
 """The choice of scales against brute force, and what quantisation makes of nets."""
 
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from model.arithmetic.qformat import QFormat
 from model.arithmetic.scale import best_format
 from model.layers import BatchNorm, Conv, Dense, Pool, ReLU, Residual, Sigmoid
 from model.net.network import Network
+from model.quantisation.fake import fake
 from model.quantisation.fold import folded
 from model.quantisation.quantise import build, quantise
 from model.quantisation.scheme import calibrate
@@ -192,8 +194,82 @@ def test_parameters_that_are_no_numbers_name_their_layer(what, value):
     scheme = calibrate(network, images)
     params = network.layers[2].params
     params["weights" if what == "weight" else what].flat[1] = value
-    with pytest.raises(ValueError, match=f"'dense2': a {what} is not finite, or too wide"):
+    with pytest.raises(ValueError, match=f"'dense2': output channel .* has a {what} of .*(finite|too wide)"):
         build(network, scheme)
+
+
+@given(
+    weight=st.integers(-44, 36), bias=st.none() | st.integers(-44, 36), bits=st.integers(1, 16),
+    layer=st.integers(0, 1), by=st.sampled_from(["channel", "tensor"]), seed=st.integers(0, 99),
+)  # fmt: skip
+@settings(max_examples=80, deadline=None)
+@pytest.mark.filterwarnings("error")
+def test_far_ends_of_floats(weight, bias, bits, layer, by, seed):
+    """Weights and biases times powers of ten: no warning, no needless sums, and fakes as the integers."""
+    network, images = make(Conv(3, 3), ReLU(), Pool("avg", 2), Dense(5), seed=seed)
+    params = network.layers[3 * layer].params
+    params["weights"] *= np.float32(10.0) ** weight
+    params["bias"][:] = 0 if bias is None else params["bias"] * np.float32(10.0) ** bias
+    widths = Widths(bits), Widths(bits)
+    values = network.logits(images)
+    assume(network.trace(images)[1].any())  # nothing can be said of the steps of a dead layer
+    try:
+        net = quantise(network, images, *widths, scales=by)
+        scheme = calibrate(network, images, *widths, by)
+    except ValueError as error:  # beyond what formats hold, or the format of the next layer's sums
+        assert max(weight, bias or 0) > 14
+        assert re.search("layer '(conv|dense)1': .*(too wide|do not fit)", str(error))
+        return
+    np.testing.assert_array_equal(fake(network, scheme).classify(images), net.classify(images))
+    for spec in net.specs:
+        if spec.kind != "pool":
+            products = spec.src.width + len(spec.matrix).bit_length()
+            assert spec.accumulator.width <= 24 + 3 + products
+    if bits == 16 and layer and np.abs(values).max() > 1e-9:
+        real = net.output_format.real(net.logits(images))
+        assert np.abs(real - values).max() <= 1e-3 * np.abs(values).max()
+
+
+@pytest.mark.parametrize("scales", ["channel", "tensor"])
+@pytest.mark.parametrize("bits", [1, 2, 3, 8, 16])
+@pytest.mark.parametrize("size", [0, 1e-38, 1e-12])
+def test_weights_too_small_to_matter_leave_the_bias(size, bits, scales):
+    network, images = make(Conv(3, 3), ReLU(), Dense(4))
+    params = network.layers[2].params
+    params["weights"] *= np.float32(size)
+    params["bias"][:] = [0.001, -0.25, 0, 0.75]
+    net = quantise(network, images, Widths(bits), Widths(8), scales=scales)
+    assert not net.specs[-1].weights.any() and net.specs[-1].accumulator.width <= 32
+    real = net.output_format.real(net.logits(images))
+    np.testing.assert_allclose(real, np.broadcast_to([0.001, -0.25, 0, 0.75], real.shape), atol=2**-15)
+
+
+@pytest.mark.parametrize("scales", ["channel", "tensor"])
+def test_one_bit_of_a_channel_of_zeros(scales):
+    """Beside others its weights stay zeros, in training too."""
+    network, images = make(Conv(3, 3), ReLU(), Dense(4))
+    weights = network.layers[2].params["weights"]
+    weights[:, 1] = 0
+    spec = quantise(network, images, Widths(1), Widths(8), scales=scales).specs[-1]
+    assert not spec.weights[:, 1].any() and (np.abs(np.delete(spec.weights, 1, axis=1)) == 1).all()
+    weights[0, 1] = np.abs(weights).max()  # one that is none is enough for a sign each
+    spec = quantise(network, images, Widths(1), Widths(8), scales=scales).specs[-1]
+    assert (np.abs(spec.weights) == 1).all()
+
+
+@pytest.mark.filterwarnings("ignore")  # NumPy's, of infinite weights
+def test_a_bias_too_wide_says_which_and_what_to_do():
+    network, images = make(Conv(3, 3), ReLU(), Dense(4))
+    scheme = calibrate(network, images)
+    network.layers[2].params["bias"][2] = 1e30
+    told = r"'dense1': output channel 2 has a bias of 1e\+30, too wide .*2\*\*53 steps.*; use fewer bits"
+    with pytest.raises(ValueError, match=told):
+        build(network, scheme)
+    network.layers[2].params["weights"][1, 3] = np.inf
+    with pytest.raises(ValueError, match=r"'dense1': output channel 3 has a weight of inf, .* no finite"):
+        build(network, scheme)
+    with pytest.raises(ValueError, match=r"'dense1': outputs of .* are too wide for any format"):
+        quantise(network, images)
 
 
 def residual(*rest):

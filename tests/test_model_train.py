@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 import idx
-from model import classify, cli, train
+from model import classify, cli, describe, report, train
 from model.files import artifact, dataset
+from model.training import remarks
 
 ROOT = Path(__file__).parent.parent
 KEYS = {
@@ -78,6 +82,27 @@ def test_widths(folder, tmp_path):
     assert specs["conv1"].dst.width == 4 and specs["conv2"].dst.width == 7
 
 
+@pytest.mark.parametrize("end", ["tanh", "sigmoid", "leaky_relu"])
+def test_an_activation_at_the_end_is_left_out_and_that_is_said(end, folder, tmp_path, capsys):
+    net, out = tmp_path / "net.toml", tmp_path / "net.npz"
+    net.write_text(f'layers = [{{conv = 4, kernel = 5, stride = 4}}, "relu", {{dense = "classes"}}, "{end}"]')
+    options = ["--loss", "rmse", "--epochs", 6, "--qat-epochs", 1, "--activation-bits", 2, "--no-pictures"]
+    assert run(train, net, "--data", folder, "--out", out, *options) == 0
+    trained = artifact.load(out)
+    assert trained.metadata["left_out"] == [f"{end}1"]
+    assert [spec.name for spec in trained.specs] == ["conv1", "dense1"]
+    assert trained.specs[-1].dst == trained.specs[-1].accumulator
+    accuracy = trained.metadata["accuracy"]
+    assert accuracy["fake_quantised"] == accuracy["quantised"]
+    said = f"left out of the integers: {end}1 ("
+    assert said in capsys.readouterr().out
+    for command, argument in ((report, out), (describe, out), (describe, net)):
+        assert run(command, argument) == 0 and said in capsys.readouterr().out
+    wanted = [*options[:-2], f"2,{end}1=5", "--no-pictures"]
+    assert run(train, net, "--data", folder, "--out", out, *wanted) == 0
+    assert artifact.load(out).specs[-1].dst.width == 5 and "left out" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "arguments, problem",
     [
@@ -130,6 +155,103 @@ def test_unwritable_output_is_told_before_training(folder, tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
     assert run(train, "lenet", "--data", folder, "--epochs", 9999, "--out", tmp_path) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [["--rate", "1e30"], ["--rate", "1e36", "--loss", "rmse"]])
+def test_a_lost_loss_is_one_line(options, folder, tmp_path):
+    """Though NumPy warns in two processes."""
+    arguments = ["lenet", "--data", folder, "--epochs", "3", "--out", tmp_path / "net.npz", *options]
+    result = subprocess.run(
+        [sys.executable, "-m", "model.train", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert result.returncode == 1 and not result.stdout and result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: training of net 'lenet' failed: the loss is ")
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        (["--rate", "1000"], "net 'lenet' has learnt nothing"),
+        (["--rate", "1000", "--loss", "rmse"], "net 'lenet' has learnt nothing"),
+        (["--rate", "1e-12"], "it has diverged or hardly begun: try another --rate"),
+        (["--penalty", "1e9"], "of the validation images right, and always the same answer is for"),
+    ],
+)
+def test_a_training_that_learnt_nothing_is_told(options, told, folder, tmp_path, capsys):
+    out = tmp_path / "net.npz"
+    assert run(train, "lenet", "--data", folder, "--epochs", 2, "--no-pictures", "--out", out, *options) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("note: ") and told in error and error.count("\n") == 1
+
+
+@given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=200), share=st.floats(0, 1))
+@settings(deadline=None)
+def test_what_is_no_better_than_a_guess(labels, share):
+    labels = np.array(labels)
+    told = remarks.of_training(share, labels, "net", "images", "try again")
+    frequent = max(np.mean(labels == label) for label in range(5))
+    if share <= frequent:
+        assert len(told) == 1 and f"{share:.2%} of the images right" in told[0]
+    if share > frequent + 1 / np.sqrt(len(labels)):
+        assert not told
+
+
+def test_integers_that_lost_it_all_are_told(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train, "judged", lambda net, *others: replace(net, metadata=net.metadata | {
+        "accuracy": {"float": 1.0, "fake_quantised": 0.1, "quantised": 0.1, "images": 140, "correct": 14},
+    }))  # fmt: skip
+    options = ["--data", folder, "--epochs", 60, "--no-pictures", "--out", tmp_path / "net.npz"]
+    assert run(train, "lenet", *options) == 0
+    assert "net 'lenet in integers' has learnt nothing: 10.00% of the test images" in capsys.readouterr().err
+
+
+def test_coarse_tables_are_told(folder, tmp_path, capsys):
+    net, out = tmp_path / "net.toml", tmp_path / "net.npz"
+    net.write_text(
+        'layers = [{conv = 4, kernel = 5, stride = 4}, {leaky_relu = 0.1}, {conv = 3, kernel = 2}, "sigmoid",'
+        ' {dense = "classes"}]'
+    )
+    options = ["--data", folder, "--epochs", 1, "--no-pictures", "--out", out]
+    for bits, told in (
+        ("8", []),
+        ("12,sigmoid1=8", []),
+        ("14,sigmoid1=8", ["leaky_relu1: its table takes values of 12 bits and gives such of 14: steps 2**"]),
+        ("8,sigmoid1=16", ["sigmoid1: its table takes values of 8 bits and gives such of 16: steps 2**8 "]),
+        ("16", ["leaky_relu1: its table takes values of 12 bits and gives such of 16:", "sigmoid1: "]),
+    ):
+        for command, arguments in (
+            (train, [net, *options, "--activation-bits", bits]), (describe, [out]), (report, [out]),
+        ):  # fmt: skip
+            assert run(command, *arguments) == 0
+            printed = capsys.readouterr().out
+            assert printed.count(": its table takes values of ") == len(told)
+            assert all(line in printed for line in told)
+
+
+def test_inverted_pictures_are_remarked_on(tmp_path, capsys, monkeypatch):
+    """By the mean of what the net learnt: MNIST's for nets that ship, else that in the artifact."""
+    monkeypatch.chdir(tmp_path)
+    pictures = []
+    for index, level in enumerate([10, 100, 130, 230, 250, 240, 235]):
+        pictures.append(f"{index}.png")
+        Image.fromarray(np.full((28, 28), level, np.uint8)).save(pictures[-1])
+    light = tmp_path / "net.npz"
+    lenet = artifact.load("lenet")
+    for net, options, told in (
+        ("lenet", [], "3.png, 4.png, 5.png and 1 more: light, where the net learnt dark images; try --"),
+        ("lenet", ["--invert"], "0.png: light as inverted, where the net learnt dark images; leave out"),
+        (220, [], "0.png: dark, where the net learnt light images; try --invert"),
+        (140, [], None),
+        ("no number", [], None),
+    ):
+        if net != "lenet":
+            artifact.save(light, replace(lenet, metadata={**lenet.metadata, "mean": net}))
+        assert run(classify, "lenet" if net == "lenet" else light, *pictures, *options) == 0
+        error = capsys.readouterr().err
+        assert error.count("\n") == (told is not None)
+        if told:
+            assert error.startswith(f"note: {told}")
 
 
 @pytest.mark.parametrize("module", ["model.train", "model.classify"])

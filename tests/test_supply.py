@@ -2,6 +2,10 @@
 
 import ast
 import re
+import shutil
+import subprocess
+import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +49,34 @@ def test_every_dependency_has_an_upper_bound():
     assert len(found) > 10
     assert [str(one) for one in found if not bounded(one)] == []
     assert not bounded(Requirement("numpy>=2")) and bounded(Requirement("numpy>=2,<3"))
+
+
+def test_the_wheel_holds_what_is_there(tmp_path):
+    """No module that was renamed, no product of a build; all data."""
+    files = [ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore")]
+    for path in files:
+        shutil.copy(path, tmp_path)
+    expected = set()
+    for folder in ("model", "hdl", "sim", "boards"):
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "build")
+        )
+        paths = [path for path in (tmp_path / folder).rglob("*") if path.is_file()]
+        expected |= {path.relative_to(tmp_path).as_posix() for path in paths}
+    for stale in (
+        "build/lib/model/gone.py",
+        "build/ulx3s/top.bit",
+        "model/__pycache__/x.pyc",
+        "dist/gone.py",
+    ):
+        (tmp_path / stale).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / stale).touch()
+    words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "wheels"]
+    subprocess.run(words, cwd=tmp_path, capture_output=True, check=True)
+    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert found == expected and "model/zoo/lenet.npz" in found and "sim/bench/bench.sv" in found
 
 
 def faults_of(tree: ast.Module) -> list[str]:

@@ -28,7 +28,9 @@ def test_every_logit_of_the_test_set(net, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("net", "board", "frames"), [("lenet", "ulx3s", 200), ("tiny", "icebreaker", 50)])
+@pytest.mark.parametrize(
+    ("net", "board", "frames", "pins"), [("lenet", "ulx3s", 200, 4), ("tiny", "icebreaker", 50, 2)]
+)
 def test_netlist_of_a_build(net, board, frames, pins, tmp_path):
     """The accelerator's netlist, and the whole board's through its serial pins."""
     options = ["--level", "netlist", "--frames", str(frames), "--pins", str(pins)]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from rich.table import Table
 
 from boards.catalogue.board import Target, request
 from boards.catalogue.targets import ALIASES, TARGETS
-from hdl.devices.budget import lacking
+from hdl.devices.budget import Budget, lacking
+from hdl.devices.device import Device
 from hdl.planning.fit import Fitter
 from model.files import artifact
 from model.golden.qnetwork import QNetwork
 
 
-def fits(net: QNetwork, target: Target) -> bool:
-    """Whether the smallest plan of a net fits, by the estimate."""
-    return not lacking(Fitter(net, target.family).smallest().need, target.budget)
+def smallest(net: QNetwork, family: Device) -> Budget:
+    """What the smallest plan of a net takes of a family's chips, by the estimate."""
+    return Fitter(net, family).smallest().need
 
 
 def places(target: Target) -> str:
@@ -26,14 +28,21 @@ def places(target: Target) -> str:
     return f"rx {rx}, tx {tx}"
 
 
-def rows() -> list[dict]:
-    """What there is to say of each board."""
-    nets = {name: artifact.load(name) for name in artifact.names()}
+def rows(progress: Callable[[], None] = lambda: None) -> list[dict]:
+    """What there is to say of each board.
 
-    @functools.cache
-    def fitting(chip: str) -> list[str]:
-        target = next(target for target in TARGETS.values() if target.chip.name == chip)
-        return [name for name, net in nets.items() if fits(net, target)]
+    Parameters
+    ----------
+    progress : callable
+        Called once for each board.
+    """
+    nets = {name: artifact.load(name) for name in artifact.names()}
+    # chips of a family differ in what they have alone
+    needs = functools.cache(lambda name, family: smallest(nets[name], family))
+
+    def fitting(target: Target) -> list[str]:
+        progress()
+        return [name for name in nets if not lacking(needs(name, target.family), target.budget)]
 
     other = {name: alias for alias, name in ALIASES.items()}
     return [
@@ -50,7 +59,7 @@ def rows() -> list[dict]:
             "leds": target.leds,
             "wiring": target.wiring,
             "net": target.net,
-            "nets": fitting(target.chip.name),
+            "nets": fitting(target),
         }
         for name, target in TARGETS.items()
     ]

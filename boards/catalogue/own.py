@@ -42,7 +42,14 @@ NAME_LENGTH = 16
 
 def is_own(board: str) -> bool:
     """Whether a user means a board of his own."""
-    return ".py" in Path(board.partition(":")[0]).suffix
+    return ".py" in Path(parts(board)[0]).suffix
+
+
+def parts(board: str) -> tuple[str, str]:
+    """File and class of ``FILE.py:CLASS``; the file's own path may hold colons."""
+    path, colon, wanted = board.rpartition(":")
+    named = colon and not {"/", "\\"} & set(wanted) and ".py" in Path(path).suffix
+    return (path, wanted) if named else (board, "")
 
 
 def find(board: str, trial: Callable[[Target], object]) -> Target:
@@ -60,7 +67,7 @@ def find(board: str, trial: Callable[[Target], object]) -> Target:
     ValueError
         If the file cannot be imported, or its platform is not one that can be built for.
     """
-    path, _, wanted = board.partition(":")
+    path, wanted = parts(board)
     module = imported(Path(path))
     found = {
         name: value

@@ -35,6 +35,7 @@ WINDOW = 32
 16 ms, six images at 3 Mbaud."""
 UNREAD = 2048
 """Bytes of answers that may wait to be read: half of what Linux keeps."""
+BUSY = called(Error, Error.BUSY)
 BENCH_FIRST = 16
 """Images of the first bench: by then every stage of a net has been filled."""
 BENCH_SECONDS = 0.5
@@ -85,17 +86,22 @@ class Board(Line):
 
     Parameters
     ----------
-    port, baud
+    port, baud, told
         As of `Line`.
 
     Attributes
     ----------
     repeats : int
-        Images that had to be sent again, so far.
+        Images that had to be sent again because something went wrong, so far.
     """
 
-    def __init__(self, port: str | None = None, baud: int | None = None):
-        super().__init__(port, baud)
+    def __init__(
+        self,
+        port: str | None = None,
+        baud: int | None = None,
+        told: Callable[[str], None] = lambda place: None,
+    ):
+        super().__init__(port, baud, told)
         self.repeats = 0
         self.window = self.identity.queue + 1
         self.answer_bytes = result_bytes(self.identity.classes, self.identity.logit.width)
@@ -146,7 +152,7 @@ class Board(Line):
 
         def drop(flight: Flight, why: str) -> None:
             """Send an image again later, but not for ever."""
-            self.repeats += 1
+            self.repeats += why != BUSY  # it was too early, and nothing is wrong
             if flight.attempts >= ATTEMPTS:
                 raise Failure(f"{self.name}: image {flight.index} failed {ATTEMPTS} times ({why})")
             again.append(flight)
@@ -234,16 +240,19 @@ class Board(Line):
         payload = (count % BENCH_IMAGES).to_bytes(BENCH_BYTES, "little")
         return Result.decode(self.insist(Command.BENCH, payload, self.answer_bytes, wait), self.identity)
 
-    def measure(self, image: np.ndarray, progress: Callable[[int], None] = lambda images: None) -> Rate:
-        """The rate of the core: ever longer benches, until one takes half a second.
+    def measure(self, image: np.ndarray) -> Rate:
+        """The rate of the core: the last of its `benches`."""
+        *_, rate = self.benches(image)
+        return rate
 
-        The last two are set against each other, so that filling the core does not count.
+    def benches(self, image: np.ndarray) -> Iterator[Rate]:
+        """The rate of the core by ever longer benches, until one takes half a second; the last is the best.
+
+        Two are set against each other, so that filling the core does not count.
 
         Parameters
         ----------
         image : ndarray of int, (H, W, C)
-        progress : callable
-            Called with the images of each bench.
 
         Raises
         ------
@@ -256,14 +265,14 @@ class Board(Line):
             start = time.monotonic()
             result = self.bench(count, 4 * seconds)
             seconds = time.monotonic() - start
-            progress(count)
             if (result.cls, result.logits) != (expected.cls, expected.logits):
                 raise Failure("the core answers otherwise at full rate than to a single image")
-            if before is not None and (seconds >= BENCH_SECONDS or 2 * count > BENCH_IMAGES):
-                break
+            if before is not None:
+                cycles = Fraction(result.cycles - before, count // 2)
+                yield Rate(count, cycles, expected.cycles, float(self.identity.clock_hz / cycles))
+                if seconds >= BENCH_SECONDS or 2 * count > BENCH_IMAGES:
+                    return
             before, count = result.cycles, 2 * count
-        cycles = Fraction(result.cycles - before, count // 2)
-        return Rate(count, cycles, expected.cycles, float(self.identity.clock_hz / cycles))
 
     def load(self, payload: bytes) -> None:
         """Give the board other weights: the payload of `boards.link.weights.load_request`."""

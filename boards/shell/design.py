@@ -23,6 +23,7 @@ from hdl.network import Accelerator
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec
 from sim.simulators import tools
+from sim.simulators.verilog import amaranths
 
 BENCH_LUTS = 6000
 """From so many LUTs on a chip has room for the command bench, which takes about 70."""
@@ -143,7 +144,8 @@ class Design:
         """
         shell = Shell(self.core(), self.identity, self.link, self.target.leds, self.target.family)
         platform = self.target.platform()
-        return platform.prepare(Top(self.target, self.pll, shell), "top", emit_src=False, **options)
+        with amaranths():
+            return platform.prepare(Top(self.target, self.pll, shell), "top", emit_src=False, **options)
 
     def verilog(self) -> str:
         """The whole top as Verilog, with the chip's own cells as instances."""

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from boards.catalogue.board import Target
 from boards.shell.top import Top
+from sim.simulators.verilog import amaranths
 
 
 class Echo(wiring.Component):
@@ -31,4 +32,5 @@ def trial(target: Target) -> None:
         If it does not, of the kind that Amaranth or the platform's own code raises.
     """
     pll = target.tools.solve(target.base, target.oscillator_mhz, target.clock_mhz, target.pll_pin)
-    target.platform().prepare(Top(target, pll, Echo(target.leds)), "top")
+    with amaranths():
+        target.platform().prepare(Top(target, pll, Echo(target.leds)), "top")

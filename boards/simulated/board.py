@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from boards.catalogue.board import Pin
 from boards.shell.design import Design
 from model.cli import Failure
 from sim.bench.bench import cells
+from sim.simulators import process, ready
 from sim.simulators.build import FOLDER, PROGRAM, build
 
 QUIET = 2000
@@ -116,10 +116,11 @@ class SimulatedBoard:
 
     def __init__(self, design: Design, verilog: str | None = None, folder=FOLDER):
         self.design = design
+        ready.check(Path(folder).resolve())
         verilog = design.verilog() if verilog is None else verilog
         source = resources.files("boards.simulated")
         sources = {
-            "bench.sv": source.joinpath("board.sv").read_text(),
+            "bench.sv": source.joinpath("board.sv").read_text(encoding="utf-8"),
             "board.sv": wrapper(design),
             "top.v": verilog,
             **cells(verilog),
@@ -166,13 +167,12 @@ class SimulatedBoard:
         """As `play`; what came back up to each `Mark`, and after the last one."""
         words = np.concatenate([self.encode(Pause(LOCK)), *map(self.encode, items)])
         with tempfile.TemporaryDirectory(dir=self.program.parent, prefix=".run-") as name:
-            folder = Path(name)
+            folder = Path(name).resolve()
             words.tofile(folder / "in")
             command = self.command("script", folder / "in", folder / "out", quiet)
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            result = process.run(command, folder)
             if result.returncode:
-                lines = result.stderr.strip().splitlines()
-                raise Failure(f"the simulator failed: {lines[-1] if lines else result.returncode}")
+                raise Failure(f"the simulator failed: {process.last_words(result)}")
             records = np.fromfile(folder / "out", RECORD)
         return [heard(part) for part in np.split(records, np.flatnonzero(records["what"] >= MARK)[:-1] + 1)]
 

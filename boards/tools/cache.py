@@ -7,23 +7,19 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from model.cli import Failure
-from sim.simulators.build import kept
+from sim.simulators.store import forget, kept, prune
 
 FOLDER = Path("build/cache")
 """Where results are kept, below the working folder."""
 ENTRIES = 50
 """As many results stay; the one that was not used for the longest time goes first."""
-STALE_SECONDS = 24 * 3600
-"""After this time, what an interrupted build left in the cache is no running build's."""
 SUMS = "sha256.json"
 """Names and digests of an entry's files."""
 
@@ -48,10 +44,10 @@ def answered(digest: str, make: Callable[[Path], None], *, force: bool = False) 
 
     def summed(folder: Path) -> None:
         make(folder)
-        (folder / SUMS).write_text(json.dumps(sums(folder)))
+        (folder / SUMS).write_text(json.dumps(sums(folder)), encoding="utf-8")
 
     made = kept(entry, summed)
-    prune()
+    prune(FOLDER, ENTRIES)
     return made, False
 
 
@@ -66,28 +62,9 @@ def sums(folder: Path) -> dict[str, str]:
 def whole(entry: Path) -> bool:
     """Whether the files of an entry are those that were put there."""
     try:
-        return json.loads((entry / SUMS).read_text()) == sums(entry)
+        return json.loads((entry / SUMS).read_text(encoding="utf-8")) == sums(entry)
     except (OSError, ValueError):
         return False
-
-
-def forget(entry: Path) -> None:
-    """Remove an entry; at no moment is a part of it there under its name."""
-    gone = entry.with_name(f".{entry.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):
-        os.rename(entry, gone)
-    shutil.rmtree(gone, ignore_errors=True)
-
-
-def prune() -> None:
-    """Remove the oldest entries, and what interrupted builds left."""
-    with contextlib.suppress(OSError):
-        for path in FOLDER.glob(".*"):
-            if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
-        entries = sorted(FOLDER.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for entry in entries[ENTRIES:]:
-            forget(entry)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,8 @@ from amaranth._toolchain import tool_env_var
 from boards.catalogue.toolchains import REPORT, Tool, Toolchain
 from boards.shell.design import Design
 from model.cli import Failure
-from sim.simulators import tools
+from sim.simulators import process, ready, tools
+from sim.simulators.build import FOLDER as SIMULATORS
 
 LOGS = "logs"
 """Folder of what the tools said, below that of the build."""
@@ -104,14 +104,7 @@ class Flow:
         log = folder / LOGS / f"{tool.step}.log"
         log.parent.mkdir(exist_ok=True)
         with self.timed(tool.step), open(log, "wb") as file:
-            result = subprocess.run(
-                [program(tool), *arguments],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
+            result = process.run([program(tool), *arguments], folder, stdout=file)
         if result.returncode and shutil.disk_usage(folder).free < FULL_BYTES:
             raise Failure(f"{tool.step} failed: no space left on the disk of {folder.parent}")
         # most of it goes to a file of the tool's own
@@ -156,17 +149,16 @@ def routed(folder: Path) -> dict:
         If the report is missing or not whole.
     """
     try:
-        return json.loads((folder / REPORT).read_text())
+        return json.loads((folder / REPORT).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         raise Failure(f"place_and_route failed: nextpnr left no whole {REPORT}") from None
 
 
 def check_tools(toolchain: Toolchain) -> None:
-    """Raise a ValueError if a tool of the build, or of the simulation that measures, is missing."""
+    """Raise a ValueError if a tool of the build, or of the simulation that measures, is missing or broken."""
     for tool in toolchain.tools.values():
-        program(tool)
-    tools.verilator()
-    tools.compiler()
+        tools.check_wasm(program(tool))
+    ready.check(SIMULATORS.resolve())
 
 
 def program(tool: Tool) -> str:
@@ -200,7 +192,7 @@ def version(tool: Tool) -> str:
             return f"{tool.package} {importlib.metadata.version(tool.package)}"
         except importlib.metadata.PackageNotFoundError:
             pass  # on PATH, but not from PyPI
-    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+    said = process.run([found, "--version"], None)
     line = (said.stdout or said.stderr).strip().partition("\n")[0]
     # not all tools know the option: then the program itself tells one from another
     return line if line and not said.returncode else hashlib.sha256(Path(found).read_bytes()).hexdigest()
@@ -208,6 +200,10 @@ def version(tool: Tool) -> str:
 
 def first_error(log: Path) -> str:
     """The first line of a log that speaks of an error, or its last line."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [
+        line.strip()
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     errors = [line for line in lines if "ERROR" in line] or [line for line in lines if "rror" in line]
     return (errors or lines[-1:] or ["it said nothing"])[0][:300]

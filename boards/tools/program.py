@@ -66,7 +66,7 @@ def load(words: list[str], bitstream: Path, target: Target) -> None:
         [*words, str(bitstream)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         check=False,
     )

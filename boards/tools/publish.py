@@ -44,8 +44,8 @@ def publish(entry: Path, out: Path, made: list[str], products: list[str], plan: 
             shutil.copyfile(entry / name, stage / name)
         shutil.copytree(entry / LOGS, stage / LOGS)
         plan.save(stage / "plan.json")
-        (stage / "report.json").write_text(json.dumps(result, indent=2) + "\n")
-        (stage / "report.md").write_text(reports.markdown(result))
+        (stage / "report.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        (stage / "report.md").write_text(reports.markdown(result), encoding="utf-8")
         for name in REPORTS:
             (out / name).unlink(missing_ok=True)
         for name in products:

@@ -76,7 +76,7 @@ def run(design: Design, flow: Flow, folder: Path, out: Path, steps: Steps) -> No
         publish_logs(folder, out)
         raise
     content = {"figures": asdict(figures), "netlist": netlist, "seconds": flow.seconds}
-    (folder / MEASURED).write_text(json.dumps(content))
+    (folder / MEASURED).write_text(json.dumps(content), encoding="utf-8")
     wanted = {toolchain.bitstream, *toolchain.extras, REPORT, MEASURED, LOGS}
     for path in folder.iterdir():
         if path.name not in wanted:
@@ -85,13 +85,13 @@ def run(design: Design, flow: Flow, folder: Path, out: Path, steps: Steps) -> No
 
 def cells_of(netlist: Path) -> Counter[str]:
     """Cells of a netlist, by type."""
-    modules = json.loads(netlist.read_text())["modules"]
+    modules = json.loads(netlist.read_text(encoding="utf-8"))["modules"]
     return Counter(cell["type"] for cell in modules["top"]["cells"].values())
 
 
 def read(design: Design, flow: Flow, entry: Path, cached: bool) -> reports.Outcome:
     """What stands in a folder that `run` has filled."""
-    measured = json.loads((entry / MEASURED).read_text())
+    measured = json.loads((entry / MEASURED).read_text(encoding="utf-8"))
     placed = routed(entry)
     met = reports.clock(placed, design.pll.output_hz / 1e6)["met"]
     bits = entry / design.target.tools.bitstream
@@ -122,7 +122,7 @@ def measured(design: Design) -> Figures:
 
 
 class Steps:
-    """The progress of a build.
+    """The progress of a build: a bar, or a line a step where that goes to no terminal.
 
     Parameters
     ----------
@@ -132,12 +132,15 @@ class Steps:
     """
 
     def __init__(self, progress: Progress, name: str, total: int):
-        self.progress = progress
+        self.progress, self.name = progress, name
         self.task = progress.add_task(name, total=total, note="")
 
     def step(self, name: str):
         """Shows the name of what is being done."""
-        self.progress.update(self.task, note=name.replace("_", " "))
+        what = name.replace("_", " ")
+        self.progress.update(self.task, note=what)
+        if self.progress.disable:
+            print(f"{self.name}: {what}", flush=True)
         return self
 
     def __enter__(self):

@@ -280,8 +280,16 @@ def products(folding: Folding) -> tuple[int, int]:
 
 
 def packed(values: np.ndarray, width: int) -> int:
-    """Integers side by side in two's complement, the first in the lowest bits."""
+    """Integers side by side in two's complement, the first in the lowest bits.
+
+    Raises
+    ------
+    ValueError
+        For one that needs more bits: its neighbour would be another one.
+    """
     word = 0
+    if values.size and not -1 << (width - 1) <= values.min() <= values.max() < 1 << width:
+        raise ValueError(f"integers from {values.min()} to {values.max()} do not fit {width} bits each")
     for value in reversed(values.tolist()):
         word = (word << width) | (value & ((1 << width) - 1))
     return word

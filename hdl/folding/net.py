@@ -193,8 +193,8 @@ class Plan:
         return cls({spec.name: StagePlan() for spec in weighted(net)})
 
     def save(self, path) -> None:
-        """Write the plan as JSON, whole or not at all."""
-        with replacing(path, "w") as file:
+        """Write the plan as JSON, whole and readable again, or not at all."""
+        with replacing(path, "w", holds=lambda place: Plan.load(place, None) == self) as file:
             stages = {name: stage.described() for name, stage in self.stages.items()}
             content = {"weights": self.weights, "stages": stages}
             more = {"fracs": self.fracs or None, "clock_mhz": self.clock_mhz, "seed": self.seed}
@@ -203,8 +203,8 @@ class Plan:
             file.write("\n")
 
     @classmethod
-    def load(cls, path, net: QNetwork) -> Plan:
-        """Read a plan and check it against a net.
+    def load(cls, path, net: QNetwork | None) -> Plan:
+        """Read a plan and check it against a net, if there is one.
 
         Raises
         ------
@@ -229,7 +229,8 @@ class Plan:
             if seed is not None:
                 seed = whole("seed", seed, 0)
             plan = cls(stages, content.get("weights", "fixed"), fracs, clock, seed)
-            plan.check(net)
+            if net is not None:
+                plan.check(net)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = str(error) if isinstance(error, ValueError) else "it is no plan"
             raise ValueError(f"cannot use plan {path}: {reason}") from None

@@ -74,7 +74,7 @@ class Tally:
 @cache
 def recorded() -> dict:
     """The file."""
-    return json.loads(FILE.read_text())
+    return json.loads(FILE.read_text(encoding="utf-8"))
 
 
 @cache

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.arithmetic.qformat import MAX_WIDTH, QFormat
-from model.arithmetic.scale import best_frac, rounded
+from model.arithmetic.scale import FINEST, best_format, best_frac, rounded
 
 SPREAD = 8
 """Farthest that the steps of two channels are apart, bits: it widens the sums' grid."""
+
+BIAS_BITS = 16
+"""Of biases that stand alone, as all their weights are zero."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,8 @@ class Grid:
     """Weights of some bits, and their scales.
 
     Weights of 1 bit are -1 or 1, of 2 bits -1, 0 or 1; from 3 bits on they are two's complement. The step
-    between two of a channel's numbers is ``2 ** (shift - frac)``.
+    between two of a channel's numbers is ``2 ** (shift - frac)``. A channel of which all weights are nearer
+    to zero than to any other number is zero, at 1 bit too.
 
     Parameters
     ----------
@@ -34,16 +38,35 @@ class Grid:
     shifts: tuple[int, ...]
 
     @classmethod
-    def best(cls, weights: np.ndarray, bits: int, by_channel: bool) -> Grid:
+    def best(
+        cls,
+        weights: np.ndarray,
+        bits: int,
+        by_channel: bool,
+        bias: np.ndarray | None = None,
+        most: int = FINEST,
+    ) -> Grid:
         """The scales with the least squared error, for each output channel (the last axis) or for all.
 
         A channel of zeros takes part in no choice, and a channel that wants finer steps than `SPREAD` allows
         takes the finest allowed.
+
+        Parameters
+        ----------
+        weights : ndarray of float
+        bits : int
+        by_channel : bool
+        bias : ndarray of float, optional
+            Chooses where no weight is left.
+        most : int
+            Fraction bits of the finest steps that matter. Weights that are zero on them are zero.
         """
         channels = weights.shape[-1]
         columns = weights.reshape(-1, channels).T if by_channel else [weights]
-        chosen = [best_frac(column, *limits(bits), codes_of(bits)) for column in columns]
-        known = [frac for frac in chosen if frac is not None] or [0]
+        chosen = [finest_of(column, bits, most) for column in columns]
+        known = [frac for frac in chosen if frac is not None]
+        if not known:
+            known = [0 if bias is None else min(best_format(bias, BIAS_BITS, signed=True).frac, most)]
         finest = min(max(known), min(known) + SPREAD)
         shifts = [0 if frac is None else max(finest - frac, 0) for frac in chosen]
         return cls(bits, finest, tuple(shifts) if by_channel else (0,) * channels)
@@ -83,11 +106,23 @@ def limits(bits: int) -> tuple[int, int]:
     return (-1, 1) if bits <= 2 else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
+def finest_of(weights: np.ndarray, bits: int, most: int) -> int | None:
+    """Fraction bits of the best steps for weights, at most so many; None if these are zero then."""
+    frac = best_frac(weights, *limits(bits), codes_of(bits))
+    frac = None if frac is None else min(frac, most)
+    zero = frac is None or not codes_of(bits)(weights * 2.0**frac, *limits(bits)).any()
+    return None if zero else frac
+
+
 def codes_of(bits: int):
     """How weights of some bits come to their integers."""
     return signs if bits == 1 else rounded
 
 
 def signs(scaled: np.ndarray, low: int, high: int) -> np.ndarray:
-    """The integer `low` for negative numbers, else `high`, as floats."""
-    return np.where(scaled < 0, low, high).astype(scaled.dtype)
+    """The integer `low` for negative numbers, else `high`, as floats; zeros for a channel of nearly zeros.
+
+    The last axis is the channel; numbers in a row belong to one.
+    """
+    beyond = np.abs(scaled).max(axis=tuple(range(max(scaled.ndim - 1, 1))), initial=0) >= 0.5
+    return (np.where(scaled < 0, low, high) * beyond).astype(scaled.dtype)

@@ -9,6 +9,10 @@ import numpy as np
 
 from model.arithmetic.qformat import QFormat
 
+FINEST = 50
+"""Fraction bits of the finest steps that are chosen: smaller numbers count as zero. So a step of the sums of
+products is a normal number in float32 too, which computes like the integers."""
+
 
 def best_format(values: np.ndarray, width: int, signed: bool) -> QFormat:
     """The format that stands for given numbers with the least sum of squared errors.
@@ -47,16 +51,16 @@ def best_frac(
     Returns
     -------
     int or None
-        The fewest of the best; None if no number can be told from zero.
+        The fewest of the best, but no more than `FINEST`; None if all numbers are zero.
     """
     values = np.asarray(values, dtype=np.float64).ravel()
     reach = [values.max(initial=0) / high if high else 0, values.min(initial=0) / low if low else 0]
     if not max(reach) > 0:
         return None
     # The finest grid without saturation: a coarser one is no better.
-    frac = -math.ceil(math.log2(max(reach)))
+    frac = min(-math.ceil(math.log2(max(reach))), FINEST)
     best, least = None, math.inf
-    while True:
+    while frac <= FINEST:
         scaled = values * 2.0**frac
         if best is not None and squares(scaled - np.clip(scaled, low, high), frac) >= least:
             return best  # saturation alone is as bad, and only grows with finer steps
@@ -66,6 +70,7 @@ def best_frac(
         if error == 0:
             return best
         frac += 1
+    return best
 
 
 def rounded(scaled: np.ndarray, low: int, high: int) -> np.ndarray:

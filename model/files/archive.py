@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
 from model.files.whole import replacing
 
 
-def write(path, member: str, text: dict, arrays: Mapping[str, np.ndarray], *, compress: bool) -> None:
-    """Write an archive; `path` is replaced whole or left alone.
+def write(
+    path,
+    member: str,
+    text: dict,
+    arrays: Mapping[str, np.ndarray],
+    again: Callable[[Path], tuple[dict, Mapping[str, np.ndarray]]],
+    *,
+    compress: bool,
+) -> None:
+    """Write an archive; `path` is replaced whole, by what can be read again, or left alone.
 
     Parameters
     ----------
@@ -23,11 +32,30 @@ def write(path, member: str, text: dict, arrays: Mapping[str, np.ndarray], *, co
     text : dict
         As JSON can hold it.
     arrays : mapping of str to ndarray
+    again : callable
+        Reads such a file as whoever uses it does, and gives what `write` would write of that.
     compress : bool
+
+    Raises
+    ------
+    ValueError
+        If `again` refuses the file or gives anything else; names it.
     """
-    encoded = np.frombuffer(json.dumps(text, allow_nan=False).encode(), np.uint8)
-    with replacing(path) as file:
+    plain = json.dumps(text, allow_nan=False)
+
+    def holds(place: Path) -> bool:
+        other, others = again(place)
+        same = json.dumps(other) == plain and others.keys() == arrays.keys()
+        return same and all(identical(array, others[name]) for name, array in arrays.items())
+
+    with replacing(path, holds=holds) as file:
+        encoded = np.frombuffer(plain.encode(), np.uint8)
         (np.savez_compressed if compress else np.savez)(file, **{**arrays, member: encoded})
+
+
+def identical(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays are the same bit for bit, those that are no numbers included."""
+    return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
 
 
 @contextmanager

@@ -58,7 +58,12 @@ def find(net: str) -> Path:
 
 
 def save(path, net: QNetwork) -> None:
-    """Write a net's artifact; `path` is replaced whole or left alone."""
+    """Write a net's artifact; `path` is replaced whole, by what gives the same net again, or left alone."""
+    archive.write(path, TEXT, *described(net), again=lambda place: described(read(place)), compress=True)
+
+
+def described(net: QNetwork) -> tuple[dict, dict[str, np.ndarray]]:
+    """A net as an artifact holds it: its JSON description and its arrays."""
     version = max(spec.since for spec in walk(net.specs))
     arrays: dict[str, np.ndarray] = {}
     layers = encode(net.specs, version, arrays)
@@ -69,7 +74,7 @@ def save(path, net: QNetwork) -> None:
         "layers": layers,
         "metadata": net.metadata,
     }
-    archive.write(path, TEXT, text, arrays, compress=True)
+    return text, arrays
 
 
 def encode(specs: tuple[Spec, ...], version: int, arrays: dict[str, np.ndarray], at: str = "") -> list[dict]:
@@ -102,7 +107,11 @@ def load(net) -> QNetwork:
     OSError
         If it cannot be opened.
     """
-    path = find(str(net))
+    return read(find(str(net)))
+
+
+def read(path: Path) -> QNetwork:
+    """The net of an artifact's file; raises as `load` does."""
     with archive.reading(path, TEXT, MAX_BYTES, "cannot read net", "artifact") as (text, arrays):
         return decode(text, arrays)
 
@@ -177,4 +186,6 @@ def frozen(value):
 def narrow(array: np.ndarray) -> np.ndarray:
     """The same integers in the smallest dtype that holds them."""
     low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
-    return array.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
+    dtype = np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high))
+    # A float is what NumPy takes for a signed integer together with an unsigned one of the widest kind.
+    return array.astype(dtype if dtype.kind in "iu" else np.int64)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from model.files import idxnames
+
 MNIST = Path(__file__).parents[1] / "data" / "mnist"
 SHA256 = {
     "train-images-idx3-ubyte.gz": "0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
@@ -59,7 +61,8 @@ def load(folder=None) -> Dataset:
     Parameters
     ----------
     folder : str or Path, optional
-        Holds MNIST's four file names, plain or with ``.gz``; images of any size, H x W or H x W x C.
+        Holds MNIST's four files, plain or with ``.gz``, by names that `idxnames` knows; images of any size,
+        H x W or H x W x C.
 
     Raises
     ------
@@ -108,10 +111,7 @@ def read_member(folder, part: str, what: str, dimensions: tuple[int, ...]) -> tu
     folder_path = MNIST if folder is None else Path(folder)
     if not folder_path.is_dir():
         raise ValueError(f"{folder_path} is no folder of IDX files")
-    names = [f"{part}-{what}-idx{n}-ubyte{end}" for n in dimensions for end in ("", ".gz")]
-    path = next((folder_path / name for name in names if (folder_path / name).is_file()), None)
-    if path is None:
-        raise ValueError(f"{folder_path} holds no {names[0]} (nor {', '.join(names[1:])})")
+    path = idxnames.find(folder_path, part, what, dimensions)
     if folder is None and hashlib.sha256(path.read_bytes()).hexdigest() != SHA256.get(path.name):
         raise ValueError(f"{path} is not the file that ships with the project (its SHA-256 differs)")
     array = read_idx(path)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from model.arithmetic.geometry import Shape
 
@@ -15,6 +16,12 @@ MAX_PIXELS = 1 << 26
 """Larger pictures are refused before they are unpacked."""
 MODES = {1: "L", 3: "RGB"}
 """Pillow's name for a picture of so many channels."""
+CLEAR = {
+    "L;2": lambda level: 85 * level,
+    "L;4": lambda level: 17 * level,
+    "RGB;16B": lambda level: level >> 8,
+}
+"""From a transparent level to one of 8 bits, by how a PNG holds pixels (where Pillow leaves that out)."""
 
 
 def read_image(path, shape: Shape, *, invert: bool = False, resize: bool = False) -> np.ndarray:
@@ -23,7 +30,8 @@ def read_image(path, shape: Shape, *, invert: bool = False, resize: bool = False
     Parameters
     ----------
     path : str or Path
-        PNG or JPEG, grey or colour; what is transparent counts as white.
+        PNG or JPEG, grey or colour, upright as its note of a camera's position says; what is transparent
+        counts as white.
     shape : (int, int, int)
         Height, width and channels (1 for grey, 3 for colour; converted to) of the input.
     invert : bool
@@ -45,13 +53,15 @@ def read_image(path, shape: Shape, *, invert: bool = False, resize: bool = False
     height, width, channels = shape
     if channels not in MODES:
         raise ValueError(f"{path}: a picture has 1 or 3 channels, but the net takes {channels}")
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder; name the pictures in it")
     with open(path, "rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's on size and metadata
         try:
             with Image.open(file, formats=("PNG", "JPEG")) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
-                flat = flattened(picture).convert(MODES[channels])
+                flat = flattened(upright(picture)).convert(MODES[channels])
         except UnidentifiedImageError:
             raise ValueError(f"{path} is no PNG or JPEG picture") from None
         except (
@@ -79,11 +89,29 @@ def read_image(path, shape: Shape, *, invert: bool = False, resize: bool = False
     return 255 - pixels if invert else pixels
 
 
+def upright(picture: Image.Image) -> Image.Image:
+    """A picture turned and mirrored as its EXIF orientation says; as it is where that cannot be read."""
+    raw = picture.tile[0][3] if picture.tile else ""  # how a PNG holds its pixels, gone once they are read
+    try:
+        turned = ImageOps.exif_transpose(picture)
+    except (ValueError, SyntaxError, TypeError, KeyError, IndexError, struct.error):  # of a damaged note
+        turned = picture
+    if isinstance(clear := picture.info.get("transparency"), (int, tuple)) and raw in CLEAR:
+        turned.info["transparency"] = (
+            tuple(map(CLEAR[raw], clear)) if isinstance(clear, tuple) else CLEAR[raw](clear)
+        )
+    return turned
+
+
 def flattened(picture: Image.Image) -> Image.Image:
     """A picture of 8 bits a channel without transparency, on white."""
     if picture.mode.startswith("I"):
         # 16 bits a pixel: Pillow would clip them to 8, not scale.
-        return Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
+        levels = np.asarray(picture)
+        grey = (levels >> 8).clip(0, 255).astype(np.uint8)
+        if (clear := picture.info.get("transparency")) is not None:
+            grey[levels == clear] = 255
+        return Image.fromarray(grey)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         layer = picture.convert("RGBA")
         paper = Image.new("RGBA", layer.size, "white")

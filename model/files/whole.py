@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and read back before they count as written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import glob
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 PART = ".part"
@@ -30,7 +31,7 @@ def special(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(path, mode: str = "wb"):
+def replacing(path, mode: str = "wb", holds: Callable[[Path], bool] | None = None):
     """A file that takes the place of `path` only when it was written without an error.
 
     Parameters
@@ -38,10 +39,18 @@ def replacing(path, mode: str = "wb"):
     path : str or Path
         Its folder is made if it is missing. A link stays: what it points to is replaced.
     mode : {"wb", "w"}
+    holds : callable, optional
+        Reads a file as others will, and tells whether it holds what was to be written; a ValueError says
+        why not. A device or pipe gives nothing back and is not asked.
 
     Yields
     ------
     file object
+
+    Raises
+    ------
+    ValueError
+        If the file does not hold it; names `path`, where nothing changes.
     """
     path, encoding = Path(path), None if "b" in mode else "utf-8"
     if special(path):
@@ -54,6 +63,8 @@ def replacing(path, mode: str = "wb"):
     try:
         with os.fdopen(handle, mode, encoding=encoding) as file:
             yield file
+        if holds:
+            read_back(Path(temporary), path, holds)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
@@ -62,6 +73,16 @@ def replacing(path, mode: str = "wb"):
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def read_back(written: Path, path: Path, holds: Callable[[Path], bool]) -> None:
+    """Raise a ValueError unless what was written for `path` can be read again and is the same."""
+    try:
+        reason = None if holds(written) else "it would come back changed"
+    except ValueError as error:
+        reason = str(error).replace(str(written), "it")
+    if reason:
+        raise ValueError(f"{path} is not written, as it could not be read again: {reason}")
 
 
 def clear(path) -> None:

@@ -63,12 +63,12 @@ class ConvSpec(WeightedSpec):
         plain = self.groups == 1 and self.dilation == (1, 1) and self.bias.ndim == 1
         return max(super().since, 1 if plain else 2, 4 if self.fill else 1)
 
-    @property
+    @cached_property
     def geometry(self) -> Geometry:
         """Where the kernel stands."""
         return Geometry(self.weights.shape[:2], self.stride, self.padding, self.dilation)
 
-    @property
+    @cached_property
     def out_shape(self) -> Shape:
         return (*self.geometry.positions(self.in_shape), self.weights.shape[3])
 

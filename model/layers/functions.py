@@ -26,6 +26,7 @@ class Sigmoid(Tabled):
     """
 
     kind = function = "sigmoid"
+    keeps_order = True
 
     def __init__(self, index: QFormat | None = SIGMOID_INDEX):
         super().__init__(index)
@@ -63,6 +64,7 @@ class Tanh(Tabled):
     """
 
     kind = function = "tanh"
+    keeps_order = True
 
     def __init__(self, index: QFormat | None = TANH_INDEX):
         super().__init__(index)
@@ -97,6 +99,7 @@ class LeakyReLU(Tabled):
     """
 
     kind = function = "leaky_relu"
+    keeps_order = True
 
     def __init__(self, slope: float = 0.01, index: QFormat | None = None):
         if not 0 <= slope <= 1:
@@ -130,6 +133,8 @@ class Function(Tabled):
         From an array of floats to one of the same shape, value by value.
     index : QFormat, optional
         Format of the table's index.
+    increasing : bool
+        Whether h never falls: at a net's end it then decides no class.
 
     Examples
     --------
@@ -138,8 +143,16 @@ class Function(Tabled):
 
     kind = "function"
 
-    def __init__(self, function: str, h: Callable, derivative: Callable, index: QFormat | None = None):
+    def __init__(
+        self,
+        function: str,
+        h: Callable,
+        derivative: Callable,
+        index: QFormat | None = None,
+        increasing: bool = False,
+    ):
         super().__init__(index)
+        self.keeps_order = increasing
         self.function, self.h, self.derivative = function, h, derivative
 
     def forward(self, x, cache):

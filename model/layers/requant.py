@@ -40,6 +40,7 @@ class ReLU(Activation):
     """max(x, 0). In integers it costs nothing: the layer before saturates into an unsigned format."""
 
     kind = "relu"
+    keeps_order = True
 
     def forward(self, x, cache):
         y = scratch(cache, "y", x.shape, x.dtype)
@@ -50,7 +51,8 @@ class ReLU(Activation):
         return np.multiply(dy, passed, out=lent(cache, dy.shape, dy.dtype, dy))
 
     def source_format(self, x, y, width):
-        return best_format(y, width, signed=False)
+        # Where the calibration images let nothing through, others may, as far as these are held back.
+        return best_format(y if y.any() else np.abs(x), width, signed=False)
 
     def target_format(self, src, y, width):
         return src

@@ -44,6 +44,9 @@ class Layer:
     """Whether the layer sums products, so that its quantised form picks any output format for free."""
     monotone = False
     """Whether the layer may be swapped with any non-decreasing function of a value."""
+    keeps_order = False
+    """Whether the layer never puts a smaller value of an image above a larger one: at a net's end it decides
+    no class, but may make equals of values that were none."""
     final: ClassVar[bool] = False
     """Whether the layer can only stand at a net's end."""
     prepares: ClassVar[bool] = False
@@ -127,6 +130,7 @@ class Vanishing(Layer):
     """A layer that is there for training alone: integers give the same classes without it."""
 
     monotone = True
+    keeps_order = True
 
     def quantise(self, src: QFormat, dst: QFormat) -> None:
         """Nothing: the values go on as they are."""

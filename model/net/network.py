@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -95,6 +96,13 @@ class Network:
     def chunk(self) -> int:
         """Images that go through the engine together in training, if there are as many."""
         return chunk_of(max(math.prod(layer.out_shape) for layer, _ in flow(self.layers)), MOST)
+
+    @cached_property
+    def deciding(self) -> int:
+        """Layers up to which the classes are decided, at least one; those behind them keep the order of
+        values, but rounding may make some of these equal."""
+        tail = itertools.takewhile(lambda layer: layer.keeps_order, reversed(self.layers))
+        return max(len(self.layers) - len(list(tail)), 1)
 
     def new_caches(self) -> list[dict]:
         """Working memory of one thread: a dict for each layer, and one for the images."""
@@ -203,15 +211,15 @@ class Network:
             chunks.append([y.transpose(3, 0, 2, 1).copy() for y in layers])
         return [np.concatenate(parts) for parts in zip(*chunks)]
 
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        """The last layer's values, (N, classes), in raster order, channels last."""
+    def logits(self, images: np.ndarray, used: int | None = None) -> np.ndarray:
+        """The last layer's values, or as many of the first `used` layers: (N, classes), as in `outputs`."""
         caches = self.new_caches()
         logits = np.empty((len(images), int(np.prod(self.out_shape))), self.dtype)
         for start in range(0, len(images), CHUNK):
             part = slice(start, start + CHUNK)
-            logits[part] = self.outputs(images[part], caches)
+            logits[part] = self.outputs(images[part], caches, used)
         return logits
 
     def classify(self, images: np.ndarray) -> np.ndarray:
         """Index of the largest output, the first of equals: (N,)."""
-        return self.logits(images).argmax(axis=1)
+        return self.logits(images, self.deciding).argmax(axis=1)

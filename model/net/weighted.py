@@ -80,19 +80,27 @@ class Weighted(Layer):
             name=self.name,
             in_shape=self.in_shape,
             src=src,
-            dst=dst or src,
-            weights=self.whole("weight", grid.codes(self.params["weights"])),
+            dst=dst or replace(src, frac=src.frac + grid.frac),
+            weights=self.whole("weight", self.params["weights"], grid.codes(self.params["weights"])),
             weight_format=grid.format,
-            bias=self.whole("bias", grid.biases(bias, src.frac)),
+            bias=self.whole("bias", bias, grid.biases(bias, src.frac)),
             shifts=np.array(grid.shifts),
             **self.fields(),
         )
         return spec if dst else replace(spec, dst=spec.accumulator)
 
-    def whole(self, what: str, codes: np.ndarray) -> np.ndarray:
-        """Whole numbers in floats as integers."""
-        if not (np.abs(codes) <= FLOAT64_EXACT).all():  # nor is one that is no number
-            raise ValueError(f"layer {self.name!r}: a {what} is not finite, or too wide for any format")
+    def whole(self, what: str, values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Whole numbers in floats, which stand for `values`, as integers."""
+        wrong = ~(np.isfinite(values) & (np.abs(codes) <= FLOAT64_EXACT))
+        if wrong.any():
+            place = tuple(np.argwhere(wrong)[0])
+            value, where = values[place], f"layer {self.name!r}: output channel {place[-1]} has a {what}"
+            if not np.isfinite(value):
+                raise ValueError(f"{where} of {value}, which is no finite number: train it with a lower rate")
+            raise ValueError(
+                f"{where} of {value:.3g}, too wide beside its weights: more than 2**53 steps of its sums; use"
+                " fewer bits for weights or activations"
+            )
         return codes.astype(np.int64)
 
     def fields(self) -> dict:

@@ -89,6 +89,8 @@ def faked(
         elif isinstance(layer, Residual):
             branches = [faked(branch, scheme, src, dtype, late) for branch in layer.layers]
             result.append(Rounded(layer.with_branches(*branches), formats))
+        elif isinstance(layer, Activation) and formats.index is None:
+            result.append(layer)
         elif isinstance(layer, Tabled):
             result.append(FakeTable(layer, formats))
         elif isinstance(layer, Activation):

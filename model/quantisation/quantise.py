@@ -47,6 +47,8 @@ def specs_of(layers: Sequence[Layer], scheme: Scheme, src: QFormat) -> tuple[Spe
         elif isinstance(layer, Residual):
             branches = [specs_of(branch, scheme, src) for branch in layer.layers]
             spec = layer.quantise(src, formats.dst, branches)
+        elif isinstance(layer, Activation) and formats.index is None:
+            spec = None
         elif isinstance(layer, Activation):
             if src != formats.index:
                 specs.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,16 +12,21 @@ import numpy as np
 from model.arithmetic.chunks import CHUNK
 from model.arithmetic.grid import Grid
 from model.arithmetic.qformat import PIXELS, QFormat
-from model.arithmetic.scale import best_format
+from model.arithmetic.scale import FINEST, best_format
 from model.layers.batchnorm import BatchNorm
 from model.layers.residual import Residual
 from model.net.chain import flow
 from model.net.layer import Activation, Layer
 from model.net.network import Network
-from model.quantisation.widths import Widths
+from model.quantisation.widths import MAX_WIDTH, Widths
 
 SAMPLES = 200_000
 """Values of a layer's output that a format is chosen by."""
+MANTISSA = 24
+"""Bits of the outputs, from the largest down, that weights are chosen for: float32, in which nets are
+trained, has no more."""
+LARGEST = 2.0**60
+"""Outputs beyond are refused."""
 SCALES = ("channel", "tensor")
 """Whether weights have a scale for each output channel, or one for all."""
 
@@ -74,7 +80,9 @@ def calibrate(
 
     An activation behind sums (with max pooling between them or not) chooses the format into which they are
     rounded: a ReLU is then nothing but their saturation at zero, any other function a table that they
-    index. The last layer's sums stay exact, and so do those that a residual addition adds.
+    index. The last layer's sums stay exact, and so do those that a residual addition adds; activations
+    behind them, as far as they keep the order of values, are `left_out`, and an average pooling behind them
+    has all the bits that there are, unless `activations` names it.
 
     Parameters
     ----------
@@ -98,6 +106,7 @@ def calibrate(
         if isinstance(layer, BatchNorm):
             raise ValueError(f"layer {layer.name!r}: batch normalisation has no integers; fold it away first")
     chooser = Chooser(observed(network, images), weights, activations, scales == "channel")
+    chooser.left_out = left_out(network, activations)
     chooser.choose(network.layers, PIXELS.signed)
     return Scheme(chooser.formats)
 
@@ -109,6 +118,17 @@ def check_widths(network: Network, weights: Widths, activations: Widths) -> None
     activations.check([layer.name for layer in layers], "activations")
 
 
+def left_out(network: Network, activations: Widths) -> list[str]:
+    """Names of the activations at a net's end that integers leave out.
+
+    They decide no class: rounding could only make equals of the best values. One that `activations` names is
+    wanted for its values, and stays with those before it.
+    """
+    tail = [layer.name for layer in network.layers[network.deciding :] if isinstance(layer, Activation)]
+    wanted = [place for place, name in enumerate(tail, 1) if name in activations.layers]
+    return tail[max(wanted, default=0) :]
+
+
 class Chooser:
     """Chooses the formats of a net's layers, one after another.
 
@@ -118,7 +138,14 @@ class Chooser:
         Inputs and outputs of the layers by name, for the calibration images.
     weights, activations : Widths
     by_channel : bool
+
+    Attributes
+    ----------
+    left_out : list of str
+        Layers that integers do without.
     """
+
+    left_out: Sequence[str] = ()
 
     def __init__(self, values, weights: Widths, activations: Widths, by_channel: bool):
         self.values, self.weights, self.activations = values, weights, activations
@@ -142,18 +169,42 @@ class Chooser:
     def of(self, layer: Layer, after: Sequence[Layer], signed: bool) -> Formats:
         """Formats of one layer, with the layers after it."""
         width, (_, y) = self.activations.of(layer.name), self.values[layer.name]
+        if layer.name in self.left_out:
+            return Formats()
         if summing(layer):
             grid = None
             if layer.weighted:
                 bits = self.weights.of(layer.name)
-                grid = Grid.best(layer.params["weights"], bits, self.by_channel)
+                bias = layer.params.get("bias")
+                grid = Grid.best(layer.params["weights"], bits, self.by_channel, bias, self.finest(layer))
             return Formats(self.destination(layer, after), grid=grid)
         if isinstance(layer, Activation):
             index = self.index(layer)
             return Formats(layer.target_format(index, y, width), index)
         if layer.monotone or layer.prepares:
             return Formats()
+        if layer.name not in self.activations.layers and not any(map(summing, after)):
+            width = MAX_WIDTH  # the net's answer: few bits would make equals of its best values
         return Formats(best_format(y, width, signed))
+
+    def finest(self, layer: Layer) -> int:
+        """Fraction bits of the finest steps of a layer's weights that its outputs tell from none.
+
+        Raises
+        ------
+        ValueError
+            For outputs that no format holds; names the layer.
+        """
+        x, y = (float(np.abs(values).max(initial=0)) for values in self.values[layer.name])
+        if not y < LARGEST:
+            raise ValueError(
+                f"layer {layer.name!r}: outputs of {y:.3g} are too wide for any format (2**60);"
+                " train with a lower rate or a penalty"
+            )
+        if not x or not y:
+            return FINEST  # calibration images say nothing
+        products = layer.params["weights"][..., 0].size
+        return MANTISSA + math.floor(math.log2(products) + math.log2(x) - math.log2(y))
 
     def index(self, layer: Activation) -> QFormat:
         """The format in which an activation takes its input."""
@@ -161,7 +212,8 @@ class Chooser:
 
     def destination(self, layer: Layer, after: Sequence[Layer]) -> QFormat | None:
         """Where sums go; None leaves them exact."""
-        follower = next((other for other in after if not other.monotone), None)
+        passing = (other for other in after if not other.monotone and other.name not in self.left_out)
+        follower = next(passing, None)
         if isinstance(follower, Activation):
             return self.index(follower)
         if not any(summing(other) for other in after):

@@ -149,25 +149,36 @@ class Moves:
         fields = [kind.field(drawn[part], images.shape[1:3]) for kind, drawn in zip(self.kinds, self.drawn)]
         for other in fields[1:]:
             fields[0] += other
-        return sampled(images, fields[0])
+        return sampled(images, fields[0], paper(images))
 
 
-def sampled(images: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """Each pixel from where a field says, bilinear between pixels, black outside.
+def paper(images: np.ndarray) -> np.ndarray:
+    """What lies around images: the median along the border of each, for every channel, (N, 1, 1, C)."""
+    edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
+    levels = np.concatenate(edges, axis=1)
+    middle = levels.shape[1] // 2
+    return np.partition(levels, middle, axis=1)[:, middle, None, None]
+
+
+def sampled(images: np.ndarray, field: np.ndarray, around: np.ndarray | int = 0) -> np.ndarray:
+    """Each pixel from where a field says, bilinear between pixels.
 
     Parameters
     ----------
     images : ndarray of uint8, (N, H, W, C)
     field : ndarray of float32, (N, 2, H, W)
         Distances down and to the right; overwritten.
+    around : int or ndarray, (N, 1, 1, C)
+        What lies outside of the images; black by default.
 
     Returns
     -------
     ndarray of uint8, (N, H, W, C)
     """
     count, height, width, channels = images.shape
-    # A black border, so that all four neighbours of every place exist.
-    bordered = np.zeros((count, height + 3, width + 3, channels), np.float32)
+    # A border, so that all four neighbours of every place exist.
+    bordered = np.empty((count, height + 3, width + 3, channels), np.float32)
+    bordered[...] = around
     bordered[:, 1:-2, 1:-2] = images
     pixels = bordered.reshape(-1, channels)
     rows, columns = field[:, 0], field[:, 1]

@@ -80,15 +80,8 @@ class Checkpoint:
 
     def write(self) -> None:
         """Replace the file."""
-        text = {
-            "format": FORMAT,
-            "run": self.run,
-            "phases": {name: state.values for name, state in self.states.items()},
-        }
-        arrays = {
-            f"{name}/{key}": a for name, state in self.states.items() for key, a in state.arrays.items()
-        }
-        archive.write(self.path, TEXT, text, arrays, compress=False)
+        content = described(self.run, self.states)
+        archive.write(self.path, TEXT, *content, again=lambda path: described(*read(path)), compress=False)
         self.saved = time.monotonic()
 
     def remove(self) -> None:
@@ -144,6 +137,13 @@ class Phase:
         for key, array in arrays.items():
             array[...] = state.arrays[key]
         return state.values
+
+
+def described(run: dict, states: dict[str, State]) -> tuple[dict, dict[str, np.ndarray]]:
+    """A run and its states as a checkpoint file holds them: its text and its arrays."""
+    phases = {name: state.values for name, state in states.items()}
+    arrays = {f"{name}/{key}": array for name, state in states.items() for key, array in state.arrays.items()}
+    return {"format": FORMAT, "run": run, "phases": phases}, arrays
 
 
 def read(path: Path) -> tuple[dict, dict[str, State]]:

@@ -7,6 +7,7 @@ arguments, their constructors.
 
 from __future__ import annotations
 
+import codecs
 import inspect
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,16 @@ MAX_LAYERS = 256
 CLASSES = "classes"
 """Stands in a description for the number of classes."""
 TABLES = {"layers": list, "recipe": dict, "quantise": dict}
+TYPED = {
+    **dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033\uff02"), '"'),
+    **dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b\u2032"), "'"),
+    **dict.fromkeys([0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " "),
+    **dict.fromkeys([0x85, 0x2028, 0x2029], "\n"),
+    0x2212: "-",
+    **dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF], ""),
+}
+"""Quotes, spaces, ends of lines and invisible letters of word processors and web pages, and what they stand
+for."""
 DEFAULTS = {"epochs": 15}
 """What the recipe of a description need not say."""
 
@@ -48,7 +59,7 @@ def parse(path: Path) -> dict:
     if len(text) > MAX_BYTES:
         raise ValueError(f"{path}: a net's description has at most {MAX_BYTES:,} bytes")
     try:
-        document = tomllib.loads(text.decode())
+        document = tomllib.loads(plain(text))
     except UnicodeDecodeError:
         raise ValueError(f"{path}: no text in UTF-8") from None
     except (ValueError, RecursionError) as error:
@@ -63,6 +74,17 @@ def parse(path: Path) -> dict:
     if not document.get("layers"):
         raise ValueError(f"{path}: it has no layers; write layers = [...]")
     return document
+
+
+def plain(text: bytes) -> str:
+    """A text as editors write it, as TOML wants it.
+
+    UTF-8, or UTF-16 behind its mark; any ends of lines; quotes and spaces that word processors put in place
+    of the plain ones, which no name of a net's description has.
+    """
+    wide = text[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    lines = text.decode("utf-16" if wide else "utf-8-sig")
+    return lines.replace("\r\n", "\n").replace("\r", "\n").translate(TYPED)
 
 
 def layers(document: dict, classes: int, where: str) -> list[Layer]:

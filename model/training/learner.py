@@ -108,7 +108,7 @@ class Learner:
         self.network.vector[:] = self.vector
         self.measure(epoch)
         images, labels = self.validation
-        answers = self.network.outputs(images[chunk], caches).argmax(axis=1)
+        answers = self.network.outputs(images[chunk], caches, self.network.deciding).argmax(axis=1)
         return np.count_nonzero(answers == labels[chunk])
 
     def measure(self, epoch: int) -> None:

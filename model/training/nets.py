@@ -12,6 +12,7 @@ import numpy as np
 
 from model.arithmetic.geometry import Shape
 from model.files import artifact
+from model.files.dataset import by
 from model.net.chain import flow
 from model.net.layer import Layer
 from model.net.network import Network
@@ -70,6 +71,26 @@ class Net:
         self.weights.check([layer.name for layer in network.layers if layer.weighted], "weights")
         self.activations.check([layer.name for layer in network.layers], "activations")
         return network
+
+
+def check_classes(network: Network, classes: int) -> None:
+    """Raise a ValueError, naming the layer, if a net does not give one value a class."""
+    values = int(np.prod(network.out_shape))
+    if values != classes:
+        shaping = [
+            layer for layer in network.layers if layer.weighted or layer.out_shape != layer.in_shape
+        ] or network.layers
+        raise ValueError(
+            f"layer {shaping[-1].name!r}: the net ends in {counted(network.out_shape, 'value')}, but the"
+            f' images have {classes} classes; end in {{dense = "classes"}}, or pool more before'
+        )
+
+
+def counted(shape: Shape, what: str) -> str:
+    """A number of values with the shape in which they come, as people write them."""
+    values = int(np.prod(shape))
+    text = f"{values:,} {what}{'s' * (values != 1)}"
+    return text if values == shape[2] else f"{by(shape)} = {text}"
 
 
 def load(net: str) -> Net:

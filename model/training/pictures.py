@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,12 @@ MAX_NAME = 18
 """Letters of a class's name that a picture shows."""
 WORST = 20
 """Images on the picture of the worst."""
-MAX_COUNTS = 20
+MAX_COUNTS = 30
 """Classes up to which the confusion matrix has its counts written in; more are too small to read."""
+LETTERS = 6, 9
+"""Smallest and largest height of the letters of its names, points."""
+MATRIX = 0.7
+"""Share of the picture's height that it takes at least."""
 
 
 @contextlib.contextmanager
@@ -90,7 +95,10 @@ def confusion(path: Path, matrix: np.ndarray, names: Sequence[str], title: str) 
     classes, names = len(matrix), [shortened(name) for name in names]
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     size = min(max(5.0, 0.48 * classes), 13.0) + 0.1 * max(map(len, names))
-    small = 9 if classes <= MAX_COUNTS else 6
+    room = 72 * MATRIX * size / classes / 1.25  # points that a line of letters has, with some air
+    small = min(max(room, LETTERS[0]), LETTERS[1])
+    step = math.ceil(small / room)  # of many classes some have their names
+    named, shown = range(0, classes, step), names[::step]
     with figure(path, size + 0.8, size) as drawing:
         axes = drawing.subplots()
         # The root lets single mistakes be seen beside a diagonal of hundreds.
@@ -99,8 +107,8 @@ def confusion(path: Path, matrix: np.ndarray, names: Sequence[str], title: str) 
         bar.ax.set_yticklabels(["0", "1 %", "5 %", "20 %", "50 %", "100 %"])
         bar.set_label("share of the class")
         long = max(map(len, names)) > 2
-        axes.set_xticks(range(classes), names, fontsize=small, rotation=90 if long else 0, parse_math=False)
-        axes.set_yticks(range(classes), names, fontsize=small, parse_math=False)
+        axes.set_xticks(named, shown, fontsize=small, rotation=90 if long else 0, parse_math=False)
+        axes.set_yticks(named, shown, fontsize=small, parse_math=False)
         axes.set_xlabel("answer")
         axes.set_ylabel("label")
         right = int(np.trace(matrix))
@@ -112,9 +120,8 @@ def confusion(path: Path, matrix: np.ndarray, names: Sequence[str], title: str) 
         if classes <= MAX_COUNTS:
             for row, column in zip(*np.nonzero(matrix)):
                 colour = "white" if shares[row, column] > 0.3 else "black"
-                axes.text(
-                    column, row, str(matrix[row, column]), ha="center", va="center", fontsize=8, color=colour
-                )
+                font = {"fontsize": min(small, 8), "color": colour}
+                axes.text(column, row, str(matrix[row, column]), ha="center", va="center", **font)
 
 
 def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

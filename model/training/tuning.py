@@ -105,6 +105,10 @@ def tuned(
     if not tuning.epochs:
         return net, []
     history = train(net, tuning.recipe(recipe, scheme))
-    if name := outgrown(net, scheme):
+    try:
+        name = outgrown(net, scheme)
+    except ValueError as error:
+        raise FloatingPointError(str(error)) from None
+    if name:
         raise FloatingPointError(f"layer {name!r}: its biases outgrew what floats hold exactly")
     return net, history

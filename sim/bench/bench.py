@@ -4,24 +4,29 @@ stream ``o``, with random stalls on both sides, and the stream rules checked at 
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 
+import cocotb
+import cocotb_tools.config
 import numpy as np
 from amaranth.hdl import Const, Shape
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import get_runner
 
 from model.cli import Failure
 from sim.bench import frames, packing
 from sim.bench.wrapper import wrapper
-from sim.simulators import cxxrtl
+from sim.simulators import cxxrtl, process, ready
 from sim.simulators.build import FOLDER, PROGRAM, build
 from sim.simulators.cells import cells
 from sim.simulators.netlist import Recipe, synthesise
@@ -35,6 +40,12 @@ SIMULATORS = ("verilator", "cxxrtl")
 """What can simulate: Verilator under cocotb, and yosys' CXXRTL."""
 MODULE = "frames"
 """What cocotb runs."""
+RESULTS = "results.xml"
+"""Where it says what became of that."""
+BLAME = re.compile(r"\b(error|critical|exception|failed)\b", re.IGNORECASE)
+"""What lines say that tell why it failed."""
+COCOTB, LIBPYTHON = ".cocotb", ".libpython.so"
+"""Links to its package and to Python's library, in the folder of a run."""
 FAULTS = {
     1: "o.valid fell before the payload was taken",
     2: "o.payload changed before it was taken",
@@ -158,6 +169,7 @@ class Bench:
         self.in_shape = component.i.payload.shape()
         self.out_shape = component.o.payload.shape()
         self.never_waits = isinstance(component.o.ready, Const)
+        ready.check(Path(folder).resolve())
         verilog = emit(component) if recipe is None else synthesise(component, recipe, folder)
         ports = ports_of(component)
         self.tap_shapes = {name: stream.payload.shape() for name, stream in taps_of(component).items()}
@@ -175,7 +187,7 @@ class Bench:
             self.folder = cxxrtl.build({"top.v": verilog, **cells(verilog)}, folder)
             return
         sources = {
-            "bench.sv": Path(__file__).with_name("bench.sv").read_text(),
+            "bench.sv": Path(__file__).with_name("bench.sv").read_text(encoding="utf-8"),
             "dut.sv": wrapper(component, verilog, self.others),
             "top.v": verilog,
             **cells(verilog),
@@ -262,8 +274,8 @@ class Bench:
                 counters = simulate(self.folder, folder, settings, self.row_chars, progress)
             taps = {name: self.seen(folder, name) for name in self.tap_shapes}
             handshakes = counts(folder / "cover.hex") if taps else None
-            found = np.frombuffer(bytes.fromhex((folder / "out.hex").read_text()), np.uint8)
-            times = np.frombuffer(bytes.fromhex((folder / "times.hex").read_text()), ">u8")
+            found = np.frombuffer(bytes.fromhex((folder / "out.hex").read_text(encoding="utf-8")), np.uint8)
+            times = np.frombuffer(bytes.fromhex((folder / "times.hex").read_text(encoding="utf-8")), ">u8")
         if counters["fault"]:
             raise Broken(
                 f"{self.name}: {FAULTS[counters['fault']].format(n_out=n_out)} (cycle {counters['cycle']},"
@@ -288,7 +300,7 @@ class Bench:
     def seen(self, folder: Path, name: str) -> np.ndarray:
         """The payloads that a stream inside was seen to carry."""
         shape = self.tap_shapes[name]
-        rows = np.frombuffer(bytes.fromhex((folder / f"{name}.hex").read_text()), np.uint8)
+        rows = np.frombuffer(bytes.fromhex((folder / f"{name}.hex").read_text(encoding="utf-8")), np.uint8)
         return packing.unpack(shape, rows.reshape(-1, packing.row_bytes(shape)))
 
     @property
@@ -306,7 +318,7 @@ class Bench:
 
 def counts(path: Path) -> np.ndarray:
     """What the counters of handshakes hold."""
-    numbers = np.frombuffer(bytes.fromhex(path.read_text()), ">u8")
+    numbers = np.frombuffer(bytes.fromhex(path.read_text(encoding="utf-8")), ">u8")
     return numbers.astype(np.int64).reshape(-1, 4, 4)
 
 
@@ -317,38 +329,53 @@ def run(component: wiring.Component, beats, n_out: int, *, folder=FOLDER, **opti
 
 def simulate(program: Path, folder: Path, settings: dict, row_chars: int, progress) -> dict[str, int]:
     """One run of a compiled bench under cocotb; returns its counters."""
-    result, log, out = folder / "result.json", folder / "log", settings["out"]
+    result, out = folder / "result.json", settings["out"]
     # By itself beside the frames, so that no module of the user's is taken for one of ours.
     shutil.copy(frames.__file__, folder)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(
-            get_runner("verilator").test,
-            MODULE,
-            PROGRAM,
-            hdl_toplevel_lang="verilog",
-            build_dir=program,
-            test_dir=folder,
-            plusargs=[f"+{name}={value}" for name, value in settings.items()],
-            # without the second, cocotb loads pytest, and with it whatever conftest.py is about
-            extra_env={
-                frames.RESULT: str(result),
-                "COCOTB_REWRITE_ASSERTION_FILES": "",
-                "PYTHONSAFEPATH": "",
-            },
-            results_xml=str(folder / "results.xml"),
-            log_file=log,
-        )
+    words = [program / PROGRAM, *(f"+{name}={value}" for name, value in settings.items())]
+    with process.threads(1) as pool:
+        running = pool.submit(process.run, words, folder, environment=surroundings(folder, result))
         while not wait([running], timeout=0.2).done:
             if progress is not None and out.is_file():
                 progress(out.stat().st_size // row_chars)
-        error = running.exception()
+        ended = running.result()
     # a simulation that ran no test, or none that passed, must not count as one
-    if isinstance(error, (RuntimeError, SystemExit)) or not passed(folder / "results.xml"):
-        lines = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
-        raise Failure(f"the simulator failed: {lines[-1].strip() if lines else error}") from error
-    if error is not None:
-        raise error
-    return json.loads(result.read_text())
+    if ended.returncode or not passed(folder / RESULTS):
+        raise Failure(f"the simulator failed: {blamed(ended)}")
+    return json.loads(result.read_text(encoding="utf-8"))
+
+
+def surroundings(folder: Path, result: Path) -> dict[str, str]:
+    """What cocotb's libraries are told by variables, and no one else tells them.
+
+    They separate paths by commas and semicolons: theirs are given by links, whatever is in them.
+    """
+    package = Path(cocotb.__file__).parent
+    (folder / COCOTB).symlink_to(package)
+    (folder / LIBPYTHON).symlink_to(ready.libpython())
+    library, entry = cocotb_tools.config.pygpi_entry_point().rsplit(",", 1)
+    inside = os.path.relpath(library, package.resolve())
+    return {
+        "COCOTB_TEST_MODULES": MODULE,
+        "COCOTB_TOPLEVEL": PROGRAM,
+        "COCOTB_RESULTS_FILE": str(folder / RESULTS),
+        # without it, cocotb loads pytest, and with it whatever conftest.py is about
+        "COCOTB_REWRITE_ASSERTION_FILES": "",
+        "COCOTB_TRUST_INERTIAL_WRITES": "1",
+        "TOPLEVEL_LANG": "verilog",
+        "GPI_USERS": f"./{LIBPYTHON};./{COCOTB}/{inside},{entry}",
+        "PYGPI_PYTHON_BIN": sys.executable,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        frames.RESULT: str(result),
+    }
+
+
+def blamed(ended: subprocess.CompletedProcess) -> str:
+    """The line that says best why a simulation failed: an error, not what it says at its end in any case."""
+    text = f"{ended.stdout}\n{ended.stderr}"
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "$finish" not in line]
+    found = [line for line in lines if BLAME.search(line)] or lines
+    return found[-1] if found else f"status {ended.returncode}"
 
 
 def passed(results: Path) -> bool:

@@ -19,4 +19,4 @@ async def frames(dut):
     await RisingEdge(dut.done)
     names = ("fault", "cycle", "given", "taken", "others")
     counters = {name: int(getattr(dut, name).value) for name in names}
-    Path(os.environ[RESULT]).write_text(json.dumps(counters))
+    Path(os.environ[RESULT]).write_text(json.dumps(counters), encoding="utf-8")

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sim.simulators import tools
+from sim.simulators import process, tools
 
 FLATTEN = """read_rtlil {name}.il
 hierarchy -top top
@@ -167,7 +166,7 @@ def graph(rtlil: str, folder: Path, name: str) -> Graph:
     result = yosys(FLATTEN.format(name=name), folder, name)
     path = folder / f"{name}.aig"
     if not path.is_file() or not path.stat().st_size:
-        raise ValueError(f"Yosys makes no AIGER file of {name}: {last_line(result)}")
+        raise ValueError(f"Yosys makes no AIGER file of {name}: {process.last_words(result)}")
     return Graph(path.read_bytes())
 
 
@@ -197,7 +196,7 @@ def check(source: Graph, output: str, folder: Path, name: str, bound: int | None
     result = yosys(CARRIER.format(name=name), folder, f"{name}_run")
     path = folder / f"{name}.status"
     if not path.is_file():
-        raise ValueError(f"ABC gives no answer for {name}: {last_line(result)}")
+        raise ValueError(f"ABC gives no answer for {name}: {process.last_words(result)}")
     word, depth = path.read_text(encoding="utf-8").split()[:2]
     holds = {"snl_UNSAT": True, "snl_SAT": False}.get(word)
     if bound is not None and holds is None and int(depth) >= bound - 1:
@@ -209,12 +208,4 @@ def check(source: Graph, output: str, folder: Path, name: str, bound: int | None
 def yosys(script: str, folder: Path, name: str) -> subprocess.CompletedProcess:
     """Run a Yosys script. ABC's names differ from the carrier's at its end, so its status says nothing."""
     (folder / f"{name}.ys").write_text(script, encoding="utf-8")
-    return subprocess.run(
-        [tools.use_yosys(), "-Q", "-s", f"{name}.ys"], cwd=folder, capture_output=True, text=True, check=False
-    )
-
-
-def last_line(result: subprocess.CompletedProcess) -> str:
-    """The end of what a program said."""
-    lines: Iterable[str] = (result.stderr.strip() or result.stdout.strip()).splitlines()
-    return next(reversed(list(lines)), "nothing said")
+    return process.run([tools.use_yosys(), "-Q", "-s", f"{name}.ys"], folder)

@@ -9,22 +9,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import tempfile
+import shutil
+import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cocotb
 import cocotb_tools.config
 
 from model.cli import Failure
-from sim.simulators import tools
+from sim.simulators import process, ready, tools
 from sim.simulators.cells import LIBRARY
+from sim.simulators.store import kept
 
 FOLDER = Path("build/sim")
 """Where compiled simulators are kept, below the working folder."""
+ENTRIES = 200
+"""As many simulators and netlists stay in a folder; a simulator takes a few megabytes."""
 PROGRAM = "bench"
+LIBRARIES, VERILATOR = "lib", "verilator"
+"""Links to the folders of cocotb's libraries and of Verilator, beside what is compiled: so nothing depends on
+what characters are in their own names."""
+INCLUDES = f"{VERILATOR}/include"
+ORIGIN = "@executable_path" if sys.platform == "darwin" else "$ORIGIN"
+"""What linkers call the folder of a program."""
 MAIN = Path(__file__).with_name("main.cpp")
 RUNTIME = ("verilated", "verilated_vpi", "verilated_threads")
 """Verilator's run-time sources that every simulator is linked with."""
@@ -66,23 +74,24 @@ def build(sources: dict[str, str], parameters: dict[str, int], folder=FOLDER, ma
         If Verilator or the compiler refuse the sources: a bug of what wrote them.
     """
     folder = Path(folder).resolve()
+    ready.check(folder)
     runtime = kept(folder / f"runtime-{digest(toolchain())}", compile_runtime)
-    names = digest([toolchain(), sources, parameters, main.read_text()])
+    names = digest([toolchain(), sources, parameters, main.read_text(encoding="utf-8")])
 
     def compile_design(target: Path) -> None:
         for name, text in sources.items():
-            (target / name).write_text(text)
+            (target / name).write_text(text, encoding="utf-8")
         verilate(target, list(sources), parameters, main == MAIN)
         link(target, compile_units(target, main), runtime, main == MAIN)
 
-    return kept(folder / names, compile_design)
+    return kept(folder / names, compile_design, ENTRIES)
 
 
 def toolchain() -> list[str]:
     """Whatever decides what a compiler makes of the same text."""
     return [
         str(tools.verilator()),
-        tools.compiler(),
+        *tools.compiler(),
         tools.compiler_version(),
         str(cocotb_tools.config.libs_dir),
     ]
@@ -93,27 +102,10 @@ def digest(inputs) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def kept(target: Path, make) -> Path:
-    """The folder `target`, filled by ``make(folder)`` and put in its place whole if it is not there yet."""
-    if target.is_dir():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".", ignore_cleanup_errors=True) as temporary:
-        made = Path(temporary) / "made"
-        made.mkdir()
-        make(made)
-        try:
-            os.rename(made, target)
-        except OSError:
-            # another process was quicker: its folder has the same content
-            if not target.is_dir():
-                raise
-    return target
-
-
 def verilate(target: Path, names: list[str], parameters: dict[str, int], vpi: bool) -> None:
     """Verilog to C++."""
     found = tools.verilator()
+    (target / VERILATOR).symlink_to(found.root)
     execute(
         [
             found.program,
@@ -124,14 +116,16 @@ def verilate(target: Path, names: list[str], parameters: dict[str, int], vpi: bo
             *(word for name in names for word in (["-v"] if name == LIBRARY else []) + [name]),
         ],
         target,
-        {"VERILATOR_ROOT": str(found.root)},
+        {"VERILATOR_ROOT": VERILATOR},
     )
 
 
 def compile_runtime(target: Path) -> None:
     """Verilator's run-time sources to object files."""
-    include = tools.verilator().root / "include"
+    (target / VERILATOR).symlink_to(tools.verilator().root)
+    include = target / INCLUDES
     compile_all(target, [(f"{name}.o", [include / f"{name}.cpp"], "-O2") for name in RUNTIME])
+    (target / VERILATOR).unlink()
 
 
 def compile_units(target: Path, main: Path) -> list[Path]:
@@ -142,20 +136,19 @@ def compile_units(target: Path, main: Path) -> list[Path]:
     slow = sorted(target.glob("Vtop*__Slow.cpp"))
     fast = sorted(set(target.glob("Vtop*.cpp")) - set(slow), key=lambda path: -path.stat().st_size)
     units = [(f"fast{start}.o", fast[start :: processors()], "-O1") for start in range(processors())]
-    units = [*units, ("slow.o", slow, "-O0"), ("main.o", [main], "-O1")]
+    units = [*units, ("slow.o", slow, "-O0"), ("main.o", [Path(shutil.copy(main, target))], "-O1")]
     return compile_all(target, [unit for unit in units if unit[1]])
 
 
 def compile_all(target: Path, units: list[tuple[str, list[Path], str]]) -> list[Path]:
     """Compile units (object file, sources, optimisation) side by side."""
-    include = tools.verilator().root / "include"
     flags = [
         "-std=c++20",
         "-w",
         "-pthread",
         "-I.",
-        f"-I{include}",
-        f"-I{include / 'vltstd'}",
+        f"-I{INCLUDES}",
+        f"-I{INCLUDES}/vltstd",
         "-DVERILATOR=1",
     ]
     flags += [f"-DVM_{feature}=0" for feature in FEATURES]
@@ -163,21 +156,25 @@ def compile_all(target: Path, units: list[tuple[str, list[Path], str]]) -> list[
     def compile_one(unit) -> Path:
         output, sources, optimise = unit
         together = target / f"{output}.cpp"
-        together.write_text("".join(f'#include "{source}"\n' for source in sources))
-        execute([tools.compiler(), optimise, *flags, "-c", together.name, "-o", output], target)
+        # found in the folders above, whatever is in the names of theirs
+        lines = "".join(f'#include "{source.name}"\n' for source in sources)
+        together.write_text(lines, encoding="utf-8")
+        execute([*tools.compiler(), optimise, *flags, "-c", together.name, "-o", output], target)
         return target / output
 
-    with ThreadPoolExecutor(processors()) as pool:
+    with process.threads(processors()) as pool:
         return list(pool.map(compile_one, units))
 
 
 def link(target: Path, objects: Iterable[Path], runtime: Path, vpi: bool) -> None:
     """Objects to the program; all else but the Verilog goes."""
-    libraries = cocotb_tools.config.libs_dir
-    cocotb_side = [f"-L{libraries}", f"-Wl,-rpath,{libraries}", "-lcocotbvpi_verilator"] if vpi else []
+    cocotb_side = []
+    if vpi:
+        (target / LIBRARIES).symlink_to(cocotb_tools.config.libs_dir)
+        cocotb_side = [f"-L{LIBRARIES}", f"-Wl,-rpath,{ORIGIN}/{LIBRARIES}", "-lcocotbvpi_verilator"]
     execute(
         [
-            tools.compiler(),
+            *tools.compiler(),
             *(path.name for path in objects),
             *sorted(runtime.glob("*.o")),
             *("-pthread", *cocotb_side, "-o", PROGRAM),
@@ -185,7 +182,7 @@ def link(target: Path, objects: Iterable[Path], runtime: Path, vpi: bool) -> Non
         target,
     )
     for path in target.iterdir():
-        if path.name != PROGRAM and path.suffix not in (".v", ".sv"):
+        if path.name not in (PROGRAM, LIBRARIES) and path.suffix not in (".v", ".sv"):
             path.unlink()
 
 
@@ -196,16 +193,6 @@ def processors() -> int:
 
 def execute(command: list, folder: Path, environment: dict[str, str] | None = None) -> None:
     """Run a tool; Failure with its first error if it fails."""
-    result = subprocess.run(
-        [str(word) for word in command],
-        cwd=folder,
-        env={**os.environ, **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = process.run(command, folder, environment=environment)
     if result.returncode:
-        said = (result.stderr + result.stdout).splitlines()
-        lines = [line for line in said if "rror" in line] or said
-        raise Failure(f"{Path(command[0]).name} failed: {lines[0] if lines else result.returncode}")
+        raise Failure(f"{Path(command[0]).name} failed: {process.first_complaint(result)}")

@@ -37,7 +37,7 @@ def cells(verilog: str) -> dict[str, str]:
     paths = sorted(MODELS.glob("*.v"))
     found: dict[str, str] = {}
     while more := [path for path in paths if path.stem.upper() in words and path.name not in found]:
-        found |= {path.name: path.read_text() for path in more}
+        found |= {path.name: path.read_text(encoding="utf-8") for path in more}
         words |= named("\n".join(found.values()))
     return found | ({LIBRARY: library} if library else {})
 
@@ -64,4 +64,8 @@ def models(family: str) -> str:
 
 def expanded(path: Path) -> str:
     """A Verilog text with the files that it includes."""
-    return re.sub(r'`include "([^"]+)"', lambda found: expanded(path.parent / found[1]), path.read_text())
+    return re.sub(
+        r'`include "([^"]+)"',
+        lambda found: expanded(path.parent / found[1]),
+        path.read_text(encoding="utf-8"),
+    )

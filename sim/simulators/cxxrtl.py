@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from pathlib import Path
 
 from model.cli import Failure
-from sim.simulators import tools
-from sim.simulators.build import FOLDER, PROGRAM, digest, execute, kept
+from sim.simulators import process, ready, tools
+from sim.simulators.build import ENTRIES, FOLDER, PROGRAM, digest, execute
+from sim.simulators.store import kept
 
 MAIN = Path(__file__).with_name("cxxrtl.cpp")
 SCRIPT = """read_verilog {files}
@@ -37,21 +37,25 @@ def build(sources: dict[str, str], folder=FOLDER) -> Path:
     folder : path
     """
     tools.use_yosys()
-    names = digest([tools.yosys_version(), tools.compiler_version(), sources, MAIN.read_text(), SCRIPT])
+    folder = Path(folder).resolve()
+    ready.check(folder)
+    names = digest(
+        [tools.yosys_version(), tools.compiler_version(), sources, MAIN.read_text(encoding="utf-8"), SCRIPT]
+    )
 
     def compile_design(target: Path) -> None:
         for name, text in sources.items():
-            (target / name).write_text(text)
-        (target / "top.ys").write_text(SCRIPT.format(files=" ".join(sources)))
+            (target / name).write_text(text, encoding="utf-8")
+        (target / "top.ys").write_text(SCRIPT.format(files=" ".join(sources)), encoding="utf-8")
         execute([os.environ["YOSYS"], "-q", "top.ys"], target)
         include = tools.yosys_share() / INCLUDE
         options = ["-std=c++17", "-O1", "-w", f"-I{include}", "-I."]
-        execute([tools.compiler(), *options, MAIN, "-o", PROGRAM], target)
+        execute([*tools.compiler(), *options, MAIN, "-o", PROGRAM], target)
         for path in target.iterdir():
             if path.name != PROGRAM:
                 path.unlink()
 
-    return kept(Path(folder).resolve() / f"cxxrtl-{names}", compile_design)
+    return kept(folder / f"cxxrtl-{names}", compile_design, ENTRIES)
 
 
 def simulate(
@@ -72,16 +76,15 @@ def simulate(
     """
     settings = settings | {"result": folder / "result.json"} | {f"other_{name}": "" for name in others}
     command = [str(program / PROGRAM), *(f"+{name}={value}" for name, value in settings.items())]
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(subprocess.run, command, capture_output=True, text=True, check=False)
+    with process.threads(1) as pool:
+        running = pool.submit(process.run, command, folder)
         while not wait([running], timeout=0.2).done:
             if progress is not None and settings["out"].is_file():
                 progress(settings["out"].stat().st_size // row_chars)
         result = running.result()
     if result.returncode:
-        lines = result.stderr.strip().splitlines()
-        raise Failure(f"the simulator failed: {lines[-1] if lines else result.returncode}")
-    counters = json.loads((folder / "result.json").read_text())
+        raise Failure(f"the simulator failed: {process.last_words(result)}")
+    counters = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     together, offset = 0, 0
     for name, width in others.items():
         together |= int(counters[f"other_{name}"], 16) << offset

@@ -10,8 +10,9 @@ from pathlib import Path
 from amaranth.lib import wiring
 
 from sim.simulators import tools
-from sim.simulators.build import FOLDER, digest, execute, kept
+from sim.simulators.build import ENTRIES, FOLDER, digest, execute
 from sim.simulators.cells import MODULE, cells
+from sim.simulators.store import kept
 from sim.simulators.verilog import emit_rtlil
 
 SOURCE, NETLIST, SCRIPT = "top.il", "netlist.v", "top.ys"
@@ -71,7 +72,7 @@ def netlist(files: dict[str, str], family: str, folder=FOLDER) -> str:
 
     def make(target: Path) -> None:
         for name, text in files.items():
-            (target / name).write_text(text)
+            (target / name).write_text(text, encoding="utf-8")
         # relative names: a yosys of WebAssembly sees no others
         execute([os.environ["YOSYS"], "-q", SCRIPT], target)
         for path in target.iterdir():
@@ -79,8 +80,9 @@ def netlist(files: dict[str, str], family: str, folder=FOLDER) -> str:
                 path.unlink()
 
     tools.use_yosys()
-    made = kept(Path(folder).resolve() / f"netlist-{digest([tools.yosys_version(), family, files])}", make)
-    text = (made / NETLIST).read_text()
+    name = f"netlist-{digest([tools.yosys_version(), family, files])}"
+    made = kept(Path(folder).resolve() / name, make, ENTRIES)
+    text = (made / NETLIST).read_text(encoding="utf-8")
     for cell, side, mark in PADS:
         # Verilator lets no cell of both directions stand at a port of one
         text = re.sub(rf"\b{cell} #\((?=[^;]*{mark})", f"{cell}_{side} #(", text)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 
+from amaranth._toolchain import ToolNotFound
+from amaranth._toolchain.yosys import YosysError
 from amaranth.back import rtlil, verilog
 from amaranth.hdl import Const, Fragment, Value
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
-from sim.simulators import tools
+from model.cli import Failure
+from sim.simulators import process, tools
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PARTS = ("payload", "valid", "ready")
@@ -78,4 +83,22 @@ def convert(backend, component: wiring.Component, name: str) -> str:
         raise ValueError(f"{name!r} cannot name a Verilog module")
     fragment = Fragment.get(component, None)
     ports = ports_of(component) | tap_ports(component)
-    return backend.convert(fragment, name, ports=ports, emit_src=False)
+    with amaranths():
+        return backend.convert(fragment, name, ports=ports, emit_src=False)
+
+
+@contextlib.contextmanager
+def amaranths() -> Iterator[None]:
+    """Meanwhile Amaranth may work, and start yosys: no variable changes what it does.
+
+    Raises
+    ------
+    Failure
+        If yosys does not work.
+    """
+    with process.undisturbed():
+        try:
+            yield
+        except (YosysError, ToolNotFound) as error:
+            said = [line for line in str(error).splitlines() if line.strip()]
+            raise Failure(f"yosys failed: {said[-1].strip() if said else 'it said nothing'}") from None
