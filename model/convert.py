@@ -108,9 +108,8 @@ def described(net: QNetwork, notes: list[str]) -> dict:
 def told(result: dict) -> list[str]:
     """What stands below the table."""
     converted = result["converted"]
-    ends = [
-        f"{key}: (q - {converted[key]['zero']}) * {converted[key]['step']:g}" for key in ("input", "output")
-    ]
+    grids = [(key, converted[key]) for key in ("input", "output")]
+    ends = [f"{key}: the integer q stands for (q - {g['zero']}) * {g['step']:g}" for key, g in grids]
     return [f"from {converted['source']}", *ends, *(f"folded away: {note}" for note in result["folded"])]
 
 
