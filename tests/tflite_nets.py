@@ -96,7 +96,7 @@ class TFLiteDrawer:
             kernels, shape, axis = channels * multiplier, (1, *kernel, channels * multiplier), -1
         else:
             groups = channels if self.chance(0.2) else 1
-            multiplier, kernels = None, groups * self.integer(1, 8 // groups)
+            multiplier, kernels = None, groups * self.integer(1, max(8 // groups, 1))
             shape, axis = (kernels, *kernel, channels // groups), 0
         weights, values, scales = self.weights(shape, axis)
         y, bias = self.scaled(x, values.size // kernels, scales, (*positions, kernels), depthwise)

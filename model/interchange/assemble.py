@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from model.arithmetic.addition import scaled
 from model.arithmetic.geometry import Geometry, Shape
 from model.arithmetic.qformat import QFormat
-from model.arithmetic.rescale import Unmatched, matched
+from model.arithmetic.rescale import Rescale, Unmatched, matched
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec
 from model.interchange.branches import Branch, Brancher, Chain
@@ -213,21 +214,24 @@ class Assembler:
         )  # fmt: skip
 
     def addition(self, step: Branch, shape: Shape, dst: Values) -> list[Spec]:
-        """Both branches, each with its table, and the sum's rescale."""
-        node, name, branches, before = step.node, self.name("add"), [], self.left_out
-        for key, chain, source, entries in zip(("body", "shortcut"), step.chains, node.inputs, node.entries):
-            specs, end = self.chain(chain, shape)
+        """Both branches, each with its table, and the sum's rescale: a shift, if there are such tables."""
+        node, before, name = step.node, self.left_out, self.name("add")
+        chains = [self.chain(chain, shape) for chain in step.chains]
+        tables, form = summed(node.entries, node.rounding)
+        branches = []
+        for (specs, end), source, entries in zip(chains, node.inputs, tables):
             fmt = QFormat.spanning(int(entries.min()), int(entries.max()), 0)
-            table = self.table(f"{name}_{key}", "scale", entries, end, self.values[source], fmt)
+            place = f"{name}_{'ab'[len(branches)]}"
+            table = self.table(place, "scale", entries, end, self.values[source], fmt)
             branches.append((*specs, table))
         if self.left_out > before:
             return []
+        body, shortcut = sorted(branches, key=len, reverse=True)
         spec = ResidualSpec(
-            name=name, in_shape=shape, src=branches[0][0].src, dst=WEIGHTS, body=branches[0],
-            shortcut=branches[1],
-        )  # fmt: skip
-        ends = [sum(int(getattr(e, end)()) for e in node.entries) for end in ("min", "max")]
-        return self.rounded(spec, spec.sum_format, ends, node.rounding, dst)
+            name=name, in_shape=shape, src=body[0].src, dst=WEIGHTS, body=body, shortcut=shortcut
+        )
+        spec = replace(spec, dst=spec.sum_format)
+        return [spec, self.rescale_of(spec, spec.dst, form, dst)]
 
     def rounded(self, spec: Spec, sums: QFormat, ends, rounding: Rounding, dst: Values) -> list[Spec]:
         """A layer that leaves its sums exact, and their rescale."""
@@ -236,15 +240,29 @@ class Assembler:
 
     def rescale(self, spec: Spec, src: QFormat, ends, rounding: Rounding, dst: Values) -> RescaleSpec:
         """The rescale behind a layer whose sums lie between `ends`, of each channel or of all."""
-        channels = spec.out_shape[2]
         form = matched(rounding.rule, *np.atleast_1d(*ends), rounding.low, rounding.high)
-        arrays = form.multipliers, form.offsets, form.shifts
+        return self.rescale_of(spec, src, form, dst)
+
+    def rescale_of(self, spec: Spec, src: QFormat, form: Rescale, dst: Values) -> RescaleSpec:
+        """The layer of a rescale, of each channel or of one for all."""
+        arrays = {"multipliers": form.multipliers, "offsets": form.offsets, "shifts": form.shifts}
         if len(form.multipliers) == 1:
-            arrays = (np.repeat(array, channels, axis=-1) for array in arrays)
+            repeated = spec.out_shape[2]
+            arrays = {key: np.repeat(array, repeated, axis=-1) for key, array in arrays.items()}
         return RescaleSpec(
-            **dict(zip(("multipliers", "offsets", "shifts"), arrays)), name=f"{spec.name}_out",
-            in_shape=spec.out_shape, src=src, dst=dst.format, low=form.low, high=form.high,
+            **arrays, name=f"{spec.name}_out", in_shape=spec.out_shape, src=src, dst=dst.format,
+            low=form.low, high=form.high,
         )  # fmt: skip
+
+
+def summed(entries, rounding: Rounding) -> tuple[tuple[np.ndarray, np.ndarray], Rescale]:
+    """Tables whose sums a rescale rounds as it must: by a shift alone, if there are such tables."""
+    first, second = entries
+    ends = ([int(end(first) + end(second))] for end in (np.min, np.max))
+    form = matched(rounding.rule, *ends, rounding.low, rounding.high)
+    results = form((first[:, None] + second)[None])[0]
+    slope = float(form.multipliers[0]) * 2.0 ** -float(form.shifts[0])
+    return scaled(entries, results, slope, form.low, form.high) or (entries, form)
 
 
 def shape_of(dims: tuple[int, ...]) -> Shape:
