@@ -12,7 +12,7 @@ from model.arithmetic.geometry import Geometry, Shape
 from model.arithmetic.qformat import QFormat
 from model.arithmetic.rescale import Rescale, Unmatched, matched
 from model.golden.qnetwork import QNetwork
-from model.golden.spec import Spec
+from model.golden.spec import Spec, WeightedSpec
 from model.interchange.branches import Branch, Brancher, Chain
 from model.interchange.description import (
     Average,
@@ -77,7 +77,7 @@ class Assembler:
     """Makes specs, chain by chain, and gathers the problems of all of them."""
 
     def __init__(self, description: Description, problems: list[str]):
-        self.values, self.problems = description.values, problems
+        self.values, self.notes, self.problems = description.values, description.notes, problems
         self.tensors: dict[str, str] = {}
         self.left_out = 0
         self.counts: Counter[str] = Counter()
@@ -140,7 +140,7 @@ class Assembler:
                 name=self.name("dense"), in_shape=shape, src=src.format, dst=WEIGHTS, weights=node.weights,
                 weight_format=WEIGHTS, bias=node.bias - src.zero * node.weights.sum(axis=0),
             )  # fmt: skip
-            return self.rounded(spec, spec.accumulator, spec.sum_ranges, node.rounding, dst)
+            return self.weighted(node, spec, node.rounding, dst)
         if isinstance(node, Maximum):
             return self.maximum(node, shape, src, dst)
         if isinstance(node, Average):
@@ -171,7 +171,7 @@ class Assembler:
             stride=node.stride, padding=padding, dilation=node.dilation, groups=node.groups,
             fill=src.zero if np.any(padding) else 0,
         )  # fmt: skip
-        return self.rounded(spec, spec.accumulator, spec.sum_ranges, node.rounding, dst)
+        return self.weighted(node, spec, node.rounding, dst)
 
     def maximum(self, node: Maximum, shape: Shape, src: Values, dst: Values) -> list[Spec]:
         """A max pooling, and the clip of its activation."""
@@ -181,8 +181,8 @@ class Assembler:
         )  # fmt: skip
         if (node.low, node.high) == (dst.format.min, dst.format.max):
             return [spec]
-        ends = src.format.min, src.format.max
-        return [spec, self.rescale(spec, src.format, ends, Rounding(lambda a: a, node.low, node.high), dst)]
+        form = Rescale(np.array([1]), np.zeros((2, 1), int), np.array([0]), node.low, node.high)
+        return [spec, self.rescale_of(spec, src.format, form, dst)]
 
     def average(self, node: Average, shape: Shape, src: Values, dst: Values) -> list[Spec]:
         """A sum, rounded. The addend moves the sums' sign, which a rescale of the plain sum may not need."""
@@ -195,7 +195,9 @@ class Assembler:
         ends = area * src.format.min, area * src.format.max
         moved = Rounding(lambda a: inner.rule(a + node.addend), inner.low, inner.high)
         try:
-            return self.rounded(spec, spec.sum_format, ends, moved, dst)
+            form = matched(moved.rule, *np.atleast_1d(*ends), moved.low, moved.high)
+            spec = replace(spec, dst=spec.sum_format)
+            return [spec, self.rescale_of(spec, spec.dst, form, dst)]
         except Unmatched:
             if not node.addend:
                 raise
@@ -204,7 +206,24 @@ class Assembler:
             weights=np.ones((*node.kernel, 1, channels), int), weight_format=WEIGHTS,
             bias=np.full(channels, node.addend),
         )  # fmt: skip
-        return self.rounded(ones, ones.accumulator, ones.sum_ranges, inner, dst)
+        return self.weighted(node, ones, inner, dst)
+
+    def weighted(self, node: Node, spec: WeightedSpec, rounding: Rounding, dst: Values) -> list[Spec]:
+        """A layer of weights that leaves its sums exact, and their rescale.
+
+        A channel whose output no input can change needs no weights. Frameworks leave them enormous biases,
+        which would make the sums of all channels wide.
+        """
+        form = matched(rounding.rule, *spec.sum_ranges, rounding.low, rounding.high)
+        if (constant := form.multipliers == 0).any():
+            self.notes.append(f"{node.where}: the weights of {constant.sum()} channels that are constant")
+            offsets = np.where(constant, form(spec.sum_ranges[0][:, None])[:, 0], form.offsets)
+            form = replace(form, offsets=offsets, shifts=np.where(constant, 0, form.shifts))
+            spec = replace(
+                spec, weights=np.where(constant, 0, spec.weights), bias=np.where(constant, 0, spec.bias)
+            )
+        spec = replace(spec, dst=spec.accumulator)
+        return [spec, self.rescale_of(spec, spec.dst, form, dst)]
 
     def table(self, name, function, entries, shape: Shape, src: Values, dst: QFormat) -> TableSpec:
         """A table of entries that begin with the smallest input."""
@@ -232,16 +251,6 @@ class Assembler:
         )
         spec = replace(spec, dst=spec.sum_format)
         return [spec, self.rescale_of(spec, spec.dst, form, dst)]
-
-    def rounded(self, spec: Spec, sums: QFormat, ends, rounding: Rounding, dst: Values) -> list[Spec]:
-        """A layer that leaves its sums exact, and their rescale."""
-        spec = replace(spec, dst=sums)
-        return [spec, self.rescale(spec, sums, ends, rounding, dst)]
-
-    def rescale(self, spec: Spec, src: QFormat, ends, rounding: Rounding, dst: Values) -> RescaleSpec:
-        """The rescale behind a layer whose sums lie between `ends`, of each channel or of all."""
-        form = matched(rounding.rule, *np.atleast_1d(*ends), rounding.low, rounding.high)
-        return self.rescale_of(spec, src, form, dst)
 
     def rescale_of(self, spec: Spec, src: QFormat, form: Rescale, dst: Values) -> RescaleSpec:
         """The layer of a rescale, of each channel or of one for all."""
