@@ -156,6 +156,18 @@ def pad_before_pool(writer, x):
     return unary(writer, "MAX_POOL_2D", y, (1, 5, 5, 2), options="Pool2DOptions", **window)
 
 
+def pad_at_the_end(writer, x):
+    widths = writer.constant([(0, 0), (1, 1), (1, 1), (0, 0)])
+    return unary(writer, "PAD", x, (1, 6, 6, 2), options="PadOptions", extra=[widths])
+
+
+def pad_wider_than_the_kernel(writer, x):
+    widths = writer.constant([(0, 0), (2, 2), (1, 1), (0, 0)])
+    y = unary(writer, "PAD", x, (1, 8, 6, 2), options="PadOptions", extra=[widths])
+    weights = [writer.constant(np.ones((3, 2, 2, 2)), "INT8", scales=0.1), writer.constant([1, 2, 3])]
+    return unary(writer, "CONV_2D", y, (1, 7, 5, 3), extra=weights, options="Conv2DOptions", **conv_fields())
+
+
 def pad_of_channels(writer, x):
     widths = writer.constant([(0, 0), (0, 0), (0, 0), (0, 1)])
     return unary(writer, "PAD", x, (1, 4, 4, 3), options="PadOptions", extra=[widths])
@@ -195,7 +207,9 @@ def softmax_within(writer, x):
     ("build", "problem"),
     [
         (crossing, "branches cross; accepted: branches that part at one layer and meet in one addition"),
-        (pad_before_pool, "operator 0 PAD 't2': accepted: before a convolution"),
+        (pad_before_pool, "has a border before it (operator 0 PAD 't2'); accepted: before a convolution, or"),
+        (pad_at_the_end, "operator 0 PAD 't2': accepted: before a convolution"),
+        (pad_wider_than_the_kernel, "'t2', is ((2, 2), (1, 1)); accepted: less than its window on each side"),
         (pad_of_channels, "accepted: of height and width only"),
         (pool_behind_a_reshape, "accepted: a reshape before a dense layer, at the net's ends"),
         (mean_of_channels, "axes is [3]; accepted: height and width, [1, 2]"),

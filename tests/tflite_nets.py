@@ -143,17 +143,20 @@ class TFLiteDrawer:
         return y
 
     def padded(self, x: Value) -> Value:
-        """A border, and the convolution into which it goes."""
+        """A border, and the convolution or pooling into which it goes."""
         sides = [(self.integer(0, 2), self.integer(0, 2)) for _ in range(2)]
         widths = self.writer.constant([(0, 0), *sides, (0, 0)])
         dims = (*(n + sum(side) for n, side in zip(x.dims, sides)), x.dims[2])
         y = self.value(dims, x.scale, x.zero)
         self.writer.operator("PAD", [x.index, widths], y.index, "PadOptions")
-        kernel = tuple(min(max(*side, self.integer(0, 2)) + 1, n) for side, n in zip(sides, dims))
-        if any(max(side) >= k for side, k in zip(sides, kernel)):
-            kernel = tuple(max(side) + 1 for side in sides)
+        kernel = tuple(max(side) + 1 for side in sides)
         stride = self.integer(1, 2), self.integer(1, 2)
         positions = Geometry(kernel, stride).positions(dims)
+        if x.zero == -128 and self.chance(0.5):
+            z = self.value((*positions, dims[2]), x.scale, x.zero)
+            window = dict(FilterHeight=kernel[0], FilterWidth=kernel[1], StrideH=stride[0], StrideW=stride[1])
+            self.writer.operator("MAX_POOL_2D", [y.index], z.index, "Pool2DOptions", Padding=1, **window)
+            return z
         return self.conv(y, self.chance(0.3), (kernel, stride, 1, (1, 1), positions))
 
     def function(self, x: Value) -> Value:

@@ -179,10 +179,9 @@ def matched(function: Function, low, high, bottom: int, top: int) -> Rescale:
         > WORD - 4
     ):
         raise ValueError(f"sums of {low.min()} .. {high.max()} are too wide to compare steps in 64 bits")
-    halves = [
-        Half(function, low, np.minimum(high, -1), low, bottom, top),
-        Half(function, np.maximum(low, 0), high, high, bottom, top),
-    ]
+    at = steps(function, low, high, bottom, top)
+    values = np.arange(bottom + 1, top + 1)
+    halves = Half(at, values, low, np.minimum(high, -1)), Half(at, values, np.maximum(low, 0), high)
     intervals = [half.slopes() for half in halves]
     found = [simplest([interval[c] for interval in intervals]) for c in range(len(low))]
     if missing := [channel for channel, form in enumerate(found) if form is None]:
@@ -200,27 +199,23 @@ class Half:
 
     Parameters
     ----------
-    function, bottom, top
-        As of `matched`.
+    at : ndarray of int64, (C, K)
+        Where each of the values is first reached, sums of the other sign included.
+    values : ndarray of int, (K,)
     first, last : ndarray of int64, (C,)
         The sums; there are none in a channel where `last` is the smaller one.
-    spare : ndarray of int64, (C,)
-        A sum for which the function may be called in a channel that has none.
 
     Attributes
     ----------
-    at : ndarray of int64, (C, K)
-        Where each of the K `values` is first reached.
     reached, waited : ndarray of bool, (C, K)
-        Whether it is reached at a sum of this half, and whether it is not yet at the first one.
+        Whether a value is reached at a sum of this half, and whether it is not yet at the first one.
     """
 
-    def __init__(self, function: Function, first, last, spare, bottom: int, top: int):
-        some = (first <= last)[:, None]
-        self.values = np.arange(bottom + 1, top + 1)
-        self.at = steps(function, *(np.where(some[:, 0], end, spare) for end in (first, last)), bottom, top)
-        self.reached = some & (self.at <= last[:, None])
-        self.waited = some & (self.at > first[:, None])
+    def __init__(self, at: np.ndarray, values: np.ndarray, first: np.ndarray, last: np.ndarray):
+        first, last = first[:, None], last[:, None]
+        self.values, self.at = values, np.clip(at, first, np.maximum(first, last + 1))
+        self.reached = (first <= last) & (at <= last)
+        self.waited = (first <= last) & (at > first)
 
     def slopes(self) -> list:
         """For each channel the open interval of slopes, as `model.arithmetic.slopes` gives it."""

@@ -33,6 +33,9 @@ from model.interchange.description import (
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RescaleSpec, ResidualSpec, TableSpec
 
 WEIGHTS = QFormat(8, 0)
+BORDERED = "a convolution, or a max pooling of values whose zero point is the least of them"
+MAX_CHANNELS = 1 << 15
+"""Output channels of all layers together, each of which has a rescale to be found."""
 
 
 def assembled(description: Description, name: str, problems: list[str]) -> QNetwork:
@@ -79,7 +82,7 @@ class Assembler:
     def __init__(self, description: Description, problems: list[str]):
         self.values, self.notes, self.problems = description.values, description.notes, problems
         self.tensors: dict[str, str] = {}
-        self.left_out = 0
+        self.left_out = self.channels = 0
         self.counts: Counter[str] = Counter()
 
     def entered(self, chain: Chain, first: Values) -> tuple[Chain, Shape]:
@@ -92,49 +95,68 @@ class Assembler:
     def chain(self, chain: Chain, shape: Shape) -> tuple[list[Spec], Shape]:
         """The specs of a chain that is fed with an image of a shape, and the shape behind it."""
         specs: list[Spec] = []
-        pad: Pad | None = None
+        border: Pad | None = None
         for step in chain:
             node = step.node if isinstance(step, Branch) else step
-            if isinstance(node, Pad):
-                if pad is not None:
-                    self.problems.append(f"{node.where}: follows another one; accepted: one border")
-                pad = node
-                continue
             try:
-                if pad is not None and not isinstance(node, Conv):
-                    pad, at = None, pad
-                    self.problems.append(f"{at.where}: accepted: before a convolution; {node.where} is none")
-                made = self.made(step, node, shape, pad.padding if pad else None)
-                pad = None
+                if border is not None:
+                    border, node = None, self.bordered(border, node)
+                if isinstance(node, Pad):
+                    border, made = node, []
+                else:
+                    made = self.made(step, node, shape)
             except ValueError as error:
                 self.problems.append(f"{node.where}: {error}")
-                made, pad = [], None
+                made = []
                 self.left_out += 1
             specs += made
             if made:
                 self.tensors[made[-1].name] = node.output
                 shape = made[-1].out_shape
-            elif not isinstance(node, View):
+            elif not isinstance(node, View | Pad):
                 self.left_out += isinstance(node, Unknown)
                 shape = shape_of(self.values[node.output].dims)
-        if pad is not None:
-            self.problems.append(f"{pad.where}: accepted: before a convolution")
+        if border is not None:
+            self.problems.append(f"{border.where}: accepted: before {BORDERED}")
         return specs, shape
 
-    def made(self, step, node: Node, shape: Shape, pad) -> list[Spec]:
+    def bordered(self, pad: Pad, node: Node) -> Node:
+        """A node with the border before it as part of its padding."""
+        src = self.values[pad.inputs[0]]
+        if isinstance(node, Unknown):
+            return node
+        if not isinstance(node, Conv) and not (isinstance(node, Maximum) and src.zero == src.format.min):
+            raise ValueError(f"has a border before it ({pad.where}); accepted: before {BORDERED}")
+        padding = tuple(tuple(a + b for a, b in zip(*sides)) for sides in zip(node.padding, pad.padding))
+        kernel, dilation = (
+            (node.weights.shape[:2], node.dilation) if isinstance(node, Conv) else (node.kernel, (1, 1))
+        )
+        extent = Geometry(kernel, dilation=dilation).extent
+        if any(max(sides) >= size for sides, size in zip(padding, extent)):
+            accepted = f"less than its window on each side, {extent}"
+            raise ValueError(problem(f"padding, with that of {pad.where},", padding, accepted))
+        return replace(node, inputs=pad.inputs, padding=padding)
+
+    def made(self, step, node: Node, shape: Shape) -> list[Spec]:
         """The specs of one node."""
         if isinstance(node, View | Unknown):
             return []
         src, dst = self.values[node.inputs[0]], self.values[node.output]
-        if isinstance(node, Conv | Maximum | Average) and shape_of(src.dims) != shape and pad is None:
+        if isinstance(node, Conv | Maximum | Average) and shape_of(src.dims) != shape:
             raise ValueError(
                 problem(
                     "its input's shape", f"{src.dims}, of values that a layer left as {shape}",
                     "a reshape before a dense layer, at the net's ends, or of dimensions of 1",
                 )
             )  # fmt: skip
+        if isinstance(node, Conv | Dense):
+            self.channels += len(node.bias)
+            if self.channels > MAX_CHANNELS:
+                raise ValueError(
+                    problem("the sum of channels up to here", self.channels, f"{MAX_CHANNELS:,}")
+                )
         if isinstance(node, Conv):
-            return self.conv(node, shape, src, dst, pad)
+            return self.conv(node, shape, src, dst)
         if isinstance(node, Dense):
             spec = DenseSpec(
                 name=self.name("dense"), in_shape=shape, src=src.format, dst=WEIGHTS, weights=node.weights,
@@ -154,22 +176,14 @@ class Assembler:
         self.counts[kind] += 1
         return f"{kind}{self.counts[kind]}"
 
-    def conv(self, node: Conv, shape: Shape, src: Values, dst: Values, pad) -> list[Spec]:
-        """A convolution, with a border of its own folded in."""
-        padding = node.padding
-        if pad is not None:
-            padding = tuple(tuple(a + b for a, b in zip(*sides)) for sides in zip(padding, pad))
-            extent = Geometry(node.weights.shape[:2], dilation=node.dilation).extent
-            if any(max(sides) >= size for sides, size in zip(padding, extent)):
-                raise ValueError(
-                    problem("padding, with the border before it,", padding, f"less than its window, {extent}")
-                )
+    def conv(self, node: Conv, shape: Shape, src: Values, dst: Values) -> list[Spec]:
+        """A convolution."""
         kind = "depthwise" if node.groups == shape[2] > 1 else "conv"
         spec = ConvSpec(
             name=self.name(kind), in_shape=shape, src=src.format, dst=WEIGHTS, weights=node.weights,
             weight_format=WEIGHTS, bias=node.bias - src.zero * node.weights.sum(axis=(0, 1, 2)),
-            stride=node.stride, padding=padding, dilation=node.dilation, groups=node.groups,
-            fill=src.zero if np.any(padding) else 0,
+            stride=node.stride, padding=node.padding, dilation=node.dilation, groups=node.groups,
+            fill=src.zero if np.any(node.padding) else 0,
         )  # fmt: skip
         return self.weighted(node, spec, node.rounding, dst)
 

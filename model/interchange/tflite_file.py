@@ -11,7 +11,7 @@ import numpy as np
 from model.arithmetic.qformat import QFormat
 from model.interchange.description import Values, problem
 
-MAX_BYTES, MAX_OPERATORS, MAX_TENSORS, MAX_VALUES = 1 << 26, 1000, 10_000, 1 << 24
+MAX_BYTES, MAX_OPERATORS, MAX_TENSORS, MAX_VALUES = 1 << 24, 1000, 10_000, 1 << 24
 """Larger files and nets are refused before anything is made of them."""
 NAME_LENGTH = 60
 """Characters of a tensor's name that a report shows."""
@@ -170,11 +170,19 @@ class File:
             )
         types, kinds = named(tflite.TensorType), named(tflite.BuiltinOperator)
 
+        taken = 0
+
         def buffer(index):
+            nonlocal taken
             if not 0 < index < model.BuffersLength():
                 return None
             raw = model.Buffers(index).DataAsNumpy()
-            return None if np.isscalar(raw) else raw
+            if np.isscalar(raw):
+                return None
+            taken += raw.size
+            if taken > MAX_BYTES:
+                raise ValueError("its constants are larger than the file")
+            return raw
 
         self.tensors = [Tensor(i, graph.Tensors(i), buffer, types) for i in range(graph.TensorsLength())]
         self.operators = []
