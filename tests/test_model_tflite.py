@@ -1,6 +1,8 @@
 """TFLite files: random nets against LiteRT's reference kernels, refusals, and damaged files."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import litert
 from model import cli, convert
 from model.files import artifact
 from model.golden.qchain import walk
+from model.interchange.tflite_operators import OPERATORS
 from tflite_files import Writer
 from tflite_nets import TFLiteDrawer
 
@@ -225,6 +228,13 @@ def test_graphs_that_are_refused(build, problem, tmp_path, capsys):
     assert run(tmp_path / "net.tflite", "-o", tmp_path / "net.npz") == 2
     assert problem in capsys.readouterr().err
     assert not (tmp_path / "net.npz").exists()
+
+
+def test_the_documentation_lists_what_is_accepted():
+    table = (Path(__file__).parents[1] / "docs" / "convert.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    listed = {name for row in rows for name in re.findall("`([A-Z0-9_]+)`", row)}
+    assert listed == {*OPERATORS, "DEQUANTIZE", "SOFTMAX"}
 
 
 def test_several_ends_are_refused(tmp_path, capsys):
