@@ -15,7 +15,7 @@ from model.files import artifact
 from model.golden.qchain import walk
 from model.interchange.tflite_operators import OPERATORS
 from tflite_files import Writer
-from tflite_nets import TFLiteDrawer
+from tflite_nets import FUNCTIONS, TFLiteDrawer
 
 CI, ALL = 50, 200
 IDLE = {"QUANTIZE", "RESHAPE", "SOFTMAX", "DEQUANTIZE"}
@@ -41,6 +41,35 @@ def test_random_nets_equal_the_reference(seed, tmp_path):
         }
         return
     assert litert.compare(path, net, images) >= 1
+
+
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_functions_at_every_value(kind, tmp_path):
+    """All 256 inputs, at many scales and zero points."""
+    path, every = tmp_path / "net.tflite", np.arange(-128, 128).astype(np.int8)[None]
+    for seed in range(60):
+        drawer = TFLiteDrawer(seed)
+        x = drawer.value((256,))
+        drawer.writer.write(path, x.index, drawer.function(x, kind).index)
+        net, _ = convert.converted(path, "net")
+        assert litert.compare(path, net, every) == 1
+
+
+def test_means_of_values_around_the_zero_point(tmp_path):
+    """Where the sign of the sum matters, and where a plain sum does not know it."""
+    path, kinds = tmp_path / "net.tflite", set()
+    for seed in range(80):
+        drawer = TFLiteDrawer(seed)
+        x = drawer.value((drawer.integer(1, 4), drawer.integer(1, 4), 2), 0.5, drawer.integer(-20, 20))
+        y = drawer.value((2,), 0.5 / 2 ** drawer.integer(0, 3))
+        axes = drawer.writer.constant([1, 2])
+        drawer.writer.operator("MEAN", [x.index, axes], y.index, "ReducerOptions", KeepDims=False)
+        drawer.writer.write(path, x.index, y.index)
+        net, _ = convert.converted(path, "net")
+        kinds.add(net.specs[0].kind)
+        images = x.zero + drawer.rng.integers(-3, 4, (30, *x.dims))
+        assert litert.compare(path, net, images.astype(np.int8)) == 1
+    assert kinds == {"pool", "conv"}
 
 
 def conv_fields(**changes) -> dict:

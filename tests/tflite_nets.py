@@ -159,8 +159,8 @@ class TFLiteDrawer:
             return z
         return self.conv(y, self.chance(0.3), (kernel, stride, 1, (1, 1), positions))
 
-    def function(self, x: Value) -> Value:
-        kind = FUNCTIONS[self.integer(0, len(FUNCTIONS) - 1)]
+    def function(self, x: Value, kind: str | None = None) -> Value:
+        kind = kind or FUNCTIONS[self.integer(0, len(FUNCTIONS) - 1)]
         grids = {"LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, None)}
         scale, zero = grids.get(kind, (x.scale * 2.0 ** self.rng.uniform(-2, 2), None))
         y, options = self.value(x.dims, scale, zero), {}

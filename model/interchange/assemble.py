@@ -217,7 +217,7 @@ class Assembler:
                 raise
         ones = ConvSpec(
             name=name, in_shape=shape, src=src.format, dst=WEIGHTS, stride=node.stride, groups=channels,
-            weights=np.ones((*node.kernel, 1, channels), int), weight_format=WEIGHTS,
+            weights=np.ones((*node.kernel, 1, channels), int), weight_format=QFormat(2, 0),
             bias=np.full(channels, node.addend),
         )  # fmt: skip
         return self.weighted(node, ones, inner, dst)
