@@ -20,6 +20,7 @@ from model.layers import (
     PoolSpec,
     ReduceSpec,
     RequantSpec,
+    RescaleSpec,
     ResidualSpec,
     TableSpec,
 )
@@ -141,6 +142,21 @@ class NetDrawer:
                 table=self.values(dst, 1 << src.width),
             )  # fmt: skip
         return RequantSpec(name=name, in_shape=shape, src=src, dst=self.destination(src))
+
+    def rescale(self, name: str, shape, src: QFormat) -> RescaleSpec:
+        """A rescale whose products may need any of the golden model's types, with channels of all sizes."""
+        channels, dst = shape[2], self.format(1, 9)
+        low, high = sorted(self.integer(dst.min, dst.max) for _ in range(2))
+        bits = self.integer(0, 62 - src.width)
+        reach = 1 << min(bits + src.width - 1, 60)
+        offsets = self.rng.integers(-reach, reach, (2, channels))
+        if self.integer(0, 1):
+            offsets[0] = offsets[1]
+        return RescaleSpec(
+            name=name, in_shape=shape, src=src, dst=dst, low=low, high=high, offsets=offsets,
+            multipliers=self.rng.integers(0, 1 << bits, channels),
+            shifts=self.rng.integers(0, bits + src.width, channels),
+        )  # fmt: skip
 
     def residual(self, name: str, shape, src: QFormat) -> ResidualSpec:
         """Two branches of up to three layers each, which keep their places in the image together."""

@@ -25,31 +25,13 @@ PLAIN = dict(
 )  # fmt: skip
 
 
-def drawn(drawer: NetDrawer, shape, src: QFormat) -> RescaleSpec:
-    """A rescale whose products may need any of the golden model's types."""
-    channels = shape[2]
-    dst = drawer.format(1, 9)
-    low, high = sorted(drawer.integer(dst.min, dst.max) for _ in range(2))
-    bits = drawer.integer(0, 62 - src.width)
-    shifts = drawer.rng.integers(0, bits + src.width, channels)
-    multipliers = drawer.rng.integers(0, 1 << bits, channels)
-    reach = 1 << min(bits + src.width - 1, 60)
-    offsets = drawer.rng.integers(-reach, reach, (2, channels))
-    if drawer.integer(0, 1):
-        offsets[0] = offsets[1]
-    return RescaleSpec(
-        name="scale", in_shape=shape, src=src, dst=dst, multipliers=multipliers, offsets=offsets,
-        shifts=shifts, low=low, high=high,
-    )  # fmt: skip
-
-
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=100, deadline=None)
 def test_rescale_is_the_definition(seed):
     drawer = NetDrawer(seed)
     shape = drawer.integer(1, 4), drawer.integer(1, 4), drawer.integer(1, 4)
     src = drawer.format(2, 33)
-    spec = drawn(drawer, shape, src)
+    spec = drawer.rescale("scale", shape, src)
     x = drawer.values(src, (3, *shape))
     x[0, 0, 0], x[1, 0, 0], x[2, 0, 0] = src.min, src.max, 0
     expected = [
@@ -173,6 +155,14 @@ def test_refusals(change, problem):
     spec = RescaleSpec(**PLAIN)
     with pytest.raises(ValueError, match="read-only"):
         spec.offsets[0] = 0
+
+
+def test_layers_without_a_zero_point_are_what_they_were():
+    """A design's hash, and the layout of its weights, are made of these fields."""
+    conv = small_net().specs[0].body[0]
+    plain = dataclasses.replace(conv, fill=0)
+    assert set(conv.fields) - set(plain.fields) == {"fill"}
+    assert "fill" not in {field.name for field in artifact.fields_of(plain, plain.since)}
 
 
 @pytest.mark.parametrize("fill", [128, -129, 1.0, True])
