@@ -229,10 +229,15 @@ class Assembler:
         which would make the sums of all channels wide.
         """
         form = matched(rounding.rule, *spec.sum_ranges, rounding.low, rounding.high)
-        if (constant := form.multipliers == 0).any():
+        least, most = (form(end[:, None])[:, 0] for end in spec.sum_ranges)
+        if (constant := least == most).any():
             self.notes.append(f"{node.where}: the weights of {constant.sum()} channels that are constant")
-            offsets = np.where(constant, form(spec.sum_ranges[0][:, None])[:, 0], form.offsets)
-            form = replace(form, offsets=offsets, shifts=np.where(constant, 0, form.shifts))
+            form = replace(
+                form,
+                multipliers=np.where(constant, 0, form.multipliers),
+                offsets=np.where(constant, least, form.offsets),
+                shifts=np.where(constant, 0, form.shifts),
+            )
             spec = replace(
                 spec, weights=np.where(constant, 0, spec.weights), bias=np.where(constant, 0, spec.bias)
             )

@@ -122,8 +122,8 @@ class Operator:
         import tflite
 
         table, made = self.table.BuiltinOptions(), getattr(tflite, kind)()
-        if table is None:
-            raise ValueError("attributes are missing; the file is damaged")
+        if table is None or self.table.BuiltinOptionsType() != getattr(tflite.BuiltinOptions, kind):
+            raise ValueError("its attributes are missing, or another operator's; the file is damaged")
         made.Init(table.Bytes, table.Pos)
         return made
 
@@ -169,7 +169,6 @@ class File:
                 f" 1 to {MAX_OPERATORS:,} and up to {MAX_TENSORS:,} are accepted"
             )
         types, kinds = named(tflite.TensorType), named(tflite.BuiltinOperator)
-
         taken = 0
 
         def buffer(index):
@@ -188,6 +187,8 @@ class File:
         self.operators = []
         for number in range(graph.OperatorsLength()):
             table = graph.Operators(number)
+            if table.OpcodeIndex() >= model.OperatorCodesLength():
+                raise ValueError(f"it is damaged: operator {number} is of no kind")
             code = model.OperatorCodes(table.OpcodeIndex())
             kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
             ends = self.chosen(table.InputsAsNumpy()), self.chosen(table.OutputsAsNumpy())
