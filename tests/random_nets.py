@@ -149,12 +149,13 @@ class NetDrawer:
         low, high = sorted(self.integer(dst.min, dst.max) for _ in range(2))
         bits = self.integer(0, 62 - src.width)
         reach = 1 << min(bits + src.width - 1, 60)
-        offsets = self.rng.integers(-reach, reach, (2, channels))
+        multipliers = self.rng.integers(0, 1 << bits, channels)
+        offsets = np.sort(self.rng.integers(-reach, reach, (2, channels)), axis=0)
         if self.integer(0, 1):
-            offsets[0] = offsets[1]
+            offsets[0] = offsets[1] + self.rng.integers(0, multipliers + 1) * self.integer(0, 1)
         return RescaleSpec(
             name=name, in_shape=shape, src=src, dst=dst, low=low, high=high, offsets=offsets,
-            multipliers=self.rng.integers(0, 1 << bits, channels),
+            multipliers=multipliers,
             shifts=self.rng.integers(0, bits + src.width, channels),
         )  # fmt: skip
 

@@ -47,6 +47,26 @@ def test_rescale_is_the_definition(seed):
 
 
 @given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_sums_beyond_the_span_may_be_clipped(seed):
+    """Every sum of a narrow format; and no narrower span would do."""
+    drawer = NetDrawer(seed)
+    src = drawer.format(2, 10)
+    channels = drawer.integer(1, 3)
+    spec = drawer.rescale("scale", (1, 1, channels), src)
+    x = np.repeat(np.arange(src.min, src.max + 1)[:, None], channels, axis=1).reshape(-1, 1, 1, channels)
+    y = spec.run(x)
+    assert (np.diff(y, axis=0) >= 0).all()
+    low, high = spec.span
+    np.testing.assert_array_equal(spec.run(x.clip(low, high)), y)
+    if low < high:
+        for narrower in ((low + 1, high), (low, high - 1)):
+            assert (spec.run(x.clip(*narrower)) != y).any()
+    else:
+        assert (y == y[0]).all()
+
+
+@given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=40, deadline=None)
 def test_a_zero_point_is_padding_and_a_constant_in_the_biases(seed):
     """Products with differences from the zero point, zeros in the padding: what frameworks define."""
@@ -142,6 +162,7 @@ def test_nets_and_their_artifacts(tmp_path):
         ({"multipliers": np.array([-1, 2])}, "scale.*from 0"),
         ({"multipliers": np.array([0.5, 2])}, "scale.*integers"),
         ({"shifts": np.array([-1, 2])}, "scale.*shifts"),
+        ({"offsets": np.array([[60, 0], [-9, 0]])}, "scale.*fall where the sum's sign changes"),
         ({"high": 128}, "scale.*outside their format s8.0"),
         ({"low": -129}, "scale.*outside"),
         ({"low": 9, "high": 8}, "scale.*between 9 and 8"),

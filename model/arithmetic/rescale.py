@@ -36,6 +36,11 @@ class Rescale:
         s, from 0 on.
     low, high : int
         What results are clipped to; a ReLU's or ReLU6's limits are here.
+
+    Raises
+    ------
+    ValueError
+        If these do not fit together, or results would fall from the sum -1 to the sum 0.
     """
 
     multipliers: np.ndarray
@@ -67,6 +72,11 @@ class Rescale:
             array = array.astype(np.int64)
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        before, at = (
+            offset >> self.shifts for offset in (self.offsets[0] - self.multipliers, self.offsets[1])
+        )
+        if (before.clip(self.low, self.high) > at.clip(self.low, self.high)).any():
+            raise ValueError("the offsets let results fall where the sum's sign changes")
 
     @property
     def width(self) -> int:

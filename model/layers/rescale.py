@@ -10,6 +10,7 @@ import numpy as np
 from model.arithmetic.exact import narrowest
 from model.arithmetic.rescale import Rescale
 from model.arithmetic.scratch import scratch
+from model.arithmetic.steps import steps
 from model.golden.spec import Spec
 
 
@@ -67,6 +68,18 @@ class RescaleSpec(Spec):
     def dtype(self) -> type:
         """The quickest type in which the change is exact."""
         return narrowest(self.rescale.bound(self.src.min, self.src.max))
+
+    @cached_property
+    def span(self) -> tuple[int, int]:
+        """Sums that make all results: what lies beyond may be clipped to them first, and nothing changes.
+
+        They are the last sum before any channel's first step, and the sum of any channel's last step. A
+        multiplier needs to be no wider than these; often that is some bits less than `src`.
+        """
+        ends = [np.full(len(self.multipliers), end) for end in (self.src.min, self.src.max)]
+        at = steps(self.rescale, *ends, self.low, self.high)
+        at = at[(at > self.src.min) & (at <= self.src.max)]
+        return (int(at.min()) - 1, int(at.max())) if at.size else (0, 0)
 
     def apply(self, x, cache):
         y = scratch(cache, "y", x.shape, self.dtype)
