@@ -226,6 +226,9 @@ GOOD = dict(multipliers=np.array([3]), offsets=np.array([[0], [1]]), shifts=np.a
         ({"shifts": np.array([1, 2])}, "do not fit"),
         ({"offsets": np.array([1])}, "do not fit"),
         ({"low": 8}, "between 8 and 7"),
+        ({"offsets": np.array([[-(1 << 63)], [1]])}, "up to 62 bits"),
+        ({"multipliers": np.array([(1 << 64) - 1], np.uint64)}, "up to 62 bits"),
+        ({"offsets": np.array([[40], [1]])}, "fall where the sum's sign changes"),
     ],
 )
 def test_refusals(change, problem):

@@ -66,6 +66,8 @@ class Rescale:
             )
         if multipliers.min() < 0 or not 0 <= shifts.min() <= shifts.max() <= WORD:
             raise ValueError(f"multipliers are from 0 on, shifts from 0 to {WORD}")
+        if max(int(multipliers.max()), int(offsets.max()), -int(offsets.min())) >= FREE:
+            raise ValueError(f"multipliers and offsets have up to {WORD} bits")
         if not self.low <= self.high:
             raise ValueError(f"nothing lies between {self.low} and {self.high}")
         for name, array in (("multipliers", multipliers), ("offsets", offsets), ("shifts", shifts)):
