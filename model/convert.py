@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from model import cli, describe
+from model.arithmetic.qformat import QFormat
 from model.files import artifact
 from model.files.whole import check_writable
 from model.golden.qchain import walk
@@ -101,7 +102,8 @@ def described(net: QNetwork, notes: list[str]) -> dict:
         spec = specs[layer["name"]]
         layer["tensor"] = converted["tensors"].get(spec.name)
         if isinstance(spec, RescaleSpec):
-            layer["weights"] = f"{spec.rescale.width} bits"
+            sums = QFormat.spanning(*spec.span, 0).width
+            layer["weights"] = f"{sums} x {spec.rescale.width} bits"
     return result
 
 

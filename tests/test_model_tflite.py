@@ -226,6 +226,12 @@ def addition_of_a_constant(writer, x):
     return unary(writer, "ADD", x, extra=[constant], options="AddOptions")
 
 
+def bias_of_another_scale(writer, x):
+    weights = writer.constant(np.ones((3, 32)), "INT8", scales=0.1)
+    bias = writer.constant([1, 2, 3], scales=0.5)
+    return unary(writer, "FULLY_CONNECTED", x, (1, 3), extra=[weights, bias], options="FullyConnectedOptions")
+
+
 def logistic_grid(writer, x):
     return unary(writer, "LOGISTIC", x, scale=0.1)
 
@@ -247,6 +253,7 @@ def softmax_within(writer, x):
         (mean_of_channels, "axes is [3]; accepted: height and width, [1, 2]"),
         (idle_branch, "operator 0 TANH 't1': nothing uses its output"),
         (addition_of_a_constant, "second input is constant or missing; accepted: another layer's output"),
+        (bias_of_another_scale, "the biases' scale is 0.5; accepted: 0.01"),
         (logistic_grid, "its output's scale is 0.1"),
         (softmax_within, "operator 0 SOFTMAX 't1': is unknown"),
         (lambda writer, x: x, "0 operators"),

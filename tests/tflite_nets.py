@@ -70,7 +70,8 @@ class TFLiteDrawer:
             return y, -1
         reach = int(70 * 70 * np.sqrt(products))
         bias = self.rng.integers(-reach, reach + 1, len(scales))
-        return y, self.writer.constant(bias, scales=x.scale * np.asarray(scales))
+        steps = x.scale * (np.asarray(scales) if len(set(scales.tolist())) > 1 else scales[:1])
+        return y, self.writer.constant(bias, scales=steps)
 
     def window(self, x: Value, dilated: bool):
         """A window that fits: kernel, stride, padding, dilation, and its positions."""
@@ -171,13 +172,15 @@ class TFLiteDrawer:
         self.writer.operator(kind, [x.index], y.index, **options)
         return y
 
-    def add(self, x: Value) -> Value:
-        """An addition of two branches from `x`, one or both of some layers that keep the shape."""
+    def add(self, x: Value, depth: int = 0) -> Value:
+        """An addition of two branches from `x` of some layers that keep the shape, or of none."""
         ends = []
         for branch in range(2):
             end = x
-            for _ in range(self.integer(0 if branch else 1, 2)):
-                if len(x.dims) == 3 and self.chance(0.7):
+            for _ in range(self.integer(0 if branch or self.chance(0.1) else 1, 2)):
+                if depth < 2 and self.chance(0.15):
+                    end = self.add(end, depth + 1)
+                elif len(x.dims) == 3 and self.chance(0.7):
                     kernel = self.integer(1, 3), self.integer(1, 3)
                     weights, values, scales = self.weights((x.dims[2], *kernel, x.dims[2]), 0)
                     y, bias = self.scaled(end, values.size // x.dims[2], scales, x.dims)

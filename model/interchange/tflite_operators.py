@@ -135,6 +135,10 @@ def fully_connected(op: Operator, look: Look) -> Node:
         (outputs, inputs) == weights.shape, "the weights' shape", list(weights.shape),
         f"({outputs}, {inputs}): one row of inputs, one of outputs",
     )  # fmt: skip
+    if op.input(1).scales.size == 1 and (biases := op.input(2)) is not None:
+        # The runtime refuses these too: it takes the biases for sums of products, whatever their scale says.
+        step, meant = (float(biases.scales[0]) if biases.scales.size == 1 else 0.0), x.step * float(scales[0])
+        op.demand(abs(step - meant) <= 0.02 * y.step, "the biases' scale", step, f"{meant:g}")
     # No multiplier of 31 bits here: LiteRT's reference has a product of floats.
     rule = FloatProduct(effective(x, scales, y), y.zero, np.float64, "away")
     ends = limits(op, options.FusedActivationFunction(), y)
