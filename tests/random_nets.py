@@ -153,9 +153,11 @@ class NetDrawer:
         offsets = np.sort(self.rng.integers(-reach, reach, (2, channels)), axis=0)
         if self.integer(0, 1):
             offsets[0] = offsets[1] + self.rng.integers(0, multipliers + 1) * self.integer(0, 1)
+        # Offsets of their own for odd results are at most a step away.
+        odd = offsets + self.rng.integers(0, 2, channels) if self.integer(0, 3) == 0 else None
         return RescaleSpec(
             name=name, in_shape=shape, src=src, dst=dst, low=low, high=high, offsets=offsets,
-            multipliers=multipliers,
+            multipliers=multipliers, odd=odd,
             shifts=self.rng.integers(0, bits + src.width, channels),
         )  # fmt: skip
 

@@ -55,6 +55,6 @@ def test_results_that_no_sum_has():
 
 def test_wrong_tables_are_not_taken(monkeypatch):
     entries, results, slope = tflites([0.5, 0.3], (3, 5), 0.7, 1)
-    monkeypatch.setattr(addition, "chosen", lambda ranges, shifts: np.array([high + 1 for _, high in ranges]))
+    monkeypatch.setattr(addition, "within", lambda ranges, shifts: np.array([high + 1 for _, high in ranges]))
     with pytest.raises(AssertionError, match="other results"):
         scaled(entries, results, slope, -128, 127)

@@ -28,7 +28,7 @@ def dense(rule, weights, bias, zero: int) -> Description:
 @pytest.mark.parametrize("zero", [-128, 0, 17])
 def test_float_roundings(rounding, zero):
     """As onnxruntime and QONNX round; one channel has nothing but a sign, another is constant."""
-    scales = np.array([0.0123456789, 0.00314159265, 1e-12, 0.301029996, 0.0123456789])
+    scales = np.array([0.0123456789, 2.0**-9, 1e-12, 0.301029996, 0.0123456789])
     weights, bias = RNG.integers(-99, 100, (6, 5)), RNG.integers(-5000, 5000, 5)
     weights[:, 2], bias[2], bias[4] = [1, -1, 1, -1, 1, -1], 0, 1 << 29
     rule = FloatProduct(scales, 0, np.float64, rounding)
@@ -38,14 +38,18 @@ def test_float_roundings(rounding, zero):
     expected = rule(sums.T).T.clip(-128, 127)
     np.testing.assert_array_equal(net.logits(X), expected)
     assert len(np.unique(expected[:, 2])) == (2 if rounding in ("floor", "ceil") else 1)
-    layer = net.specs[0]
+    layer, rescale = net.specs
+    assert (rescale.odd is not None) == (rounding == "even")
     assert not layer.weights[:, 4].any() and layer.accumulator.width < 20
     assert layer.weights[:, 2].any() == (rounding in ("floor", "ceil"))
     assert description.notes and "constant" in description.notes[0]
 
 
 def test_channels_without_a_form_are_refused_by_number():
-    rule = FloatProduct([0.1234567, 0.125])
+    def rule(a):
+        crooked = np.repeat(np.arange(-60, 60), [50, 1, 1] * 40)
+        return np.stack([a[0], crooked[np.clip(a[1] + 1000, 0, len(crooked) - 1)]])
+
     weights, bias = RNG.integers(-9, 10, (6, 2)), np.zeros(2, int)
     with pytest.raises(Refused, match=r"dense: no multiplication.*1 channels \(the first is 1\)"):
         assembled(dense(rule, weights, bias, 0), "net", [])

@@ -34,14 +34,15 @@ def test_rescale_is_the_definition(seed):
     spec = drawer.rescale("scale", shape, src)
     x = drawer.values(src, (3, *shape))
     x[0, 0, 0], x[1, 0, 0], x[2, 0, 0] = src.min, src.max, 0
-    expected = [
-        min(max((m * a + b) >> s, spec.low), spec.high)
-        for pixel in x.reshape(-1, shape[2]).tolist()
-        for a, m, s, negative, other in zip(
-            pixel, spec.multipliers.tolist(), spec.shifts.tolist(), *spec.offsets.tolist()
-        )
-        for b in (negative if a < 0 else other,)
-    ]
+    odds = (spec.offsets if spec.odd is None else spec.odd).T.tolist()
+    numbers = list(zip(spec.multipliers.tolist(), spec.shifts.tolist(), spec.offsets.T.tolist(), odds))
+
+    def result(a, m, s, evens, odds):
+        even, odd = ((m * a + (offsets[0] if a < 0 else offsets[1])) >> s for offsets in (evens, odds))
+        largest = max(even - even % 2, odd if odd % 2 else odd - 1)
+        return min(max(largest, spec.low), spec.high)
+
+    expected = [result(a, *of) for pixel in x.reshape(-1, shape[2]).tolist() for a, of in zip(pixel, numbers)]
     np.testing.assert_array_equal(spec.run(x).ravel(), expected)
     np.testing.assert_array_equal(reference.run(spec, x).ravel(), expected)
 
@@ -152,6 +153,15 @@ def test_nets_and_their_artifacts(tmp_path):
     np.savez(tmp_path / "old.npz", **members)
     with pytest.raises(ValueError, match="unknown field 'fill'"):
         artifact.load(tmp_path / "old.npz")
+
+
+@pytest.mark.parametrize("odd", [None, np.array([[0, -5], [1, -5]])])
+def test_artifacts_of_rescales(odd, tmp_path):
+    spec = RescaleSpec(**PLAIN, odd=odd)
+    artifact.save(tmp_path / "net.npz", QNetwork("net", spec.src, (spec,)))
+    (again,) = artifact.load(tmp_path / "net.npz").specs
+    for name, value in spec.fields.items():
+        np.testing.assert_array_equal(getattr(again, name), value)
 
 
 @pytest.mark.parametrize(

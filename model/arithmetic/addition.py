@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.arithmetic.rescale import Rescale, chosen
+from model.arithmetic.rescale import Rescale, within
 
 MOST = 40
 """Bits behind the point that tables are tried with."""
@@ -45,7 +45,7 @@ def scaled(
     else:
         return None
     shifts = np.array([shift])
-    offsets = chosen([(np.array([low]), np.array([high])) for low, high in ranges], shifts)
+    offsets = within([(np.array([low]), np.array([high])) for low, high in ranges], shifts)
     rescale = Rescale(np.array([1]), offsets, shifts, bottom, top)
     if not np.array_equal(rescale(sums[None])[0], results):
         raise AssertionError("tables were found whose sums come to other results")

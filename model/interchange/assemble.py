@@ -236,6 +236,7 @@ class Assembler:
                 form,
                 multipliers=np.where(constant, 0, form.multipliers),
                 offsets=np.where(constant, least, form.offsets),
+                odd=None if form.odd is None else np.where(constant, least, form.odd),
                 shifts=np.where(constant, 0, form.shifts),
             )
             spec = replace(
@@ -274,6 +275,8 @@ class Assembler:
     def rescale_of(self, spec: Spec, src: QFormat, form: Rescale, dst: Values) -> RescaleSpec:
         """The layer of a rescale, of each channel or of one for all."""
         arrays = {"multipliers": form.multipliers, "offsets": form.offsets, "shifts": form.shifts}
+        if form.odd is not None:
+            arrays["odd"] = form.odd
         if len(form.multipliers) == 1:
             repeated = spec.out_shape[2]
             arrays = {key: np.repeat(array, repeated, axis=-1) for key, array in arrays.items()}

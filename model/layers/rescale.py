@@ -32,6 +32,8 @@ class RescaleSpec(Spec):
         s, bits to the right, from 0 on; they round down.
     low, high : int
         Of what `dst` holds.
+    odd : ndarray of int, (2, C), optional
+        As of `Rescale`; only roundings of halves to even numbers have need of it, and TFLite has none.
     """
 
     kind = "rescale"
@@ -41,6 +43,7 @@ class RescaleSpec(Spec):
     shifts: np.ndarray
     low: int
     high: int
+    odd: np.ndarray | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -50,7 +53,7 @@ class RescaleSpec(Spec):
             rescale = self.rescale
         except ValueError as error:
             self.fail(str(error))
-        for name in ("multipliers", "offsets", "shifts"):
+        for name in ("multipliers", "offsets", "shifts", "odd"):
             object.__setattr__(self, name, getattr(rescale, name))
         if len(self.multipliers) != self.in_shape[2]:
             self.fail(f"{len(self.multipliers)} multipliers do not fit {self.in_shape[2]} channels")
@@ -62,7 +65,7 @@ class RescaleSpec(Spec):
     @cached_property
     def rescale(self) -> Rescale:
         """The arithmetic."""
-        return Rescale(self.multipliers, self.offsets, self.shifts, self.low, self.high)
+        return Rescale(self.multipliers, self.offsets, self.shifts, self.low, self.high, self.odd)
 
     @cached_property
     def dtype(self) -> type:
