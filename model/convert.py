@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from model import cli, describe
+from model.arithmetic.qformat import QFormat
 from model.files import artifact
 from model.files.whole import check_writable
 from model.golden.qchain import walk
@@ -101,16 +102,16 @@ def described(net: QNetwork, notes: list[str]) -> dict:
         spec = specs[layer["name"]]
         layer["tensor"] = converted["tensors"].get(spec.name)
         if isinstance(spec, RescaleSpec):
-            layer["weights"] = f"{spec.rescale.width} bits"
+            sums = QFormat.spanning(*spec.span, 0).width
+            layer["weights"] = f"{sums} x {spec.rescale.width} bits"
     return result
 
 
 def told(result: dict) -> list[str]:
     """What stands below the table."""
     converted = result["converted"]
-    ends = [
-        f"{key}: (q - {converted[key]['zero']}) * {converted[key]['step']:g}" for key in ("input", "output")
-    ]
+    grids = [(key, converted[key]) for key in ("input", "output")]
+    ends = [f"{key}: the integer q stands for (q - {g['zero']}) * {g['step']:g}" for key, g in grids]
     return [f"from {converted['source']}", *ends, *(f"folded away: {note}" for note in result["folded"])]
 
 

@@ -26,7 +26,11 @@ def tensors(path, images: np.ndarray) -> dict[int, np.ndarray]:
     computed = [detail for detail in interpreter.get_tensor_details() if detail["dtype"] == np.int8]
     found: dict[int, list] = {detail["index"]: [] for detail in computed}
     for image in images:
-        interpreter.set_tensor(entry["index"], image.reshape(entry["shape"]).astype(np.int8))
+        if entry["dtype"] == np.float32:  # the net quantises it first
+            (first,) = (d for d in computed if d["name"] == "t0")
+            scale, zero = first["quantization"]
+            image = (image.astype(np.float32) - zero) * np.float32(scale)
+        interpreter.set_tensor(entry["index"], image.reshape(entry["shape"]).astype(entry["dtype"]))
         interpreter.invoke()
         for index, values in found.items():
             values.append(interpreter.get_tensor(index).copy())

@@ -145,19 +145,21 @@ class NetDrawer:
         return RequantSpec(name=name, in_shape=shape, src=src, dst=self.destination(src))
 
     def rescale(self, name: str, shape, src: QFormat) -> RescaleSpec:
-        """Any multipliers, offsets and shifts: products may need any of the golden model's types."""
+        """A rescale whose products may need any of the golden model's types, with channels of all sizes."""
         channels, dst = shape[2], self.format(1, 9)
         low, high = sorted(self.integer(dst.min, dst.max) for _ in range(2))
         bits = self.integer(0, 62 - src.width)
-        shifts = self.rng.integers(0, bits + src.width, channels)
-        multipliers = self.rng.integers(0, 1 << bits, channels)
         reach = 1 << min(bits + src.width - 1, 60)
-        offsets = self.rng.integers(-reach, reach, (2, channels))
+        multipliers = self.rng.integers(0, 1 << bits, channels)
+        offsets = np.sort(self.rng.integers(-reach, reach, (2, channels)), axis=0)
         if self.integer(0, 1):
-            offsets[0] = offsets[1]
+            offsets[0] = offsets[1] + self.rng.integers(0, multipliers + 1) * self.integer(0, 1)
+        # Offsets of their own for odd results are at most a step away.
+        odd = offsets + self.rng.integers(0, 2, channels) if self.integer(0, 3) == 0 else None
         return RescaleSpec(
-            name=name, in_shape=shape, src=src, dst=dst, multipliers=multipliers, offsets=offsets,
-            shifts=shifts, low=low, high=high,
+            name=name, in_shape=shape, src=src, dst=dst, low=low, high=high, offsets=offsets,
+            multipliers=multipliers, odd=odd,
+            shifts=self.rng.integers(0, bits + src.width, channels),
         )  # fmt: skip
 
     def residual(self, name: str, shape, src: QFormat) -> ResidualSpec:

@@ -106,8 +106,11 @@ def table(spec, x):
 
 def rescale(spec, x):
     negative, other = spec.offsets
-    y = spec.multipliers * x + np.where(x < 0, negative, other)
-    return np.minimum(np.maximum(y // (1 << spec.shifts), spec.low), spec.high)
+    y = (spec.multipliers * x + np.where(x < 0, negative, other)) // (1 << spec.shifts)
+    if spec.odd is not None:
+        odd = (spec.multipliers * x + np.where(x < 0, *spec.odd)) // (1 << spec.shifts)
+        y = np.maximum(y // 2 * 2, (odd + 1) // 2 * 2 - 1)
+    return np.minimum(np.maximum(y, spec.low), spec.high)
 
 
 def residual(spec, x):

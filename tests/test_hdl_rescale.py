@@ -26,9 +26,17 @@ def defined(spec: RescaleSpec, pixel: list[int]) -> list[int]:
     """What one pixel becomes, in Python's integers."""
     result = []
     for channel, a in enumerate(pixel):
-        b = int(spec.offsets[0 if a < 0 else 1, channel])
-        y = (int(spec.multipliers[channel]) * a + b) >> int(spec.shifts[channel])
-        result.append(min(max(y, spec.low), spec.high))
+        steps = []
+        for offsets in (spec.offsets, spec.odd):
+            if offsets is not None:
+                b = int(offsets[0 if a < 0 else 1, channel])
+                steps.append((int(spec.multipliers[channel]) * a + b) >> int(spec.shifts[channel]))
+        if len(steps) == 2:
+            even, odd = (
+                max(y for y in (step - 1, step) if y % 2 == parity) for parity, step in enumerate(steps)
+            )
+            steps = [max(even, odd)]
+        result.append(min(max(steps[0], spec.low), spec.high))
     return result
 
 
@@ -41,12 +49,13 @@ def check(spec: RescaleSpec, pixels: list[list[int]], lanes: int, device=PORTABL
     assert stream_sim.values(got) == expected
 
 
-def small(signed: bool) -> RescaleSpec:
-    """Four channels with constants of all kinds: none, a power of two, by sign, odd."""
+def small(signed: bool, odd=None) -> RescaleSpec:
+    """Four channels with constants of all kinds: none, a power of two, by sign, odd factors."""
     src = QFormat(6, 0, signed)
     return RescaleSpec(
         name="scale", in_shape=(1, 1, 4), src=src, dst=QFormat(4, 0), multipliers=np.array([0, 1, 13, 27]),
-        offsets=np.array([[5, 0, 40, -9], [5, 0, -3, 30]]), shifts=np.array([0, 2, 6, 6]), low=-7, high=5,
+        offsets=np.array([[5, 0, -3, -9], [5, 0, 40, 30]]), shifts=np.array([0, 2, 6, 6]), low=-7, high=5,
+        odd=odd,
     )  # fmt: skip
 
 
@@ -62,6 +71,16 @@ def every(spec: RescaleSpec) -> list[list[int]]:
 def test_every_value(signed, lanes, device):
     spec = small(signed)
     check(spec, every(spec), lanes, device)
+
+
+@pytest.mark.parametrize("lanes", [2, 4])
+def test_halves_to_even_numbers(lanes):
+    spec = small(True, np.array([[5, 1, -4, -9], [5, 1, 39, 31]]))
+    check(spec, every(spec), lanes, NARROW)
+    plain = small(True)
+    assert [defined(spec, pixel) for pixel in every(spec)] != [
+        defined(plain, pixel) for pixel in every(plain)
+    ]
 
 
 @given(seed=st.integers(0, 2**32 - 1))

@@ -1,6 +1,7 @@
 """Rescales: the form with the fewest bits, proved equal to the frameworks' rounding by its steps."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -66,18 +67,24 @@ def test_means_round_away_from_zero(count, sums):
     np.testing.assert_array_equal(Mean(count)(np.array(sums)), expected)
 
 
-def exhaustive(function, low, high, bottom, top):
-    """The least (m, s, both offsets' ranges) by trying all, each integer of the range by itself."""
+def exhaustive(function, low, high, bottom, top, parities=(None,)):
+    """The least (m, s, offsets' ranges) by trying all, each integer of the range by itself.
+
+    Without a parity the result is y; with one the largest value of it up to y.
+    """
     a = np.arange(low, high + 1)
     y = np.clip(function(a[None])[0], bottom, top)
     for m in range(1 << 8):
         for s in range(12):
             ranges = []
-            for half in (a < 0, a >= 0):
-                up, down = half & (y > bottom), half & (y < top)
-                least = ((y << s) - m * a)[up].max(initial=-(1 << 40))
-                most = ((y + 1 << s) - 1 - m * a)[down].min(initial=1 << 40)
-                ranges.append((least, most))
+            for parity in parities:
+                step = 1 if parity is None else 2
+                value = y if parity is None else y - (y - parity) % 2
+                for half in (a < 0, a >= 0):
+                    up, down = half & (value > bottom), half & (value + step <= top)
+                    least = ((value << s) - m * a)[up].max(initial=-(1 << 40))
+                    most = ((value + step << s) - 1 - m * a)[down].min(initial=1 << 40)
+                    ranges.append((least, most))
             if all(least <= most for least, most in ranges):
                 return m, s, ranges
     return None
@@ -95,23 +102,30 @@ RANGES = [(-40, 40), (-9, 70), (-70, -1), (-70, -3), (0, 30), (5, 90), (7, 7), (
 @pytest.mark.parametrize(("bottom", "top"), [(-4, 3), (0, 6), (-2, -2)])
 def test_fewest_bits_by_trying_all(bottom, top):
     """Every rule, range and clip at small widths: the same m, the same shift, or both find none."""
-    without = 0
+    kinds = Counter()
     for rule in RULES:
         for low, high in RANGES:
             best = exhaustive(rule, low, high, bottom, top)
+            by_parity = best is None
+            if by_parity:
+                best = exhaustive(rule, low, high, bottom, top, (0, 1))
+            kinds["none" if best is None else "by parity" if by_parity else "one"] += 1
             if best is None:
-                without += 1
                 with pytest.raises(Unmatched):
                     matched(rule, [low], [high], bottom, top)
                 continue
             found = matched(rule, [low], [high], bottom, top)
             m, s, ranges = best
             assert (found.multipliers[0], found.shifts[0]) == (m, s), (rule, low, high)
-            for offset, (least, most) in zip(found.offsets[:, 0], ranges):
-                assert least <= offset <= most
+            assert (found.odd is not None) == by_parity
+            offsets = found.offsets[:, 0].tolist() + (found.odd[:, 0].tolist() if by_parity else [])
+            assert all(least <= offset <= most for offset, (least, most) in zip(offsets, ranges, strict=True))
             a = np.arange(low, high + 1)[None]
             np.testing.assert_array_equal(found(a), rule(a).clip(bottom, top))
-    assert without < len(RULES) * len(RANGES) / 4
+            np.testing.assert_array_equal(found.aligned(a), found(a))
+            np.testing.assert_array_equal(found.inplace(a.astype(np.float32), 0), found(a))
+    assert kinds["one"] > 4 * kinds["by parity"] and kinds["none"] <= 4, kinds
+    assert kinds["by parity"] or top - bottom < 2
 
 
 @given(st.data())
@@ -198,18 +212,36 @@ def test_a_wrong_form_is_not_proved(less, monkeypatch):
         patch.setattr(module, "simplest", wrong_slope)
         with pytest.raises(AssertionError, match="steps stand elsewhere"):
             matched(rule, low, high, -128, 127)
-    ranges = module.chosen
     with monkeypatch.context() as patch:
-        patch.setattr(module, "chosen", lambda both, s: np.array([low - less for low, _ in both]))
+        patch.setattr(module, "within", lambda both, s: np.array([low - less for low, _ in both]))
         with pytest.raises(AssertionError, match="steps stand elsewhere"):
             matched(rule, low, high, -128, 127)
-    assert module.chosen is ranges and matched(rule, low, high, -128, 127).width > 8
+    assert matched(rule, low, high, -128, 127).width > 8
 
 
-def test_halves_to_even_have_no_form():
-    """They go up and down in turns, which no line does; the channel is told."""
+@pytest.mark.parametrize("zero", [0, 1])
+def test_halves_to_even(zero):
+    """They go up and down in turns, which no one line does; a power of two needs no multiplier for it."""
+    rule = FloatProduct([0.1234567, 0.125], zero)
+    found = matched(rule, [-5000, -5000], [5000, 5000], -128, 127)
+    assert (found.multipliers[1], found.shifts[1]) == (1, 3)
+    assert (found.odd != found.offsets).any(axis=0).tolist() == [False, True]
+    a = np.repeat(np.arange(-5000, 5001)[None], 2, axis=0)
+    expected = rule(a).clip(-128, 127)
+    for form in (found, found.aligned):
+        np.testing.assert_array_equal(form(a), expected)
+        np.testing.assert_array_equal(form.inplace(a.astype(np.float64), 0), expected)
+
+
+def test_channels_without_a_form_are_told():
+    """Five sums a step, then one and one: no lines at all."""
+    crooked = np.repeat(np.arange(18), [5, 1, 1] * 6)
+
+    def function(a):
+        return np.stack([a[0], crooked[a[1]]])
+
     with pytest.raises(Unmatched, match=r"1 channels \(the first is 1\)") as caught:
-        matched(FloatProduct([0.1234567, 0.125]), [-500, -500], [500, 500], -128, 127)
+        matched(function, [0, 0], [41, 41], 0, 17)
     assert caught.value.channels == [1]
 
 
@@ -226,6 +258,11 @@ GOOD = dict(multipliers=np.array([3]), offsets=np.array([[0], [1]]), shifts=np.a
         ({"shifts": np.array([1, 2])}, "do not fit"),
         ({"offsets": np.array([1])}, "do not fit"),
         ({"low": 8}, "between 8 and 7"),
+        ({"odd": np.array([0])}, "do not fit"),
+        ({"odd": np.array([[0.0], [1.0]])}, "integers"),
+        ({"offsets": np.array([[-(1 << 63)], [1]])}, "up to 62 bits"),
+        ({"multipliers": np.array([(1 << 64) - 1], np.uint64)}, "up to 62 bits"),
+        ({"offsets": np.array([[40], [1]])}, "fall where the sum's sign changes"),
     ],
 )
 def test_refusals(change, problem):

@@ -34,16 +34,37 @@ def test_rescale_is_the_definition(seed):
     spec = drawer.rescale("scale", shape, src)
     x = drawer.values(src, (3, *shape))
     x[0, 0, 0], x[1, 0, 0], x[2, 0, 0] = src.min, src.max, 0
-    expected = [
-        min(max((m * a + b) >> s, spec.low), spec.high)
-        for pixel in x.reshape(-1, shape[2]).tolist()
-        for a, m, s, negative, other in zip(
-            pixel, spec.multipliers.tolist(), spec.shifts.tolist(), *spec.offsets.tolist()
-        )
-        for b in (negative if a < 0 else other,)
-    ]
+    odds = (spec.offsets if spec.odd is None else spec.odd).T.tolist()
+    numbers = list(zip(spec.multipliers.tolist(), spec.shifts.tolist(), spec.offsets.T.tolist(), odds))
+
+    def result(a, m, s, evens, odds):
+        even, odd = ((m * a + (offsets[0] if a < 0 else offsets[1])) >> s for offsets in (evens, odds))
+        largest = max(even - even % 2, odd if odd % 2 else odd - 1)
+        return min(max(largest, spec.low), spec.high)
+
+    expected = [result(a, *of) for pixel in x.reshape(-1, shape[2]).tolist() for a, of in zip(pixel, numbers)]
     np.testing.assert_array_equal(spec.run(x).ravel(), expected)
     np.testing.assert_array_equal(reference.run(spec, x).ravel(), expected)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_sums_beyond_the_span_may_be_clipped(seed):
+    """Every sum of a narrow format; and no narrower span would do."""
+    drawer = NetDrawer(seed)
+    src = drawer.format(2, 10)
+    channels = drawer.integer(1, 3)
+    spec = drawer.rescale("scale", (1, 1, channels), src)
+    x = np.repeat(np.arange(src.min, src.max + 1)[:, None], channels, axis=1).reshape(-1, 1, 1, channels)
+    y = spec.run(x)
+    assert (np.diff(y, axis=0) >= 0).all()
+    low, high = spec.span
+    np.testing.assert_array_equal(spec.run(x.clip(low, high)), y)
+    if low < high:
+        for narrower in ((low + 1, high), (low, high - 1)):
+            assert (spec.run(x.clip(*narrower)) != y).any()
+    else:
+        assert (y == y[0]).all()
 
 
 @given(seed=st.integers(0, 2**32 - 1))
@@ -134,6 +155,15 @@ def test_nets_and_their_artifacts(tmp_path):
         artifact.load(tmp_path / "old.npz")
 
 
+@pytest.mark.parametrize("odd", [None, np.array([[0, -5], [1, -5]])])
+def test_artifacts_of_rescales(odd, tmp_path):
+    spec = RescaleSpec(**PLAIN, odd=odd)
+    artifact.save(tmp_path / "net.npz", QNetwork("net", spec.src, (spec,)))
+    (again,) = artifact.load(tmp_path / "net.npz").specs
+    for name, value in spec.fields.items():
+        np.testing.assert_array_equal(getattr(again, name), value)
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -142,6 +172,7 @@ def test_nets_and_their_artifacts(tmp_path):
         ({"multipliers": np.array([-1, 2])}, "scale.*from 0"),
         ({"multipliers": np.array([0.5, 2])}, "scale.*integers"),
         ({"shifts": np.array([-1, 2])}, "scale.*shifts"),
+        ({"offsets": np.array([[60, 0], [-9, 0]])}, "scale.*fall where the sum's sign changes"),
         ({"high": 128}, "scale.*outside their format s8.0"),
         ({"low": -129}, "scale.*outside"),
         ({"low": 9, "high": 8}, "scale.*between 9 and 8"),
@@ -155,6 +186,14 @@ def test_refusals(change, problem):
     spec = RescaleSpec(**PLAIN)
     with pytest.raises(ValueError, match="read-only"):
         spec.offsets[0] = 0
+
+
+def test_layers_without_a_zero_point_are_what_they_were():
+    """A design's hash, and the layout of its weights, are made of these fields."""
+    conv = small_net().specs[0].body[0]
+    plain = dataclasses.replace(conv, fill=0)
+    assert set(conv.fields) - set(plain.fields) == {"fill"}
+    assert "fill" not in {field.name for field in artifact.fields_of(plain, plain.since)}
 
 
 @pytest.mark.parametrize("fill", [128, -129, 1.0, True])

@@ -11,7 +11,7 @@ from hdl.parts.memory import Rom
 from hdl.parts.pipe import shape_of, shares
 from hdl.parts.rounding import AveragePipe
 from hdl.planning.parts import resources
-from hdl.planning.pieces import adder, bits, counter, loadrom, memory, rom, tree, wired
+from hdl.planning.pieces import adder, bits, counter, larger, loadrom, memory, rom, tree, wired
 from hdl.planning.tally import Tally
 from hdl.products.digits import DigitPipe, Digits
 from hdl.products.dots import Dots
@@ -190,7 +190,7 @@ def _(part: AveragePipe, device: Device) -> Tally:
 
 @resources.register
 def _(part: RescalePipe, device: Device) -> Tally:
-    spec, width, target = part.spec, part.sums.width, part.spec.dst.width
+    spec, width, target = part.spec, part.sum_width, part.spec.dst.width
     source, late = shape_of(spec.src), part.product_latency
     lane = Tally(choice=width * (len(part.choices) - 1), clamp=width + 2 * target, ff=2 * width + target + 2)
     if part.multiplies:
@@ -203,9 +203,12 @@ def _(part: RescalePipe, device: Device) -> Tally:
             else:
                 lane += Tally(ff=(late - 2) * (a.width + b.width))
     # offsets, one more where the sign chooses, and what is delayed beside the products
+    added = adder(width).times(part.parts) + Tally(ff=late * part.offset.width)
     if part.by_sign:
-        lane += Tally(choice=part.offset.width)
-    lane += adder(width).times(part.parts) + Tally(ff=late * part.offset.width)
+        added += Tally(choice=part.offset.width)
+    lane += added
+    if spec.odd is not None:
+        lane += added + larger(width) + Tally(choice=width * (len(part.choices) - 1), ff=width)
     total = lane.times(part.lanes) + Tally(ff=part.latency)
     if part.beats > 1:
         table = rom(part.word_width, part.words, device) + counter(part.beats)

@@ -8,12 +8,12 @@ import numpy as np
 from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 
 from hdl.devices.device import Device
+from hdl.parts.comparing import larger
 from hdl.parts.counting import counter
 from hdl.parts.memory import Rom
 from hdl.parts.pipe import Pipe, delayed, lanes_of, shape_of, tree, tree_latency
 from hdl.parts.rounding import clamped
 from hdl.products.wide import cut, wide_product
-from model.arithmetic.qformat import QFormat
 from model.layers.rescale import RescaleSpec
 
 
@@ -23,7 +23,8 @@ class RescalePipe(Pipe):
     Where a beat holds only some of the channels, the constants of each beat of a position stand in a ROM.
 
     Latency: `Rom.latency` if there is a ROM, the product's, ceil(log2(parts of the product + 1)) for the sum,
-    1 for the shift, and 2 for the clipping. Throughput: one beat a cycle.
+    1 for the shift, 1 for the larger of two where odd results have offsets of their own, and 2 for the
+    clipping. Throughput: one beat a cycle.
 
     Parameters
     ----------
@@ -36,8 +37,8 @@ class RescalePipe(Pipe):
     ----------
     beats : int
         Of a pixel.
-    sums : QFormat
-        Of products and offsets added up.
+    sum_width : int
+        Bits of products and offsets added up, signed.
     """
 
     def __init__(self, spec: RescaleSpec, lanes: int, device: Device):
@@ -45,18 +46,18 @@ class RescalePipe(Pipe):
         self.channels = min(lanes, spec.in_shape[2])
         self.beats = spec.in_shape[2] // self.channels
         rescale = spec.rescale
-        bound = rescale.bound(spec.src.min, spec.src.max)
-        self.sums = QFormat.spanning(-bound, bound, 0)
+        self.sum_width = 1 + rescale.bound(spec.src.min, spec.src.max).bit_length()
         self.choices = sorted(set(rescale.shifts.tolist()))
-        low, high = int(rescale.offsets.min()), int(rescale.offsets.max())
-        self.offset = signed(QFormat.spanning(min(low, -1), max(high, 0), 0).width)
+        offsets = [rescale.offsets] if rescale.odd is None else [rescale.offsets, rescale.odd]
+        low, high = (int(end(list(map(end, offsets)))) for end in (np.min, np.max))
+        self.offset = signed(1 + max(high, -low - 1, 0).bit_length())
         self.factor = unsigned(max(rescale.width, 1))
         self.multiplies = bool((rescale.multipliers != 1).any())
         source = shape_of(spec.src)
         self.parts = len(self.cut(source)) * len(self.cut(self.factor)) if self.multiplies else 1
         self.product_latency = device.product_latency if self.multiplies else 0
         latency = (Rom.latency if self.beats > 1 else 0) + self.product_latency
-        latency += tree_latency(self.parts + 1) + 1 + 2
+        latency += tree_latency(self.parts + 1) + 1 + (rescale.odd is not None) + 2
         super().__init__(lanes_of(spec.src, lanes), lanes_of(spec.dst, lanes), latency)
 
     def cut(self, shape: Shape) -> list[Shape]:
@@ -67,9 +68,12 @@ class RescalePipe(Pipe):
     def fields(self) -> list[tuple[str, Shape, np.ndarray]]:
         """The constants of a channel: name, shape, and value of each channel."""
         rescale = self.spec.rescale
-        found = [("offset", self.offset, rescale.offsets[1])]
-        if self.by_sign:
-            found.append(("negative", self.offset, rescale.offsets[0]))
+        found = []
+        for name, offsets in (("even", rescale.offsets), ("odd", rescale.odd)):
+            if offsets is not None:
+                found.append((name, self.offset, offsets[1]))
+                if self.by_sign:
+                    found.append((f"{name}_negative", self.offset, offsets[0]))
         if self.multiplies:
             found.append(("factor", self.factor, rescale.multipliers))
         if len(self.choices) > 1:
@@ -112,25 +116,42 @@ class RescalePipe(Pipe):
                 parts = wide_product(m, value, own["factor"], self.device, f"product{lane}")
             else:
                 parts = [value]
-            offset = own["offset"]
-            if self.by_sign:
-                offset = Mux(value[-1], own["negative"], offset)
-            parts.append(delayed(m, Value.cast(offset).as_signed(), self.product_latency, f"offset{lane}"))
-            total, _ = tree(m, parts, lambda a, b: a + b, f"sum{lane}")
-            # no sum is wider than the largest: what a tree of sums has above it are copies of the sign
-            total = total[: self.sums.width].as_signed()
-            moved = Signal(signed(self.sums.width), name=f"moved{lane}", reset_less=True)
-            if len(self.choices) == 1:
-                m.d.sync += moved.eq(total >> self.choices[0])
-            else:
-                with m.Switch(delayed(m, own["choice"], summed, f"choice{lane}")):
-                    for index, shift in enumerate(self.choices):
-                        with m.Case(index):
-                            m.d.sync += moved.eq(total >> shift)
+            choice = None
+            if len(self.choices) > 1:
+                choice = delayed(m, own["choice"], summed, f"choice{lane}")
+            moved = self.moved(m, value, parts, own, choice, "even", lane)
+            if self.spec.odd is not None:
+                # the largest even result that the one reaches, or odd one that the other does
+                other = self.moved(m, value, parts, own, choice, "odd", lane)
+                rounded = Signal(moved.shape(), name=f"rounded{lane}", reset_less=True)
+                m.d.sync += rounded.eq(larger(moved & ~1, (other - 1) | 1))
+                moved = rounded
             result = clamped(m, moved, self.spec.low, self.spec.high, f"lane{lane}")
             m.d.sync += self.o.payload[lane].eq(result)
         m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
         return m
+
+    def moved(
+        self, m: Module, value: Value, parts: list[Value], own: dict[str, Value], choice, name: str, lane: int
+    ) -> Signal:
+        """The parts of a lane's product with an offset, shifted."""
+        offset = own[name]
+        if self.by_sign:
+            offset = Mux(value[-1], own[f"{name}_negative"], offset)
+        offset = Value.cast(offset).as_signed()
+        parts = [*parts, delayed(m, offset, self.product_latency, f"{name}_offset{lane}")]
+        total, _ = tree(m, parts, lambda a, b: a + b, f"{name}_sum{lane}")
+        # no sum is wider than the largest: what a tree of sums has above it are copies of the sign
+        total = total[: self.sum_width].as_signed()
+        moved = Signal(signed(self.sum_width), name=f"{name}{lane}", reset_less=True)
+        if choice is None:
+            m.d.sync += moved.eq(total >> self.choices[0])
+        else:
+            with m.Switch(choice):
+                for index, shift in enumerate(self.choices):
+                    with m.Case(index):
+                        m.d.sync += moved.eq(total >> shift)
+        return moved
 
     def constants(self, m: Module) -> list[dict[str, Value]]:
         """The constants of each lane of a pixel's beat, by name."""

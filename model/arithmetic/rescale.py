@@ -6,6 +6,8 @@ non-decreasing step function of the sum. `matched` finds the hardware's form tha
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,6 +38,14 @@ class Rescale:
         s, from 0 on.
     low, high : int
         What results are clipped to; a ReLU's or ReLU6's limits are here.
+    odd : ndarray of int, (2, C), optional
+        Where halves go to the even number: the offsets that decide of steps to odd results; `offsets` then
+        decide of those to even ones. The result is the largest that either of them reaches.
+
+    Raises
+    ------
+    ValueError
+        If these do not fit together, or results would fall from the sum -1 to the sum 0.
     """
 
     multipliers: np.ndarray
@@ -43,17 +53,20 @@ class Rescale:
     shifts: np.ndarray
     low: int
     high: int
+    odd: np.ndarray | None = None
 
     def __post_init__(self):
         multipliers, offsets, shifts = (np.asarray(a) for a in (self.multipliers, self.offsets, self.shifts))
+        odd = offsets if self.odd is None else np.asarray(self.odd)
         channels = multipliers.shape
-        if any(array.dtype.kind not in "iu" for array in (multipliers, offsets, shifts)):
+        if any(array.dtype.kind not in "iu" for array in (multipliers, offsets, odd, shifts)):
             raise ValueError("a rescale's multipliers, offsets and shifts are integers")
         if (
             len(channels) != 1
             or not channels[0]
             or shifts.shape != channels
             or offsets.shape != (2, *channels)
+            or odd.shape != offsets.shape
         ):
             raise ValueError(
                 f"multipliers {multipliers.shape}, offsets {offsets.shape} and shifts {shifts.shape} of a"
@@ -61,12 +74,19 @@ class Rescale:
             )
         if multipliers.min() < 0 or not 0 <= shifts.min() <= shifts.max() <= WORD:
             raise ValueError(f"multipliers are from 0 on, shifts from 0 to {WORD}")
+        widest = [int(multipliers.max()), *(int(b.max()) for b in (offsets, odd))]
+        if max(*widest, *(-int(b.min()) for b in (offsets, odd))) >= FREE:
+            raise ValueError(f"multipliers and offsets have up to {WORD} bits")
         if not self.low <= self.high:
             raise ValueError(f"nothing lies between {self.low} and {self.high}")
-        for name, array in (("multipliers", multipliers), ("offsets", offsets), ("shifts", shifts)):
+        arrays = {"multipliers": multipliers, "offsets": offsets, "shifts": shifts}
+        for name, array in (arrays if self.odd is None else {**arrays, "odd": odd}).items():
             array = array.astype(np.int64)
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        ends = self.inplace(np.full(channels, -1, np.int64), 0), self.inplace(np.zeros(channels, np.int64), 0)
+        if (ends[0] > ends[1]).any():
+            raise ValueError("the offsets let results fall where the sum's sign changes")
 
     @property
     def width(self) -> int:
@@ -76,7 +96,7 @@ class Rescale:
     @cached_property
     def signed(self) -> bool:
         """Whether a sum's sign makes a difference in any channel."""
-        return bool((self.offsets[0] != self.offsets[1]).any())
+        return any((b[0] != b[1]).any() for b in (self.offsets, self.odd) if b is not None)
 
     @property
     def aligned(self) -> Rescale:
@@ -88,13 +108,15 @@ class Rescale:
             np.full_like(self.shifts, self.shifts.max()),
             self.low,
             self.high,
+            None if self.odd is None else self.odd << up,
         )
 
     def bound(self, low: np.ndarray | int, high: np.ndarray | int) -> int:
         """Largest magnitude on the way from sums ``low .. high`` (of each channel, or of all)."""
         ends = [np.broadcast_to(np.asarray(end, object), self.multipliers.shape) for end in (low, high)]
         largest = np.maximum(*(abs(end) for end in ends))
-        return int((self.multipliers.astype(object) * largest + np.abs(self.offsets).max(axis=0)).max())
+        offsets = np.abs(self.offsets if self.odd is None else np.vstack([self.offsets, self.odd]))
+        return int((self.multipliers.astype(object) * largest + offsets.max(axis=0)).max())
 
     def inplace(self, x: np.ndarray, axis: int) -> np.ndarray:
         """Sums to results in the array itself, of int64 or of a float type that is exact up to `bound`.
@@ -108,20 +130,26 @@ class Rescale:
         shape = [1] * x.ndim
         shape[axis] = -1
         m, s = self.multipliers.reshape(shape), self.shifts.reshape(shape)
-        if x.dtype.kind == "f":
-            # A power of two changes nothing about exactness, so that the shift is part of both constants.
-            scale = np.ldexp(1.0, -s)
-            negative, other = ((b.reshape(shape) * scale).astype(x.dtype) for b in self.offsets)
-            offsets = np.where(x < 0, negative, other) if self.signed else other
-            x *= (m * scale).astype(x.dtype)
-            x += offsets
-            np.floor(x, out=x)
-        else:
-            negative, other = (b.reshape(shape) for b in self.offsets)
-            offsets = np.where(x < 0, negative, other) if self.signed else other
-            x *= m
-            x += offsets
-            x >>= s
+        # A power of two changes nothing about exactness: in floats the shift is part of the constants.
+        scale = np.ldexp(1.0, -s) if x.dtype.kind == "f" else 1
+
+        def chosen_by_sign(offsets):
+            negative, other = ((b.reshape(shape) * scale).astype(x.dtype) for b in offsets)
+            return np.where(x < 0, negative, other) if self.signed else other
+
+        evens = chosen_by_sign(self.offsets)
+        odds = None if self.odd is None else chosen_by_sign(self.odd)
+        x *= (m * scale).astype(x.dtype)
+        if odds is not None:
+            odds = odds + x
+        x += evens
+        for sums in (x,) if odds is None else (x, odds):
+            if x.dtype.kind == "f":
+                np.floor(sums, out=sums)
+            else:
+                sums >>= s
+        if odds is not None:
+            np.maximum(x - x % 2, odds - (odds + 1) % 2, out=x)
         return x.clip(self.low, self.high, out=x)
 
     def __call__(self, a: np.ndarray) -> np.ndarray:
@@ -158,6 +186,9 @@ def matched(function: Function, low, high, bottom: int, top: int) -> Rescale:
     other will do; there is one if and only if the slope ``m / 2**s`` lies in an open interval that two steps
     of the half bound on each side. The least m over a power of two in the intervals of both halves is wanted.
 
+    Where there is none, steps to even and to odd results have offsets of their own, as halves that go to the
+    even number need them.
+
     Parameters
     ----------
     function : callable
@@ -179,20 +210,30 @@ def matched(function: Function, low, high, bottom: int, top: int) -> Rescale:
         > WORD - 4
     ):
         raise ValueError(f"sums of {low.min()} .. {high.max()} are too wide to compare steps in 64 bits")
-    halves = [
-        Half(function, low, np.minimum(high, -1), low, bottom, top),
-        Half(function, np.maximum(low, 0), high, high, bottom, top),
-    ]
-    intervals = [half.slopes() for half in halves]
-    found = [simplest([interval[c] for interval in intervals]) for c in range(len(low))]
+    at = steps(function, low, high, bottom, top)
+    values = np.arange(bottom + 1, top + 1)
+    halves = Half(at, values, low, np.minimum(high, -1)), Half(at, values, np.maximum(low, 0), high)
+    found = forms(halves)
+    together = np.array([form is not None for form in found])
+    evens, odds = ([half.of(parity) for half in halves] for parity in (0, 1))
+    if not together.all():
+        found = [form or other for form, other in zip(found, forms([*evens, *odds]))]
     if missing := [channel for channel, form in enumerate(found) if form is None]:
         raise Unmatched(missing)
     multipliers, shifts = (np.array(column, np.int64) for column in zip(*found))
-    offsets = chosen([half.offsets(multipliers, shifts) for half in halves], shifts)
-    rescale = Rescale(multipliers, offsets, shifts, bottom, top)
+    offsets, odd = chosen(halves, multipliers, shifts), None
+    if not together.all():
+        odd = np.where(together, offsets, chosen(odds, multipliers, shifts))
+        offsets = np.where(together, offsets, chosen(evens, multipliers, shifts))
+    rescale = Rescale(multipliers, offsets, shifts, bottom, top, odd)
     if not all(half.proves(rescale) for half in halves):
         raise AssertionError("a rescale was found whose steps stand elsewhere")
     return rescale
+
+
+def forms(halves: Sequence[Half]) -> list[tuple[int, int] | None]:
+    """For each channel the multiplier and the shift that some halves have in common."""
+    return [simplest(list(intervals)) for intervals in zip(*(half.slopes() for half in halves))]
 
 
 class Half:
@@ -200,27 +241,30 @@ class Half:
 
     Parameters
     ----------
-    function, bottom, top
-        As of `matched`.
+    at : ndarray of int64, (C, K)
+        Where each of the values is first reached, sums of the other sign included.
+    values : ndarray of int, (K,)
     first, last : ndarray of int64, (C,)
         The sums; there are none in a channel where `last` is the smaller one.
-    spare : ndarray of int64, (C,)
-        A sum for which the function may be called in a channel that has none.
 
     Attributes
     ----------
-    at : ndarray of int64, (C, K)
-        Where each of the K `values` is first reached.
     reached, waited : ndarray of bool, (C, K)
-        Whether it is reached at a sum of this half, and whether it is not yet at the first one.
+        Whether a value is reached at a sum of this half, and whether it is not yet at the first one.
     """
 
-    def __init__(self, function: Function, first, last, spare, bottom: int, top: int):
-        some = (first <= last)[:, None]
-        self.values = np.arange(bottom + 1, top + 1)
-        self.at = steps(function, *(np.where(some[:, 0], end, spare) for end in (first, last)), bottom, top)
-        self.reached = some & (self.at <= last[:, None])
-        self.waited = some & (self.at > first[:, None])
+    def __init__(self, at: np.ndarray, values: np.ndarray, first: np.ndarray, last: np.ndarray):
+        first, last = first[:, None], last[:, None]
+        self.values, self.at = values, np.clip(at, first, np.maximum(first, last + 1))
+        self.reached = (first <= last) & (at <= last)
+        self.waited = (first <= last) & (at > first)
+
+    def of(self, parity: int) -> Half:
+        """The steps to even or to odd values alone."""
+        other = copy.copy(self)
+        right = self.values % 2 == parity
+        other.reached, other.waited = self.reached & right, self.waited & right
+        return other
 
     def slopes(self) -> list:
         """For each channel the open interval of slopes, as `model.arithmetic.slopes` gives it."""
@@ -243,8 +287,13 @@ class Half:
         return bool((at | ~self.reached).all() and (before | ~self.waited).all())
 
 
-def chosen(ranges: list[tuple[np.ndarray, np.ndarray]], shifts: np.ndarray) -> np.ndarray:
-    """Offsets (2, C) within the ranges of the halves: one for both where that is possible, and round."""
+def chosen(halves: Sequence[Half], multipliers: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Offsets (2, C) of both halves: one for both where that is possible, and round."""
+    return within([half.offsets(multipliers, shifts) for half in halves], shifts)
+
+
+def within(ranges: list[tuple[np.ndarray, np.ndarray]], shifts: np.ndarray) -> np.ndarray:
+    """Offsets (2, C) within two ranges for each channel."""
     (low_a, high_a), (low_b, high_b) = ranges
     low, high = np.maximum(low_a, low_b), np.minimum(high_a, high_b)
     common = low <= high

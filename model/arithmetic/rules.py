@@ -133,4 +133,4 @@ def doubling_high(a, multiplier, shift) -> np.ndarray:
 def away_from_zero(a: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """``a / 2**shift`` to the nearest integer, halves away from zero."""
     half = (np.int64(1) << shift) >> 1
-    return np.where(a < 0, -((-a + half) >> shift), (a + half) >> shift)
+    return (a + half - ((a < 0) & (shift > 0))) >> shift

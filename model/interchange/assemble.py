@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from model.arithmetic.addition import scaled
 from model.arithmetic.geometry import Geometry, Shape
 from model.arithmetic.qformat import QFormat
-from model.arithmetic.rescale import Unmatched, matched
+from model.arithmetic.rescale import Rescale, Unmatched, matched
 from model.golden.qnetwork import QNetwork
-from model.golden.spec import Spec
+from model.golden.spec import Spec, WeightedSpec
 from model.interchange.branches import Branch, Brancher, Chain
 from model.interchange.description import (
     Average,
@@ -32,6 +33,9 @@ from model.interchange.description import (
 from model.layers import ConvSpec, DenseSpec, PoolSpec, RescaleSpec, ResidualSpec, TableSpec
 
 WEIGHTS = QFormat(8, 0)
+BORDERED = "a convolution, or a max pooling of values whose zero point is the least of them"
+MAX_CHANNELS = 1 << 15
+"""Output channels of all layers together, each of which has a rescale to be found."""
 
 
 def assembled(description: Description, name: str, problems: list[str]) -> QNetwork:
@@ -76,9 +80,9 @@ class Assembler:
     """Makes specs, chain by chain, and gathers the problems of all of them."""
 
     def __init__(self, description: Description, problems: list[str]):
-        self.values, self.problems = description.values, problems
+        self.values, self.notes, self.problems = description.values, description.notes, problems
         self.tensors: dict[str, str] = {}
-        self.left_out = 0
+        self.left_out = self.channels = 0
         self.counts: Counter[str] = Counter()
 
     def entered(self, chain: Chain, first: Values) -> tuple[Chain, Shape]:
@@ -91,55 +95,74 @@ class Assembler:
     def chain(self, chain: Chain, shape: Shape) -> tuple[list[Spec], Shape]:
         """The specs of a chain that is fed with an image of a shape, and the shape behind it."""
         specs: list[Spec] = []
-        pad: Pad | None = None
+        border: Pad | None = None
         for step in chain:
             node = step.node if isinstance(step, Branch) else step
-            if isinstance(node, Pad):
-                if pad is not None:
-                    self.problems.append(f"{node.where}: follows another one; accepted: one border")
-                pad = node
-                continue
             try:
-                if pad is not None and not isinstance(node, Conv):
-                    pad, at = None, pad
-                    self.problems.append(f"{at.where}: accepted: before a convolution; {node.where} is none")
-                made = self.made(step, node, shape, pad.padding if pad else None)
-                pad = None
+                if border is not None:
+                    border, node = None, self.bordered(border, node)
+                if isinstance(node, Pad):
+                    border, made = node, []
+                else:
+                    made = self.made(step, node, shape)
             except ValueError as error:
                 self.problems.append(f"{node.where}: {error}")
-                made, pad = [], None
+                made = []
                 self.left_out += 1
             specs += made
             if made:
                 self.tensors[made[-1].name] = node.output
                 shape = made[-1].out_shape
-            elif not isinstance(node, View):
+            elif not isinstance(node, View | Pad):
                 self.left_out += isinstance(node, Unknown)
                 shape = shape_of(self.values[node.output].dims)
-        if pad is not None:
-            self.problems.append(f"{pad.where}: accepted: before a convolution")
+        if border is not None:
+            self.problems.append(f"{border.where}: accepted: before {BORDERED}")
         return specs, shape
 
-    def made(self, step, node: Node, shape: Shape, pad) -> list[Spec]:
+    def bordered(self, pad: Pad, node: Node) -> Node:
+        """A node with the border before it as part of its padding."""
+        src = self.values[pad.inputs[0]]
+        if isinstance(node, Unknown):
+            return node
+        if not isinstance(node, Conv) and not (isinstance(node, Maximum) and src.zero == src.format.min):
+            raise ValueError(f"has a border before it ({pad.where}); accepted: before {BORDERED}")
+        padding = tuple(tuple(a + b for a, b in zip(*sides)) for sides in zip(node.padding, pad.padding))
+        kernel, dilation = (
+            (node.weights.shape[:2], node.dilation) if isinstance(node, Conv) else (node.kernel, (1, 1))
+        )
+        extent = Geometry(kernel, dilation=dilation).extent
+        if any(max(sides) >= size for sides, size in zip(padding, extent)):
+            accepted = f"less than its window on each side, {extent}"
+            raise ValueError(problem(f"padding, with that of {pad.where},", padding, accepted))
+        return replace(node, inputs=pad.inputs, padding=padding)
+
+    def made(self, step, node: Node, shape: Shape) -> list[Spec]:
         """The specs of one node."""
         if isinstance(node, View | Unknown):
             return []
         src, dst = self.values[node.inputs[0]], self.values[node.output]
-        if isinstance(node, Conv | Maximum | Average) and shape_of(src.dims) != shape and pad is None:
+        if isinstance(node, Conv | Maximum | Average) and shape_of(src.dims) != shape:
             raise ValueError(
                 problem(
                     "its input's shape", f"{src.dims}, of values that a layer left as {shape}",
                     "a reshape before a dense layer, at the net's ends, or of dimensions of 1",
                 )
             )  # fmt: skip
+        if isinstance(node, Conv | Dense):
+            self.channels += len(node.bias)
+            if self.channels > MAX_CHANNELS:
+                raise ValueError(
+                    problem("the sum of channels up to here", self.channels, f"{MAX_CHANNELS:,}")
+                )
         if isinstance(node, Conv):
-            return self.conv(node, shape, src, dst, pad)
+            return self.conv(node, shape, src, dst)
         if isinstance(node, Dense):
             spec = DenseSpec(
                 name=self.name("dense"), in_shape=shape, src=src.format, dst=WEIGHTS, weights=node.weights,
                 weight_format=WEIGHTS, bias=node.bias - src.zero * node.weights.sum(axis=0),
             )  # fmt: skip
-            return self.rounded(spec, spec.accumulator, spec.sum_ranges, node.rounding, dst)
+            return self.weighted(node, spec, node.rounding, dst)
         if isinstance(node, Maximum):
             return self.maximum(node, shape, src, dst)
         if isinstance(node, Average):
@@ -153,24 +176,16 @@ class Assembler:
         self.counts[kind] += 1
         return f"{kind}{self.counts[kind]}"
 
-    def conv(self, node: Conv, shape: Shape, src: Values, dst: Values, pad) -> list[Spec]:
-        """A convolution, with a border of its own folded in."""
-        padding = node.padding
-        if pad is not None:
-            padding = tuple(tuple(a + b for a, b in zip(*sides)) for sides in zip(padding, pad))
-            extent = Geometry(node.weights.shape[:2], dilation=node.dilation).extent
-            if any(max(sides) >= size for sides, size in zip(padding, extent)):
-                raise ValueError(
-                    problem("padding, with the border before it,", padding, f"less than its window, {extent}")
-                )
+    def conv(self, node: Conv, shape: Shape, src: Values, dst: Values) -> list[Spec]:
+        """A convolution."""
         kind = "depthwise" if node.groups == shape[2] > 1 else "conv"
         spec = ConvSpec(
             name=self.name(kind), in_shape=shape, src=src.format, dst=WEIGHTS, weights=node.weights,
             weight_format=WEIGHTS, bias=node.bias - src.zero * node.weights.sum(axis=(0, 1, 2)),
-            stride=node.stride, padding=padding, dilation=node.dilation, groups=node.groups,
-            fill=src.zero if np.any(padding) else 0,
+            stride=node.stride, padding=node.padding, dilation=node.dilation, groups=node.groups,
+            fill=src.zero if np.any(node.padding) else 0,
         )  # fmt: skip
-        return self.rounded(spec, spec.accumulator, spec.sum_ranges, node.rounding, dst)
+        return self.weighted(node, spec, node.rounding, dst)
 
     def maximum(self, node: Maximum, shape: Shape, src: Values, dst: Values) -> list[Spec]:
         """A max pooling, and the clip of its activation."""
@@ -180,8 +195,8 @@ class Assembler:
         )  # fmt: skip
         if (node.low, node.high) == (dst.format.min, dst.format.max):
             return [spec]
-        ends = src.format.min, src.format.max
-        return [spec, self.rescale(spec, src.format, ends, Rounding(lambda a: a, node.low, node.high), dst)]
+        form = Rescale(np.array([1]), np.zeros((2, 1), int), np.array([0]), node.low, node.high)
+        return [spec, self.rescale_of(spec, src.format, form, dst)]
 
     def average(self, node: Average, shape: Shape, src: Values, dst: Values) -> list[Spec]:
         """A sum, rounded. The addend moves the sums' sign, which a rescale of the plain sum may not need."""
@@ -194,16 +209,41 @@ class Assembler:
         ends = area * src.format.min, area * src.format.max
         moved = Rounding(lambda a: inner.rule(a + node.addend), inner.low, inner.high)
         try:
-            return self.rounded(spec, spec.sum_format, ends, moved, dst)
+            form = matched(moved.rule, *np.atleast_1d(*ends), moved.low, moved.high)
+            spec = replace(spec, dst=spec.sum_format)
+            return [spec, self.rescale_of(spec, spec.dst, form, dst)]
         except Unmatched:
             if not node.addend:
                 raise
         ones = ConvSpec(
             name=name, in_shape=shape, src=src.format, dst=WEIGHTS, stride=node.stride, groups=channels,
-            weights=np.ones((*node.kernel, 1, channels), int), weight_format=WEIGHTS,
+            weights=np.ones((*node.kernel, 1, channels), int), weight_format=QFormat(2, 0),
             bias=np.full(channels, node.addend),
         )  # fmt: skip
-        return self.rounded(ones, ones.accumulator, ones.sum_ranges, inner, dst)
+        return self.weighted(node, ones, inner, dst)
+
+    def weighted(self, node: Node, spec: WeightedSpec, rounding: Rounding, dst: Values) -> list[Spec]:
+        """A layer of weights that leaves its sums exact, and their rescale.
+
+        A channel whose output no input can change needs no weights. Frameworks leave them enormous biases,
+        which would make the sums of all channels wide.
+        """
+        form = matched(rounding.rule, *spec.sum_ranges, rounding.low, rounding.high)
+        least, most = (form(end[:, None])[:, 0] for end in spec.sum_ranges)
+        if (constant := least == most).any():
+            self.notes.append(f"{node.where}: the weights of {constant.sum()} channels that are constant")
+            form = replace(
+                form,
+                multipliers=np.where(constant, 0, form.multipliers),
+                offsets=np.where(constant, least, form.offsets),
+                odd=None if form.odd is None else np.where(constant, least, form.odd),
+                shifts=np.where(constant, 0, form.shifts),
+            )
+            spec = replace(
+                spec, weights=np.where(constant, 0, spec.weights), bias=np.where(constant, 0, spec.bias)
+            )
+        spec = replace(spec, dst=spec.accumulator)
+        return [spec, self.rescale_of(spec, spec.dst, form, dst)]
 
     def table(self, name, function, entries, shape: Shape, src: Values, dst: QFormat) -> TableSpec:
         """A table of entries that begin with the smallest input."""
@@ -213,38 +253,47 @@ class Assembler:
         )  # fmt: skip
 
     def addition(self, step: Branch, shape: Shape, dst: Values) -> list[Spec]:
-        """Both branches, each with its table, and the sum's rescale."""
-        node, name, branches, before = step.node, self.name("add"), [], self.left_out
-        for key, chain, source, entries in zip(("body", "shortcut"), step.chains, node.inputs, node.entries):
-            specs, end = self.chain(chain, shape)
+        """Both branches, each with its table, and the sum's rescale: a shift, if there are such tables."""
+        node, before, name = step.node, self.left_out, self.name("add")
+        chains = [self.chain(chain, shape) for chain in step.chains]
+        tables, form = summed(node.entries, node.rounding)
+        branches = []
+        for (specs, end), source, entries in zip(chains, node.inputs, tables):
             fmt = QFormat.spanning(int(entries.min()), int(entries.max()), 0)
-            table = self.table(f"{name}_{key}", "scale", entries, end, self.values[source], fmt)
+            place = f"{name}_{'ab'[len(branches)]}"
+            table = self.table(place, "scale", entries, end, self.values[source], fmt)
             branches.append((*specs, table))
         if self.left_out > before:
             return []
+        body, shortcut = sorted(branches, key=len, reverse=True)
         spec = ResidualSpec(
-            name=name, in_shape=shape, src=branches[0][0].src, dst=WEIGHTS, body=branches[0],
-            shortcut=branches[1],
-        )  # fmt: skip
-        ends = [sum(int(getattr(e, end)()) for e in node.entries) for end in ("min", "max")]
-        return self.rounded(spec, spec.sum_format, ends, node.rounding, dst)
+            name=name, in_shape=shape, src=body[0].src, dst=WEIGHTS, body=body, shortcut=shortcut
+        )
+        spec = replace(spec, dst=spec.sum_format)
+        return [spec, self.rescale_of(spec, spec.dst, form, dst)]
 
-    def rounded(self, spec: Spec, sums: QFormat, ends, rounding: Rounding, dst: Values) -> list[Spec]:
-        """A layer that leaves its sums exact, and their rescale."""
-        spec = replace(spec, dst=sums)
-        return [spec, self.rescale(spec, sums, ends, rounding, dst)]
-
-    def rescale(self, spec: Spec, src: QFormat, ends, rounding: Rounding, dst: Values) -> RescaleSpec:
-        """The rescale behind a layer whose sums lie between `ends`, of each channel or of all."""
-        channels = spec.out_shape[2]
-        form = matched(rounding.rule, *np.atleast_1d(*ends), rounding.low, rounding.high)
-        arrays = form.multipliers, form.offsets, form.shifts
+    def rescale_of(self, spec: Spec, src: QFormat, form: Rescale, dst: Values) -> RescaleSpec:
+        """The layer of a rescale, of each channel or of one for all."""
+        arrays = {"multipliers": form.multipliers, "offsets": form.offsets, "shifts": form.shifts}
+        if form.odd is not None:
+            arrays["odd"] = form.odd
         if len(form.multipliers) == 1:
-            arrays = (np.repeat(array, channels, axis=-1) for array in arrays)
+            repeated = spec.out_shape[2]
+            arrays = {key: np.repeat(array, repeated, axis=-1) for key, array in arrays.items()}
         return RescaleSpec(
-            **dict(zip(("multipliers", "offsets", "shifts"), arrays)), name=f"{spec.name}_out",
-            in_shape=spec.out_shape, src=src, dst=dst.format, low=form.low, high=form.high,
+            **arrays, name=f"{spec.name}_out", in_shape=spec.out_shape, src=src, dst=dst.format,
+            low=form.low, high=form.high,
         )  # fmt: skip
+
+
+def summed(entries, rounding: Rounding) -> tuple[tuple[np.ndarray, np.ndarray], Rescale]:
+    """Tables whose sums a rescale rounds as it must: by a shift alone, if there are such tables."""
+    first, second = entries
+    ends = ([int(end(first) + end(second))] for end in (np.min, np.max))
+    form = matched(rounding.rule, *ends, rounding.low, rounding.high)
+    results = form((first[:, None] + second)[None])[0]
+    slope = float(form.multipliers[0]) * 2.0 ** -float(form.shifts[0])
+    return scaled(entries, results, slope, form.low, form.high) or (entries, form)
 
 
 def shape_of(dims: tuple[int, ...]) -> Shape:

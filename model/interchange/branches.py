@@ -49,6 +49,8 @@ class Brancher:
             self.problems.append("the output does not come from the input")
             return ()
         chain = self.between(self.description.output, self.description.input)
+        if self.problems:
+            return chain
         placed = {node.output for node in self.description.nodes if node.output in self.used}
         for node in self.description.nodes:
             if node.output not in placed:

@@ -9,7 +9,7 @@ from model.interchange.description import Description, Node, Refused, Unknown, V
 from model.interchange.tflite_file import File, Operator, Tensor
 from model.interchange.tflite_operators import OPERATORS, folded_input, folded_output
 
-SOURCE = "TFLite, as LiteRT's reference kernels compute it (OpResolverType.BUILTIN_REF)"
+SOURCE = "TFLite, as LiteRT 2.3's reference kernels compute it (OpResolverType.BUILTIN_REF)"
 
 
 def read(path) -> tuple[Description, list[str]]:

@@ -11,7 +11,7 @@ import numpy as np
 from model.arithmetic.qformat import QFormat
 from model.interchange.description import Values, problem
 
-MAX_BYTES, MAX_OPERATORS, MAX_TENSORS, MAX_VALUES = 1 << 26, 1000, 10_000, 1 << 24
+MAX_BYTES, MAX_OPERATORS, MAX_TENSORS, MAX_VALUES = 1 << 24, 1000, 10_000, 1 << 24
 """Larger files and nets are refused before anything is made of them."""
 NAME_LENGTH = 60
 """Characters of a tensor's name that a report shows."""
@@ -122,8 +122,8 @@ class Operator:
         import tflite
 
         table, made = self.table.BuiltinOptions(), getattr(tflite, kind)()
-        if table is None:
-            raise ValueError("attributes are missing; the file is damaged")
+        if table is None or self.table.BuiltinOptionsType() != getattr(tflite.BuiltinOptions, kind):
+            raise ValueError("its attributes are missing, or another operator's; the file is damaged")
         made.Init(table.Bytes, table.Pos)
         return made
 
@@ -169,17 +169,26 @@ class File:
                 f" 1 to {MAX_OPERATORS:,} and up to {MAX_TENSORS:,} are accepted"
             )
         types, kinds = named(tflite.TensorType), named(tflite.BuiltinOperator)
+        taken = 0
 
         def buffer(index):
+            nonlocal taken
             if not 0 < index < model.BuffersLength():
                 return None
             raw = model.Buffers(index).DataAsNumpy()
-            return None if np.isscalar(raw) else raw
+            if np.isscalar(raw):
+                return None
+            taken += raw.size
+            if taken > MAX_BYTES:
+                raise ValueError("its constants are larger than the file")
+            return raw
 
         self.tensors = [Tensor(i, graph.Tensors(i), buffer, types) for i in range(graph.TensorsLength())]
         self.operators = []
         for number in range(graph.OperatorsLength()):
             table = graph.Operators(number)
+            if table.OpcodeIndex() >= model.OperatorCodesLength():
+                raise ValueError(f"it is damaged: operator {number} is of no kind")
             code = model.OperatorCodes(table.OpcodeIndex())
             kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
             ends = self.chosen(table.InputsAsNumpy()), self.chosen(table.OutputsAsNumpy())

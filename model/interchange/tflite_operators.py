@@ -37,6 +37,8 @@ ENDS = {"where": "", "inputs": (), "output": ""}
 PADDINGS = {0: "same", 1: "valid"}
 ACTIVATIONS = {0: (None, None), 1: (0.0, None), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 """Limits of fused activations (NONE, RELU, RELU_N1_TO_1, RELU6), by their numbers in the format."""
+MOST = 4096
+"""Height and width of a window, at most."""
 HEADROOM = 20
 """Bits by which an addition moves its inputs to the left before it scales them."""
 
@@ -53,6 +55,7 @@ def window(op: Operator, x: Values, y: Values, kernel, stride, padding: int, dil
         raise ValueError(problem("padding", padding, "SAME or VALID"))
     if len(x.dims) != 3:
         raise ValueError(problem("its input's shape", (1, *x.dims), "batch, height, width and channels"))
+    op.demand(max(kernel) <= MOST, "its window", tuple(kernel), f"up to {MOST} on each side")
     geometry = Geometry.resolve(x.dims, kernel, stride, PADDINGS[padding], dilation)
     shape = (1, *geometry.positions(x.dims))
     op.demand((1, *y.dims[:2]) == shape, "its output's shape", (1, *y.dims), f"{shape} and channels")
@@ -132,6 +135,10 @@ def fully_connected(op: Operator, look: Look) -> Node:
         (outputs, inputs) == weights.shape, "the weights' shape", list(weights.shape),
         f"({outputs}, {inputs}): one row of inputs, one of outputs",
     )  # fmt: skip
+    if op.input(1).scales.size == 1 and (biases := op.input(2)) is not None:
+        # The runtime refuses these too: it takes the biases for sums of products, whatever their scale says.
+        step, meant = (float(biases.scales[0]) if biases.scales.size == 1 else 0.0), x.step * float(scales[0])
+        op.demand(abs(step - meant) <= 0.02 * y.step, "the biases' scale", step, f"{meant:g}")
     # No multiplier of 31 bits here: LiteRT's reference has a product of floats.
     rule = FloatProduct(effective(x, scales, y), y.zero, np.float64, "away")
     ends = limits(op, options.FusedActivationFunction(), y)

@@ -35,6 +35,7 @@ class ConvSpec(WeightedSpec):
     """
 
     kind = "conv"
+    later = {"fill": 0}
     stride: tuple[int, int] = (1, 1)
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     groups: int = 1

@@ -10,6 +10,7 @@ import numpy as np
 from model.arithmetic.exact import narrowest
 from model.arithmetic.rescale import Rescale
 from model.arithmetic.scratch import scratch
+from model.arithmetic.steps import steps
 from model.golden.spec import Spec
 
 
@@ -31,6 +32,8 @@ class RescaleSpec(Spec):
         s, bits to the right, from 0 on; they round down.
     low, high : int
         Of what `dst` holds.
+    odd : ndarray of int, (2, C), optional
+        As of `Rescale`; only roundings of halves to even numbers have need of it, and TFLite has none.
     """
 
     kind = "rescale"
@@ -40,6 +43,7 @@ class RescaleSpec(Spec):
     shifts: np.ndarray
     low: int
     high: int
+    odd: np.ndarray | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -49,7 +53,7 @@ class RescaleSpec(Spec):
             rescale = self.rescale
         except ValueError as error:
             self.fail(str(error))
-        for name in ("multipliers", "offsets", "shifts"):
+        for name in ("multipliers", "offsets", "shifts", "odd"):
             object.__setattr__(self, name, getattr(rescale, name))
         if len(self.multipliers) != self.in_shape[2]:
             self.fail(f"{len(self.multipliers)} multipliers do not fit {self.in_shape[2]} channels")
@@ -61,12 +65,24 @@ class RescaleSpec(Spec):
     @cached_property
     def rescale(self) -> Rescale:
         """The arithmetic."""
-        return Rescale(self.multipliers, self.offsets, self.shifts, self.low, self.high)
+        return Rescale(self.multipliers, self.offsets, self.shifts, self.low, self.high, self.odd)
 
     @cached_property
     def dtype(self) -> type:
         """The quickest type in which the change is exact."""
         return narrowest(self.rescale.bound(self.src.min, self.src.max))
+
+    @cached_property
+    def span(self) -> tuple[int, int]:
+        """Sums that make all results: what lies beyond may be clipped to them first, and nothing changes.
+
+        They are the last sum before any channel's first step, and the sum of any channel's last step. A
+        multiplier needs to be no wider than these; often that is some bits less than `src`.
+        """
+        ends = [np.full(len(self.multipliers), end) for end in (self.src.min, self.src.max)]
+        at = steps(self.rescale, *ends, self.low, self.high)
+        at = at[(at > self.src.min) & (at <= self.src.max)]
+        return (int(at.min()) - 1, int(at.max())) if at.size else (0, 0)
 
     def apply(self, x, cache):
         y = scratch(cache, "y", x.shape, self.dtype)

@@ -234,7 +234,7 @@ PROOFS = [
     Proof("Requant s21.14 to s8.5, seeded", partial(seeded, S(21, 14), S(8, 5))),
     Proof(
         "RescalePipe, s6 by sign",
-        partial(rescaled, S(6, 0), [[9, -4], [-7, -4]], [3, 2], -6, 11),
+        partial(rescaled, S(6, 0), [[-7, -4], [9, -4]], [3, 2], -6, 11),
         "rescaled",
         fast=True,
     ),
