@@ -13,6 +13,7 @@ COMMANDS = {
     "a net": {
         "describe": "model.describe",
         "train": "model.train",
+        "convert": "model.convert",
         "report": "model.report",
         "classify": "model.classify",
     },

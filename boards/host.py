@@ -94,7 +94,9 @@ def parser() -> cli.Parser:
     options = cli.Parser(prog="python -m boards.host", usage=usage, description=__doc__, epilog=EXAMPLES)
     options.add_argument("words", metavar="PORT, PICTURE", nargs="*", help="a serial port, PNG or JPEG files")
     options.add_argument("--dataset", action="store_true", help="the test set: accuracy, confusion, images/s")
-    options.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
+    options.add_argument(
+        "--data", metavar="DIR", help="IDX files, or an .npz of features and labels, in place of MNIST"
+    )
     options.add_argument("--frames", type=cli.positive, metavar="N", help="so many images of it (all)")
     options.add_argument("--check", metavar="NET", help="compare every logit with this net's integer model")
     options.add_argument("--bench", action="store_true", help="the core's own rate, from on-chip memory")

@@ -27,6 +27,7 @@ from hdl.stages.grey import grey_parts
 from hdl.stages.pool import pool_parts
 from hdl.stages.reduce import reduce_parts
 from hdl.stages.requant import requant_parts
+from hdl.stages.rescale import rescale_parts
 from hdl.stages.residual import Branch, residual_parts
 from hdl.stages.table import table_parts
 from model.golden.qnetwork import QNetwork
@@ -38,6 +39,7 @@ FOLLOWING = {
     "reduce": reduce_parts,
     "pool": pool_parts,
     "requant": requant_parts,
+    "rescale": rescale_parts,
 }
 LOADED = {"table": table_parts}
 BRANCHING = {"residual": residual_parts}

@@ -58,7 +58,9 @@ def parser() -> cli.Parser:
     """The command's options."""
     options = cli.Parser(prog="python -m sim.verify", description=__doc__, epilog=EXAMPLES)
     options.add_argument("--net", default="lenet", help="a shipped net's name or an artifact's file (lenet)")
-    options.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
+    options.add_argument(
+        "--data", metavar="DIR", help="IDX files, or an .npz of features and labels, in place of MNIST"
+    )
     options.add_argument(
         "--frames", type=cli.positive, metavar="N", help=f"test images to run (up to {FRAMES})"
     )

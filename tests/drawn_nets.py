@@ -15,7 +15,7 @@ from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec
 from random_nets import INNER, NetDrawer
 
-INSIDE = (*INNER, "residual")
+INSIDE = (*INNER, "residual", "scaled")
 """Of the layers between the first and the last."""
 WIDEST_TABLE = 12
 """Bits of a table's input, at most."""
@@ -30,7 +30,7 @@ class Choices:
 
     def integers(self, low, high=None, size=None):
         low, high = (0, low) if high is None else (low, high)
-        if size is not None:
+        if size is not None or np.ndim(high):
             return self.noise.integers(low, high, size)
         return self.draw(st.integers(int(low), int(high) - 1))
 

@@ -20,6 +20,7 @@ from model.layers import (
     PoolSpec,
     ReduceSpec,
     RequantSpec,
+    RescaleSpec,
     ResidualSpec,
     TableSpec,
 )
@@ -107,6 +108,7 @@ class NetDrawer:
                 ConvSpec, name, shape, src, (*geometry.kernel, shape[2] // groups, kernels), last,
                 (*geometry.positions(shape), kernels) if by_pixel else None,
                 stride=geometry.stride, padding=geometry.padding, dilation=geometry.dilation, groups=groups,
+                fill=int(self.scales.integers(src.min, src.max + 1)) if self.scales.integers(0, 2) else 0,
             )  # fmt: skip
         if kind == "residual":
             return self.residual(name, shape, src)
@@ -141,6 +143,24 @@ class NetDrawer:
                 table=self.values(dst, 1 << src.width),
             )  # fmt: skip
         return RequantSpec(name=name, in_shape=shape, src=src, dst=self.destination(src))
+
+    def rescale(self, name: str, shape, src: QFormat) -> RescaleSpec:
+        """A rescale whose products may need any of the golden model's types, with channels of all sizes."""
+        channels, dst = shape[2], self.format(1, 9)
+        low, high = sorted(self.integer(dst.min, dst.max) for _ in range(2))
+        bits = self.integer(0, 62 - src.width)
+        reach = 1 << min(bits + src.width - 1, 60)
+        multipliers = self.rng.integers(0, 1 << bits, channels)
+        offsets = np.sort(self.rng.integers(-reach, reach, (2, channels)), axis=0)
+        if self.integer(0, 1):
+            offsets[0] = offsets[1] + self.rng.integers(0, multipliers + 1) * self.integer(0, 1)
+        # Offsets of their own for odd results are at most a step away.
+        odd = offsets + self.rng.integers(0, 2, channels) if self.integer(0, 3) == 0 else None
+        return RescaleSpec(
+            name=name, in_shape=shape, src=src, dst=dst, low=low, high=high, offsets=offsets,
+            multipliers=multipliers, odd=odd,
+            shifts=self.rng.integers(0, bits + src.width, channels),
+        )  # fmt: skip
 
     def residual(self, name: str, shape, src: QFormat) -> ResidualSpec:
         """Two branches of up to three layers each, which keep their places in the image together."""
@@ -192,7 +212,13 @@ class NetDrawer:
         for index in range(layers):
             last = index == layers - 1
             kinds = ["conv", "dense"] if last else inner
-            spec = self.layer(kinds[self.integer(0, len(kinds) - 1)], f"layer{index}", shape, src, last)
+            kind = kinds[self.integer(0, len(kinds) - 1)]
+            if kind == "scaled":
+                # exact sums, and what another framework makes of them
+                specs.append(self.layer("general", f"layer{index}", shape, src, True))
+                spec = self.rescale(f"layer{index}_out", specs[-1].out_shape, specs[-1].dst)
+            else:
+                spec = self.layer(kind, f"layer{index}", shape, src, last)
             specs.append(spec)
             shape, src = spec.out_shape, spec.dst
         return QNetwork("random", input_format, tuple(specs))

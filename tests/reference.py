@@ -59,7 +59,7 @@ def conv(spec, x):
     *kernel, channels, kernels = spec.weights.shape
     part = kernels // spec.groups
     sums = np.zeros((len(x), *spec.out_shape), np.int64) + spec.bias
-    for tap, pixels in taps(spec, x, kernel, 0, spec.dilation):
+    for tap, pixels in taps(spec, x, kernel, spec.fill, spec.dilation):
         for g in range(spec.groups):
             inputs = pixels[..., g * channels : (g + 1) * channels]
             sums[..., g * part : (g + 1) * part] += inputs @ spec.weights[tap][:, g * part : (g + 1) * part]
@@ -104,6 +104,15 @@ def table(spec, x):
     return spec.table[x % len(spec.table)]
 
 
+def rescale(spec, x):
+    negative, other = spec.offsets
+    y = (spec.multipliers * x + np.where(x < 0, negative, other)) // (1 << spec.shifts)
+    if spec.odd is not None:
+        odd = (spec.multipliers * x + np.where(x < 0, *spec.odd)) // (1 << spec.shifts)
+        y = np.maximum(y // 2 * 2, (odd + 1) // 2 * 2 - 1)
+    return np.minimum(np.maximum(y, spec.low), spec.high)
+
+
 def residual(spec, x):
     ends = []
     for branch in (spec.body, spec.shortcut):
@@ -121,6 +130,7 @@ LAYERS = {
     "pool": pool,
     "grey": grey,
     "reduce": reduce,
+    "rescale": rescale,
     "residual": residual,
     "table": table,
     "requant": lambda spec, x: requant(x, spec.src.frac - spec.dst.frac, spec.dst),

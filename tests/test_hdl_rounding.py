@@ -129,6 +129,6 @@ def test_mutants_fail(monkeypatch):
         check(QFormat(5, 2), HalfDown)
     with pytest.raises(AssertionError):
         check(QFormat(5, 2), HalfForgotten, rounded=True)
-    monkeypatch.setattr(rounding, "saturated", wraps)
+    monkeypatch.setattr(rounding, "clamped", wraps)
     with pytest.raises(AssertionError):
         check(QFormat(5, 2))

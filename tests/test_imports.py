@@ -28,7 +28,7 @@ FLOORS = {
         {"layers"},
         {"quantisation", "files"},
         {"cli"},
-        {"training"},
+        {"training", "interchange"},
         {COMMANDS},
     ),
     "hdl": (

@@ -175,8 +175,8 @@ def set_layer(**fields):
 @pytest.mark.parametrize(
     "change, problem",
     [
-        (lambda d: d.update(format=0), "format 0, but this version reads formats 1 to 3"),
-        (lambda d: d.update(format=4), "format 4, but"),
+        (lambda d: d.update(format=0), "format 0, but this version reads formats 1 to 4"),
+        (lambda d: d.update(format=5), "format 5, but"),
         (lambda d: d.update(format=True), "format True, but"),
         (lambda d: d.update(format=[1]), r"format \[1\], but"),
         (lambda d: d.update(format="1"), "format '1'"),

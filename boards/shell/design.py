@@ -169,8 +169,5 @@ def plain(value):
     if isinstance(value, tuple):
         return [plain(part) for part in value]
     if isinstance(value, Spec):
-        return [
-            value.kind,
-            {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)},
-        ]
+        return [value.kind, {name: plain(part) for name, part in value.fields.items()}]
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value

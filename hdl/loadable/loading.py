@@ -10,7 +10,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -229,7 +229,7 @@ def check_compatible(core: QNetwork, net: QNetwork, plan: Plan) -> None:
         if (ours.kind, ours.name) != (theirs.kind, theirs.name):
             theirs.fail(f"the core has {ours.kind} {ours.name!r} in place of this {theirs.kind}")
         for name, value in constants(ours, deep=False).items():
-            other = constants(theirs, deep=False)[name]
+            other = constants(theirs, deep=False).get(name, ours.later.get(name))
             if plain(other) != plain(value):
                 theirs.fail(f"its {name} is {brief(other)}, the core's {brief(value)}")
     plan.check(net)
@@ -252,7 +252,7 @@ def constants(spec: Spec, *, deep: bool = True) -> dict:
         left_out = {"table", "function"}
     elif not deep:
         left_out = {name for name in vars(spec) if getattr(spec, name) in spec.branches}
-    found = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in left_out}
+    found = {name: value for name, value in spec.fields.items() if name not in left_out}
     if isinstance(spec, WeightedSpec):
         found |= {f"shape of {name}": getattr(spec, name).shape for name in ("weights", "bias")}
     return found

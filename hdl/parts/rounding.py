@@ -30,6 +30,7 @@ class RequantPipe(Pipe):
 
     def elaborate(self, platform):
         m = Module()
+        dst = self.requant.dst
         for lane in range(self.lanes):
             value = self.i.payload[lane]
             if self.half:
@@ -38,21 +39,21 @@ class RequantPipe(Pipe):
                 value = rounded
             shift = self.requant.shift
             value = value >> shift if shift > 0 else value.shift_left(-shift)
-            m.d.sync += self.o.payload[lane].eq(saturated(m, value, self.requant.dst, f"lane{lane}"))
+            m.d.sync += self.o.payload[lane].eq(clamped(m, value, dst.min, dst.max, f"lane{lane}"))
         m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
         return m
 
 
-def saturated(m: Module, value, dst: QFormat, name: str):
-    """A value clamped to a format, one cycle later.
+def clamped(m: Module, value, low: int, high: int, name: str):
+    """A value brought to ``low .. high``, one cycle later.
 
     The flags are registered before they choose: compare and choose in one cycle is the slowest path of a
     stage.
     """
     held = Signal(value.shape(), name=f"{name}_held", reset_less=True)
     over, under = Signal(name=f"{name}_over", reset_less=True), Signal(name=f"{name}_under", reset_less=True)
-    m.d.sync += [held.eq(value), over.eq(value > dst.max), under.eq(value < dst.min)]
-    return Mux(over, dst.max, Mux(under, dst.min, held))
+    m.d.sync += [held.eq(value), over.eq(value > high), under.eq(value < low)]
+    return Mux(over, high, Mux(under, low, held))
 
 
 class AveragePipe(Pipe):
@@ -73,7 +74,7 @@ class AveragePipe(Pipe):
 
     def elaborate(self, platform):
         m = Module()
-        factor, addend, shift = self.spec.reciprocal
+        (factor, addend, shift), dst = self.spec.reciprocal, self.spec.dst
         for lane in range(self.lanes):
             value = self.i.payload[lane] * factor
             product = Signal(value.shape(), name=f"product{lane}", reset_less=True)
@@ -81,7 +82,7 @@ class AveragePipe(Pipe):
             m.d.sync += [
                 product.eq(value),
                 moved.eq(product + addend),
-                self.o.payload[lane].eq(saturated(m, moved >> shift, self.spec.dst, f"lane{lane}")),
+                self.o.payload[lane].eq(clamped(m, moved >> shift, dst.min, dst.max, f"lane{lane}")),
             ]
         m.d.comb += self.o.valid.eq(delayed(m, self.i.valid, self.latency, "valid", reset_less=False))
         return m

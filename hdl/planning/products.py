@@ -11,7 +11,7 @@ from hdl.parts.memory import Rom
 from hdl.parts.pipe import shape_of, shares
 from hdl.parts.rounding import AveragePipe
 from hdl.planning.parts import resources
-from hdl.planning.pieces import adder, bits, counter, loadrom, memory, rom, tree, wired
+from hdl.planning.pieces import adder, bits, counter, larger, loadrom, memory, rom, tree, wired
 from hdl.planning.tally import Tally
 from hdl.products.digits import DigitPipe, Digits
 from hdl.products.dots import Dots
@@ -21,6 +21,7 @@ from hdl.products.share import Array
 from hdl.products.sharing import signed_digits
 from hdl.products.weigh import WeighPipe
 from hdl.products.wired import WiredPipe
+from hdl.stages.rescale import RescalePipe
 
 
 @resources.register
@@ -185,6 +186,34 @@ def _(part: AveragePipe, device: Device) -> Tally:
     elif odd > 1:
         lane += adder(source).times(len(signed_digits(factor)) - 1)
     return lane.times(part.lanes) + Tally(ff=4)
+
+
+@resources.register
+def _(part: RescalePipe, device: Device) -> Tally:
+    spec, width, target = part.spec, part.sum_width, part.spec.dst.width
+    source, late = shape_of(spec.src), part.product_latency
+    lane = Tally(choice=width * (len(part.choices) - 1), clamp=width + 2 * target, ff=2 * width + target + 2)
+    if part.multiplies:
+        pairs = [(a, b) for a in part.cut(source) for b in part.cut(part.factor)]
+        hard = sum(device.multipliers(1, *pair) for pair in pairs)
+        lane += Tally(dsp=hard)
+        for a, b in pairs:
+            if not device.per_multiplier(a, b):
+                lane += Tally(soft=device.product_luts(a.width + b.width), ff=late * (a.width + b.width))
+            else:
+                lane += Tally(ff=(late - 2) * (a.width + b.width))
+    # offsets, one more where the sign chooses, and what is delayed beside the products
+    added = adder(width).times(part.parts) + Tally(ff=late * part.offset.width)
+    if part.by_sign:
+        added += Tally(choice=part.offset.width)
+    lane += added
+    if spec.odd is not None:
+        lane += added + larger(width) + Tally(choice=width * (len(part.choices) - 1), ff=width)
+    total = lane.times(part.lanes) + Tally(ff=part.latency)
+    if part.beats > 1:
+        table = rom(part.word_width, part.words, device) + counter(part.beats)
+        total += table + Tally(ff=2 * source.width).times(part.lanes)
+    return total
 
 
 @resources.register

@@ -11,6 +11,7 @@ from hdl.folding.reach import ahead_rows
 from hdl.parts.counting import counter, within
 from hdl.parts.memory import Ram
 from hdl.parts.pipe import Front, lanes_of
+from hdl.parts.sweep import filled
 from hdl.products.mac import step_layout
 from hdl.products.share import Client
 
@@ -152,7 +153,8 @@ class Gather(Front):
         zero, step = Signal(reset_less=True), self.o.payload
         with m.If(advance):
             m.d.sync += [waits.eq(active), zero.eq(outside)]
-        m.d.comb += Value.cast(step.x).eq(Mux(zero, 0, ring.read_data))
+        padding = filled(spec.src, self.folding.plan.input_lanes, spec.fill)
+        m.d.comb += Value.cast(step.x).eq(Mux(zero, padding, ring.read_data))
         for name, value in (("index", index), ("seed", seed), ("starts", starts), ("ends", ends)):
             later = Signal.like(Value.cast(step[name]), name=name, reset_less=True)
             with m.If(advance):

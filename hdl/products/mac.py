@@ -128,7 +128,7 @@ class Sequencer(Steps):
         m.d.comb += [accepted.eq(take), self.i.ready.eq(take), Value.cast(step.x).eq(held)]
         # Between two turns the slice stays; between two beats nobody looks.
         done = last_output & self.client.turn if self.client else last_output
-        following = held >> len(Value.cast(step.x))
+        following = held.shift_right(len(Value.cast(step.x)))
         for copy, bits in zip(takes, own):
             with m.If(copy):
                 m.d.sync += held[bits].eq(beat[bits])

@@ -47,7 +47,7 @@ def conv_parts(
     paces = {steps, client.load // (spec.out_shape[0] * spec.out_shape[1]) if client else steps}
     ahead = max(columns_ahead(spec, taken, lanes, plan) for taken in paces)
     taken = pixels * spec.in_shape[2]
-    given = spec.in_shape, spec.geometry, spec.src, taken, 0, device, spec.groups
+    given = spec.in_shape, spec.geometry, spec.src, taken, spec.fill, device, spec.groups
     parts = [*repack(spec.src, lanes, taken)]
     if plan.wired and steps == 1 and not ahead and not windows_ahead(spec, steps, plan):
         return [*parts, *window_parts(*given), *mac_parts(spec, plan, device, whole=True)]

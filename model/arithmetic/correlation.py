@@ -50,17 +50,20 @@ class Correlation:
     Parameters
     ----------
     geometry : Geometry
-        Where the kernels stand; padding is zeros.
+        Where the kernels stand.
     in_shape : (int, int, int)
         Height, width and channels of the input.
     groups : int
         Parts in which input and output channels come, each part of the output seeing one of the input.
     kernels : int
         Output channels.
+    fill : float
+        What stands in the padding; `gradients` and `backward` do not depend on it.
     """
 
-    def __init__(self, geometry: Geometry, in_shape: Shape, groups: int, kernels: int):
+    def __init__(self, geometry: Geometry, in_shape: Shape, groups: int, kernels: int, fill: float = 0):
         self.geometry, self.in_shape, self.groups, self.kernels = geometry, in_shape, groups, kernels
+        self.fill = fill
         self.positions = geometry.positions(in_shape)
         self.channels = in_shape[2] // groups
         self.phases = list(phases(geometry, self.positions[0]))
@@ -144,7 +147,7 @@ class Correlation:
         kernel_width, columns, images = len(self.reach), self.positions[1], x.shape[3]
         rows = -(-self.geometry.padded(self.in_shape)[0] // self.geometry.dilation[0])
         shape = len(self.phases), self.groups, rows, kernel_width * self.channels + 1, columns * images
-        copies = scratch(cache, "columns", shape, x.dtype, 0)  # and nobody ever writes to the padding
+        copies = scratch(cache, "columns", shape, x.dtype, self.fill)  # and nobody ever writes to it
         copies[..., -1, :] = 1
         split = copies[..., :-1, :].reshape(*shape[:3], kernel_width, self.channels, columns, images)
         x = x.reshape(len(x), self.groups, self.channels, -1, images).swapaxes(0, 1)

@@ -60,13 +60,18 @@ def identical(one: np.ndarray, other: np.ndarray) -> bool:
 
 @contextmanager
 def reading(path, member: str, most: int, trouble: str, kind: str) -> Iterator[tuple[dict, Mapping]]:
-    """The text and the arrays of an archive, for a while.
+    """The text (in the array of a name) and the arrays of an archive, as of `opened`."""
+    with opened(path, most, trouble, f"convgate {kind}") as arrays:
+        yield json.loads(bytes(arrays[member])), arrays
+
+
+@contextmanager
+def opened(path, most: int, trouble: str, kind: str) -> Iterator[Mapping]:
+    """The arrays of an ``.npz``, for a while.
 
     Parameters
     ----------
     path : str or Path
-    member : str
-        Name of the JSON text.
     most : int
         Bytes; what unpacks to more is refused before it is unpacked.
     trouble, kind : str
@@ -89,9 +94,7 @@ def reading(path, member: str, most: int, trouble: str, kind: str) -> Iterator[t
             with np.load(file, allow_pickle=False) as arrays:
                 if sum(entry.file_size for entry in arrays.zip.infolist()) > most:
                     raise ValueError(f"it unpacks to more than {most:,} bytes")
-                yield json.loads(bytes(arrays[member])), arrays
+                yield arrays
         except Exception as error:  # whatever a damaged file provokes in zipfile, NumPy or json
             reason = str(error).partition("\n")[0] if isinstance(error, ValueError) else ""
-            raise ValueError(
-                f"{trouble} {path}: {reason or f'it is damaged or no convgate {kind}'}"
-            ) from None
+            raise ValueError(f"{trouble} {path}: {reason or f'it is damaged or no {kind}'}") from None

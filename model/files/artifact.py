@@ -7,7 +7,7 @@ layers; there ``<layer>`` is ``<layer>/<branch>/<position in the branch>``.
 
 A net is written in the first format that can hold it, so that older versions read what they can run.
 Format 2 added to convolutions groups, dilation and biases by pixel, format 3 residual additions and scales
-by channel.
+by channel, format 4 rescales and padding that is no zero.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec
 from model.layers import SPECS
 
-FORMATS = (1, 2, 3)
-ADDED = {"groups": 2, "dilation": 2, "shifts": 3}
+FORMATS = (1, 2, 3, 4)
+ADDED = {"groups": 2, "dilation": 2, "shifts": 3, "fill": 4}
 """Fields that came after the first format, and with which."""
 TEXT = "net.json"
 ZOO = Path(__file__).parents[1] / "zoo"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.files import idxnames
+from model.files import features, idxnames
 
 MNIST = Path(__file__).parents[1] / "data" / "mnist"
 SHA256 = {
@@ -95,8 +95,13 @@ def load_part(part: str, folder=None) -> tuple[np.ndarray, np.ndarray]:
     part : {"train", "t10k"}
         Training or test, by MNIST's names.
     folder : str or Path, optional
-        MNIST by default, its files compared with their SHA-256.
+        MNIST by default, its files compared with their SHA-256. For a test set also an ``.npz``, see
+        `model.files.features`.
     """
+    if folder is not None and Path(folder).suffix.lower() == ".npz":
+        if part != "t10k":
+            raise ValueError(f"{folder} holds a test set alone: to learn from, name a folder of IDX files")
+        return features.load(folder)
     images_path, images = read_member(folder, part, "images", (3, 4))
     labels_path, labels = read_member(folder, part, "labels", (1,))
     if len(images) != len(labels):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import ClassVar
 
@@ -37,6 +37,8 @@ class Spec:
     kind: ClassVar[str]
     since: ClassVar[int] = 1
     """The artifacts' format that first held such a layer."""
+    later: ClassVar[dict[str, object]] = {}
+    """Fields that such a layer did not have from the first, and what it was like without them."""
     name: str
     in_shape: Shape
     src: QFormat
@@ -46,6 +48,16 @@ class Spec:
         sizes = self.in_shape
         if len(sizes) != 3 or any(not whole(n) or n < 1 for n in sizes):
             self.fail(f"an input has height, width and channels, whole numbers from 1, not {sizes}")
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What makes the layer, by name; without `later` fields that change nothing.
+
+        So whatever is computed of it, such as a design's hash, is as it was before there were such fields.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        idle = {name for name, value in self.later.items() if values[name] == value}
+        return {name: value for name, value in values.items() if name not in idle}
 
     @property
     def out_shape(self) -> Shape:

@@ -10,6 +10,7 @@ from model.layers.identity import Identity
 from model.layers.pool import Pool, PoolSpec
 from model.layers.reduce import Reduce, ReduceSpec
 from model.layers.requant import ReLU, RequantSpec
+from model.layers.rescale import RescaleSpec
 from model.layers.residual import Residual, ResidualSpec
 from model.layers.softmax import Softmax
 from model.layers.table import TableSpec
@@ -35,6 +36,7 @@ __all__ = [
     "Reduce",
     "ReduceSpec",
     "RequantSpec",
+    "RescaleSpec",
     "Residual",
     "ResidualSpec",
     "Sigmoid",
@@ -72,6 +74,7 @@ SPECS = {
         PoolSpec,
         TableSpec,
         RequantSpec,
+        RescaleSpec,
         DenseSpec,
         ResidualSpec,
     )

@@ -16,7 +16,7 @@ from model.net.weighted import Weighted
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ConvSpec(WeightedSpec):
-    """A quantised convolution; padding is zeros.
+    """A quantised convolution.
 
     Parameters
     ----------
@@ -29,15 +29,22 @@ class ConvSpec(WeightedSpec):
     groups : int
         The first ``C_out / groups`` output channels see the first ``C_in / groups`` input channels, and so
         on.
+    fill : int
+        What stands in the padding: the zero point of `src`, where it has one. The biases then hold what it
+        adds to the sums.
     """
 
     kind = "conv"
+    later = {"fill": 0}
     stride: tuple[int, int] = (1, 1)
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     groups: int = 1
     dilation: tuple[int, int] = (1, 1)
+    fill: int = 0
 
     def check_shapes(self):
+        if not whole(self.fill) or (self.fill and not self.src.contains(self.fill)):
+            self.fail(f"the padding holds values of {self.src}, not {self.fill!r}")
         channels = self.in_shape[2]
         try:
             check_groups(self.groups, channels, self.weights.shape[-1])
@@ -55,7 +62,7 @@ class ConvSpec(WeightedSpec):
     @property
     def since(self) -> int:
         plain = self.groups == 1 and self.dilation == (1, 1) and self.bias.ndim == 1
-        return max(super().since, 1 if plain else 2)
+        return max(super().since, 1 if plain else 2, 4 if self.fill else 1)
 
     @cached_property
     def geometry(self) -> Geometry:
@@ -73,7 +80,7 @@ class ConvSpec(WeightedSpec):
     @cached_property
     def correlation(self) -> Correlation:
         """The sums of products in the engine."""
-        return Correlation(self.geometry, self.in_shape, self.groups, self.weights.shape[3])
+        return Correlation(self.geometry, self.in_shape, self.groups, self.weights.shape[3], self.fill)
 
     def sums(self, x, cache):
         weights, bias = self.operands

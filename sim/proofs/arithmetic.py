@@ -14,11 +14,12 @@ import hdl.products.weigh
 import hdl.stages.classify
 import hdl.stages.grey
 import hdl.stages.pool
+import hdl.stages.rescale
 import hdl.stages.residual
 import hdl.stages.table
 from hdl.devices.device import PORTABLE
 from model.arithmetic.qformat import QFormat
-from model.layers import GreySpec, PoolSpec, ReduceSpec, RequantSpec, ResidualSpec
+from model.layers import GreySpec, PoolSpec, ReduceSpec, RequantSpec, RescaleSpec, ResidualSpec
 from model.layers.table import TableSpec
 from sim.proofs.bench import VALUES, Bench
 from sim.proofs.proof import Proof
@@ -31,13 +32,19 @@ def both(conditions) -> Value:
 
 
 def nearest(numerator, divisor: int, result, dst: QFormat) -> Value:
-    """Whether a result is ``floor(numerator / divisor)``, kept within a format.
+    """Whether a result is ``floor(numerator / divisor)``, kept within a format."""
+    return within(numerator, divisor, result, dst.min, dst.max)
+
+
+def within(numerator, divisor: int, result, low: int, high: int) -> Value:
+    """Whether a result is ``floor(numerator / divisor)``, kept within limits.
 
     Said with products, so that no shift, rounding or comparison is written as the hardware has it.
     """
     exact = (result * divisor <= numerator) & (numerator < (result + 1) * divisor)
-    over = (result == dst.max) & (numerator >= (dst.max + 1) * divisor)
-    under = (result == dst.min) & (numerator < dst.min * divisor)
+    exact &= (result >= low) & (result <= high)
+    over = (result == high) & (numerator >= (high + 1) * divisor)
+    under = (result == low) & (numerator < low * divisor)
     return exact | over | under
 
 
@@ -63,6 +70,23 @@ def seeded(src: QFormat, dst: QFormat) -> Bench:
     """The half was added before."""
     dut = hdl.parts.rounding.RequantPipe(src, dst, 1, rounded=True)
     return of_pipe(dut, lambda beat, out, lane: nearest(beat[lane], 1 << src.frac - dst.frac, out, dst))
+
+
+def rescaled(src: QFormat, offsets, shifts, low: int, high: int) -> Bench:
+    """Two channels with multipliers of 5 and 3."""
+    multipliers = np.array([5, 3])
+    spec = RescaleSpec(
+        name="s", in_shape=(1, 1, 2), src=src, dst=QFormat(5, 0), multipliers=multipliers,
+        offsets=np.array(offsets), shifts=np.array(shifts), low=low, high=high,
+    )  # fmt: skip
+    dut = hdl.stages.rescale.RescalePipe(spec, 2, hdl.devices.device.PORTABLE)
+
+    def relation(beat, out, lane):
+        negative, other = (int(offset) for offset in spec.offsets[:, lane])
+        total = beat[lane] * int(multipliers[lane]) + Mux(beat[lane] < 0, negative, other)
+        return within(total, 1 << int(shifts[lane]), out, low, high)
+
+    return of_pipe(dut, relation)
 
 
 def pooled(mode: str, kernel, src: QFormat, dst: QFormat) -> Bench:
@@ -208,6 +232,13 @@ PROOFS = [
     Proof("Requant s16.10 to s8.3", partial(requant, S(16, 10), S(8, 3))),
     Proof("Requant s20.12 to u8.4", partial(requant, S(20, 12), U(8, 4))),
     Proof("Requant s21.14 to s8.5, seeded", partial(seeded, S(21, 14), S(8, 5))),
+    Proof(
+        "RescalePipe, s6 by sign",
+        partial(rescaled, S(6, 0), [[-7, -4], [9, -4]], [3, 2], -6, 11),
+        "rescaled",
+        fast=True,
+    ),
+    Proof("RescalePipe, u8", partial(rescaled, U(8, 0), [[0, 5], [0, 5]], [4, 6], 0, 15)),
     Proof("ReducePipe, maximum of 2x2 s4", partial(pooled, "max", (2, 2), S(4, 0), S(4, 0)), "maximum"),
     Proof("ReducePipe, sum of 3x1 u2", partial(pooled, "sum", (3, 1), U(2, 0), S(8, 0)), "sum"),
     Proof("AveragePipe, 2x2 u4", partial(average, (2, 2), U(4, 0), U(4, 0)), "average"),

@@ -1,0 +1,1 @@
+"""Nets of other frameworks: a reader for each format, one description of layers, and specs made of it."""
