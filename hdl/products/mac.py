@@ -32,6 +32,9 @@ from hdl.products.steps import Steps
 from hdl.products.wired import WiredPipe
 from model.golden.spec import WeightedSpec
 
+WIDE = 2048
+"""Bits of a beat, above which it is shifted by a slice."""
+
 
 class Sequencer(Steps):
     """Hands an input beat out in slices of `input_lanes` values, each for as long as the output channels
@@ -128,7 +131,10 @@ class Sequencer(Steps):
         m.d.comb += [accepted.eq(take), self.i.ready.eq(take), Value.cast(step.x).eq(held)]
         # Between two turns the slice stays; between two beats nobody looks.
         done = last_output & self.client.turn if self.client else last_output
-        following = held.shift_right(len(Value.cast(step.x)))
+        size = len(Value.cast(step.x))
+        # Amaranth follows each bit of a shift to all others: minutes where a beat is wide. Narrow ones keep
+        # the names of their cells, on which placements by a known seed depend.
+        following = held >> size if len(held) <= WIDE else held[size:]
         for copy, bits in zip(takes, own):
             with m.If(copy):
                 m.d.sync += held[bits].eq(beat[bits])
