@@ -17,8 +17,9 @@ from hdl.parts.memory import Ram, Rom
 from hdl.parts.rounding import AveragePipe
 from hdl.planning.pieces import ram, rom
 from hdl.planning.products import resources
+from hdl.stages.rescale import RescalePipe
 from model.arithmetic.qformat import QFormat
-from model.layers import PoolSpec
+from model.layers import PoolSpec, RescaleSpec
 from sim.simulators.verilog import emit_rtlil
 
 WIDEST = 64
@@ -55,6 +56,16 @@ AVERAGES = [
     (14, False, (5, 5), 2),
     (16, True, (2, 3), 1),
 ]
+RESCALES = [
+    # bits of a sum, bits of a multiplier, channels, lanes
+    (20, 23, 4, 4),
+    (18, 17, 4, 2),
+    (18, 18, 6, 1),
+    (24, 1, 3, 3),
+    (36, 24, 2, 1),
+    (21, 22, 256, 4),
+]
+"""One multiplier a lane, two, four, none, six; constants in wires, in LUTs and in block RAM."""
 
 
 class Product(wiring.Component):
@@ -117,9 +128,20 @@ def pool(bits: int, has_sign: bool, kernel: tuple[int, int], fewer: int) -> Pool
     return PoolSpec(**fields, kernel=kernel, stride=kernel)
 
 
+def rescale(rng, bits: int, width: int, channels: int) -> RescaleSpec:
+    """Any constants, but a widest multiplier of so many bits."""
+    multipliers = rng.integers(1 << width >> 1, 1 << width, channels)
+    offsets = np.sort(rng.integers(-(1 << bits), 1 << bits, (2, channels)), axis=0)
+    shifts = rng.integers(bits, bits + 4, channels)
+    return RescaleSpec(
+        name="scale", in_shape=(2, 2, channels), src=QFormat(bits, 0), dst=QFormat(8, 0), low=-128, high=127,
+        multipliers=multipliers, offsets=offsets, shifts=shifts,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
-    """What synthesis makes of all of them: of products, ROMs, RAMs, averages."""
+    """What synthesis makes of all of them: of products, ROMs, RAMs, averages, rescales."""
     rng = np.random.default_rng(7)
     contents = [
         [int.from_bytes(rng.bytes(8), "little") % (1 << width) & ~zeros | ones for _ in range(depth)]
@@ -130,6 +152,7 @@ def cells(tmp_path_factory):
         [Rom(width, words, ECP5) for (width, *_), words in zip(ROMS, contents)],
         [Ram(width, depth, ECP5) for width, depth in RAMS],
         [AveragePipe(pool(*given), 1) for given in AVERAGES],
+        [RescalePipe(rescale(rng, *given), lanes, ECP5) for *given, lanes in RESCALES],
     ]
     found = iter(synthesised([part for group in groups for part in group], tmp_path_factory.mktemp("yosys")))
     return groups, [[next(found) for _ in group] for group in groups]
@@ -149,6 +172,14 @@ def test_averages(cells):
     counted = [found.get("MULT18X18D", 0) for found in cells[1][3]]
     assert counted == [resources(pipe, ECP5).dsp for pipe in cells[0][3]]
     assert set(counted) >= {0, 1, 2}
+
+
+def test_rescales(cells):
+    counted = [(found.get("MULT18X18D", 0), blocks(found)) for found in cells[1][4]]
+    told = [resources(pipe, ECP5) for pipe in cells[0][4]]
+    assert counted == [(tally.dsp, tally.bram) for tally in told]
+    per_lane = [hard // lanes for (hard, _), (*_, lanes) in zip(counted, RESCALES)]
+    assert per_lane[:5] == [4, 1, 2, 0, 6] and counted[-1][1] > 0
 
 
 def test_roms_and_columns_that_are_constant(cells):
