@@ -86,7 +86,7 @@ class Graph:
 
     def layer(self, spec: Spec, value: str) -> str:
         """A layer's real outputs from its real inputs."""
-        if spec.kind == "conv" and spec.bias.ndim == 1:
+        if spec.kind == "conv" and spec.bias.ndim == 1 and not spec.fill:
             weights = spec.weights.transpose(3, 2, 0, 1)
             attributes = window(spec) | {"group": spec.groups, "dilations": spec.dilation}
             return self.add("Conv", [value, *self.operands(spec, weights, 0)], **attributes)
