@@ -16,6 +16,14 @@ from model.layers import ConvSpec, DenseSpec, GreySpec, PoolSpec, ReduceSpec, Re
 from random_nets import NetDrawer
 
 
+def bordered(pixels, spec):
+    """Pixels with what stands in the padding round them."""
+    (top, bottom), (left, right) = spec.padding
+    rows = [[spec.fill] * spec.in_shape[2]] * (left + spec.in_shape[1] + right)
+    side = [[spec.fill] * spec.in_shape[2]]
+    return [rows] * top + [side * left + row + side * right for row in pixels] + [rows] * bottom
+
+
 def expected(spec, image):
     """One image through one layer, by definition."""
     pixels = image.tolist()
@@ -23,7 +31,8 @@ def expected(spec, image):
         scales = 2**spec.shifts
         weights, bias = (spec.weights * scales).tolist(), (spec.bias * scales).tolist()
     if spec.kind == "conv":
-        sums = naive.conv(pixels, weights, bias, spec.stride, spec.padding, spec.dilation, spec.groups)
+        whole = bordered(pixels, spec)
+        sums = naive.conv(whole, weights, bias, spec.stride, ((0, 0), (0, 0)), spec.dilation, spec.groups)
         return naive.requanted(sums, QFormat(1, spec.src.frac + spec.weight_format.frac), spec.dst)
     if spec.kind == "dense":
         sums = naive.dense(pixels, weights, bias)
@@ -31,11 +40,8 @@ def expected(spec, image):
     if spec.kind == "pool":
         # A window may lie wholly in the padding: it sees the least of all values there.
         if spec.mode == "max":
-            (top, bottom), (left, right) = spec.padding
-            rows = [[spec.fill] * spec.in_shape[2]] * (left + spec.in_shape[1] + right)
-            side = [[spec.fill] * spec.in_shape[2]]
-            pixels = [rows] * top + [side * left + row + side * right for row in pixels] + [rows] * bottom
-            return np.array(naive.pool(pixels, "max", spec.kernel, spec.stride, ((0, 0), (0, 0))))
+            whole = bordered(pixels, spec)
+            return np.array(naive.pool(whole, "max", spec.kernel, spec.stride, ((0, 0), (0, 0))))
         pooled = naive.pool(pixels, spec.mode, spec.kernel, spec.stride, spec.padding)
         return naive.requanted(pooled, spec.src, spec.dst)
     if spec.kind == "grey":
