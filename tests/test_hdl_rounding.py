@@ -119,7 +119,7 @@ class HalfForgotten(RequantPipe):
         super().__init__(src, dst, lanes)
 
 
-def wraps(m, value, dst, name):
+def wraps(m, value, low, high, name):
     """No saturation."""
     return delayed(m, value, 1, name)
 
