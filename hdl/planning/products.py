@@ -13,6 +13,7 @@ from hdl.parts.rounding import AveragePipe
 from hdl.planning.parts import resources
 from hdl.planning.pieces import adder, bits, counter, larger, loadrom, memory, rom, tree, wired
 from hdl.planning.tally import Tally
+from hdl.products import wide
 from hdl.products.digits import DigitPipe, Digits
 from hdl.products.dots import Dots
 from hdl.products.mac import AlignPipe, MacPipe, ScalePipe, Sequencer
@@ -194,10 +195,8 @@ def _(part: RescalePipe, device: Device) -> Tally:
     source, late = shape_of(spec.src), part.product_latency
     lane = Tally(choice=width * (len(part.choices) - 1), clamp=width + 2 * target, ff=2 * width + target + 2)
     if part.multiplies:
-        pairs = [(a, b) for a in part.cut(source) for b in part.cut(part.factor)]
-        hard = sum(device.multipliers(1, *pair) for pair in pairs)
-        lane += Tally(dsp=hard)
-        for a, b in pairs:
+        lane += Tally(dsp=wide.multipliers(device, source, part.factor))
+        for a, b in wide.pairs(device, source, part.factor):
             if not device.per_multiplier(a, b):
                 lane += Tally(soft=device.product_luts(a.width + b.width), ff=late * (a.width + b.width))
             else:

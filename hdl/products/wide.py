@@ -22,10 +22,14 @@ def cut(shape: Shape, width: int) -> list[Shape]:
     return [Shape(step)] * whole + [top]
 
 
+def pairs(device: Device, a: Shape, b: Shape) -> list[tuple[Shape, Shape]]:
+    """The parts of two factors of a `wide_product`, each with each."""
+    return list(product(cut(a, device.multiplier_width), cut(b, device.multiplier_width)))
+
+
 def multipliers(device: Device, a: Shape, b: Shape) -> int:
     """Hard multipliers of a `wide_product`."""
-    parts = product(cut(a, device.multiplier_width), cut(b, device.multiplier_width))
-    return sum(device.multipliers(1, *pair) for pair in parts)
+    return sum(device.multipliers(1, *pair) for pair in pairs(device, a, b))
 
 
 def wide_product(m: Module, a: Value, b: Value, device: Device, name: str) -> list[Value]:

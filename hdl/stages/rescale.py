@@ -13,7 +13,7 @@ from hdl.parts.counting import counter
 from hdl.parts.memory import Rom
 from hdl.parts.pipe import Pipe, delayed, lanes_of, shape_of, tree, tree_latency
 from hdl.parts.rounding import clamped
-from hdl.products.wide import cut, wide_product
+from hdl.products.wide import pairs, wide_product
 from model.layers.rescale import RescaleSpec
 
 
@@ -53,16 +53,11 @@ class RescalePipe(Pipe):
         self.offset = signed(1 + max(high, -low - 1, 0).bit_length())
         self.factor = unsigned(max(rescale.width, 1))
         self.multiplies = bool((rescale.multipliers != 1).any())
-        source = shape_of(spec.src)
-        self.parts = len(self.cut(source)) * len(self.cut(self.factor)) if self.multiplies else 1
+        self.parts = len(pairs(device, shape_of(spec.src), self.factor)) if self.multiplies else 1
         self.product_latency = device.product_latency if self.multiplies else 0
         latency = (Rom.latency if self.beats > 1 else 0) + self.product_latency
         latency += tree_latency(self.parts + 1) + 1 + (rescale.odd is not None) + 2
         super().__init__(lanes_of(spec.src, lanes), lanes_of(spec.dst, lanes), latency)
-
-    def cut(self, shape: Shape) -> list[Shape]:
-        """Parts of a factor."""
-        return cut(shape, self.device.multiplier_width)
 
     @cached_property
     def fields(self) -> list[tuple[str, Shape, np.ndarray]]:
