@@ -41,7 +41,7 @@ def model_of(net: QNetwork) -> onnx.ModelProto:
     graph.add("Flatten", [value], "logits")
     kind = helper.np_dtype_to_tensor_dtype(integers(net.input_format).dtype)
     inputs = [helper.make_tensor_value_info("images", kind, ["N", channels, height, width])]
-    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", net.classes])]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", net.outputs])]
     made = helper.make_graph(graph.nodes, net.name, inputs, outputs, graph.constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     onnx.checker.check_model(model, full_check=True)

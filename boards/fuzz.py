@@ -88,7 +88,7 @@ class Wrong(Failure):
     """The board has answered otherwise than it must."""
 
 
-def small_net(seed: int) -> QNetwork:
+def small_net(seed: int, *, classifies: bool) -> QNetwork:
     """One dense layer over six pixels of 4 bits; nets of all seeds fit the same core."""
     rng = np.random.default_rng(seed)
     fields = dict(
@@ -100,7 +100,7 @@ def small_net(seed: int) -> QNetwork:
         bias=rng.integers(-9, 9, 2),
     )
     exact = DenseSpec(**fields, dst=QFormat(8, 0)).accumulator
-    return QNetwork("small", fields["src"], (DenseSpec(**fields, dst=exact),))
+    return QNetwork("small", fields["src"], (DenseSpec(**fields, dst=exact),), classifies=classifies)
 
 
 def design_of(target: Target, net: QNetwork, plan: Plan) -> Design:
@@ -121,11 +121,13 @@ class Fuzzer:
     ----------
     board : str
         Its name.
+    classifies : bool
+        Whether the answers of its net are classes, or values.
     """
 
-    def __init__(self, board: str):
-        plan = Plan({"dense": StagePlan(3, 2)}, "loadable")
-        nets = [small_net(seed) for seed in range(3)]
+    def __init__(self, board: str, *, classifies: bool = True):
+        plan = Plan({"dense": StagePlan(3, 2 if classifies else 1)}, "loadable")
+        nets = [small_net(seed, classifies=classifies) for seed in range(3)]
         self.design = design_of(targets.find(board), nets[0], plan)
         self.identity = self.design.identity
         self.nets = [sized(net, plan) for net in nets]
@@ -163,14 +165,14 @@ class Fuzzer:
         return tally
 
     def results(self, answers: list[Expected]) -> dict[Expected, tuple]:
-        """Class and logits of every answer that has them, by the golden model."""
+        """Class, if there are any, and logits of every answer that has them, by the golden model."""
         found = {}
         for index, net in enumerate(self.nets):
             mine = [answer for answer in answers if answer.net == index]
             if mine:
                 logits = net.logits(pixels([answer.image for answer in mine], self.identity))
                 for answer, row in zip(mine, logits):
-                    found[answer] = int(row.argmax()), tuple(row.tolist())
+                    found[answer] = net.answer(row), tuple(row.tolist())
         return found
 
     def judge(self, part, found: Heard, results: dict[Expected, tuple]) -> Counter:
@@ -249,6 +251,7 @@ def parser() -> cli.Parser:
     options.add_argument(
         "--frames", type=cli.positive, default=FRAMES, metavar="N", help=f"at least so many ({FRAMES:,})"
     )
+    options.add_argument("--values", action="store_true", help="with a net whose answers are no classes")
     options.add_argument("--seed", type=cli.natural, default=0, metavar="N", help="of all that is random (0)")
     options.add_argument("--batch", type=cli.natural, metavar="N", help="only this run of the simulator")
     options.add_argument(
@@ -264,7 +267,7 @@ def main(argv: list[str]) -> None:
     check_writable(options.json, Path(options.out) / "failure.json")
     with cli.progress() as progress:
         task = progress.add_task("compile", total=None, note="Verilog, C++")
-        fuzzer = Fuzzer(options.board)
+        fuzzer = Fuzzer(options.board, classifies=not options.values)
         progress.update(task, description="frames", total=options.frames, note="")
         tally, start = Tally(), time.monotonic()
         try:

@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from boards.link.weights import load_request
 from hdl.folding.net import Plan
 from model import cli
 from model.cli import Failure
-from model.files import artifact, dataset
+from model.files import artifact, dataset, values
 from model.files.image import read_image
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
@@ -39,6 +39,8 @@ exit status: 0 done, 1 the board does not answer or answers wrongly, 2 bad input
 """
 SUFFIXES = (".png", ".jpg", ".jpeg")
 """Of pictures in a folder that is watched."""
+MANY = 12
+"""Values of an answer that an error shows."""
 LOOK = 0.2
 """Seconds between two looks into it."""
 
@@ -46,7 +48,7 @@ LOOK = 0.2
 def main(argv: list[str]) -> None:
     """The command; see `EXAMPLES`."""
     options = parse(argv)
-    check_writable(options.json)
+    check_writable(options.json, options.values)
     net = artifact.load(options.check) if options.check else None
     other = artifact.load(options.load) if options.load else None
     plan = Plan.load(options.plan, other) if other is not None else None
@@ -71,6 +73,8 @@ def main(argv: list[str]) -> None:
             result = session.pictures(options.pictures)
         identity = board.identity
         head = {"net": identity.net, "board": identity.board, "build": identity.build.hex()}
+        if options.values:
+            values.save(options.values, session.outputs)
         ended = {"ended": str(session.ended) or type(session.ended).__name__} if session.ended else {}
         cli.write_json(options.json, {**head, "port": board.name, "baud": board.baud, **result, **ended})
         if session.ended:
@@ -111,6 +115,9 @@ def parser() -> cli.Parser:
         "--baud", type=cli.positive, metavar="N", help="of the port; else the usual rates are tried"
     )
     options.add_argument("--json", metavar="FILE", help="write the results as JSON")
+    options.add_argument(
+        "--values", metavar="FILE", help="write all outputs, (N, H, W, C) integers, as NumPy's .npy"
+    )
     return options
 
 
@@ -171,24 +178,38 @@ class Session:
     def __init__(self, console: Console, board: Board, net: QNetwork | None, options: Namespace):
         self.console, self.board, self.net, self.options = console, board, net, options
         self.wrong, self.first, self.ended = 0, None, None
+        self.answers: list[Result] = []
         identity = board.identity
-        if net is not None and (net.in_shape, net.classes) != (identity.shape, identity.classes):
+        has = identity.shape, identity.outputs, identity.classes > 0
+        if net is not None and (net.in_shape, net.outputs, net.classifies) != has:
             raise ValueError(
                 f"--check {options.check}: net {net.name!r} has other shapes than {identity.net!r}, which"
                 " the board has"
             )
 
+    @property
+    def outputs(self) -> np.ndarray:
+        """The logits or values of all answers so far, (N, H, W, C)."""
+        identity = self.board.identity
+        shape = (1, 1, identity.classes) if identity.classes else identity.values
+        rows = [result.logits for result in self.answers]
+        return np.array(rows, np.int64).reshape(len(rows), *shape)
+
     def compare(self, images: np.ndarray, results: list[Result], names: list[str]) -> None:
-        """Note the answers that are not the net's."""
+        """Keep answers, and note those that are not the net's."""
+        self.answers += results
         if self.net is None:
             return
         logits = self.net.logits(self.net.checked(images))
-        for name, row, cls, result in zip(names, logits, logits.argmax(axis=1), results, strict=True):
-            if result.logits != tuple(row.tolist()) or result.cls != cls:
+        for name, row, result in zip(names, logits, results, strict=True):
+            due = self.net.answer(row)
+            if result.logits != tuple(row.tolist()) or result.cls != due:
                 self.wrong += 1
                 self.first = self.first or (
-                    f"{name}: class {result.cls} with logits {list(result.logits)}, not {cls} with"
+                    f"{name}: class {result.cls} with logits {list(result.logits)}, not {due} with"
                     f" {row.tolist()}"
+                    if self.net.classifies
+                    else f"{name}: values {cut(result.logits)}, not {cut(row.tolist())}"
                 )
 
     def read(self, path) -> np.ndarray:
@@ -209,10 +230,10 @@ class Session:
         identity = self.board.identity
         self.console.print(scores(path, result, identity))
         self.compare(image[None], [result], [str(path)])
+        answer = {"class": result.cls, "logits": list(result.logits)}
         return {
             "picture": str(path),
-            "class": result.cls,
-            "logits": list(result.logits),
+            **(answer if identity.classes else {"values": list(result.logits)}),
             "cycles": result.cycles,
             "microseconds": round(1e6 * result.cycles / identity.clock_hz, 3),
         }
@@ -268,15 +289,17 @@ class Session:
 
     def judged(self, images: np.ndarray, labels: np.ndarray, results: list[Result], seconds: float) -> dict:
         """The answers to a test set, or to its first part, shown and as JSON has them."""
-        identity = self.board.identity
-        found = np.array([result.cls for result in results])
-        confusion = np.zeros((max(identity.classes, labels.max() + 1), identity.classes), int)
-        np.add.at(confusion, (labels, found), 1)
-        right = int((found == labels).sum())
+        identity, verdict = self.board.identity, {}
+        if identity.classes:
+            found = np.array([result.cls for result in results])
+            confusion = np.zeros((max(identity.classes, labels.max() + 1), identity.classes), int)
+            np.add.at(confusion, (labels, found), 1)
+            right = int((found == labels).sum())
+            self.console.print(confused(confusion))
+            self.console.print(f"right: {right:,} of {len(images):,}, {right / len(images):.2%}")
+            verdict = {"right": right, "accuracy": right / len(images), "confusion": confusion.tolist()}
         rate = len(images) / seconds
         share = rate * 10 * (identity.image_bytes + HEADER_BYTES + CRC_BYTES) / self.board.baud
-        self.console.print(confused(confusion))
-        self.console.print(f"right: {right:,} of {len(images):,}, {right / len(images):.2%}")
         self.console.print(
             f"{len(images):,} images in {seconds:.1f} s: {rate:,.1f} images/s, {share:.1%} of what the line"
             f" carries at {self.board.baud:,} baud"
@@ -286,12 +309,10 @@ class Session:
         self.compare(images, results, [f"test image {index}" for index in range(len(images))])
         if self.net is not None:
             self.console.print(
-                f"{len(images) - self.wrong:,} answers are those of {self.net.name}, every logit equal"
+                f"{len(images) - self.wrong:,} answers are those of {self.net.name}, every value equal"
             )
         return {
-            "right": right,
-            "accuracy": right / len(images),
-            "confusion": confusion.tolist(),
+            **verdict,
             "mismatches": self.wrong if self.net is not None else None,
             "images_per_second": round(rate, 1),
             "line_used": round(share, 4),
@@ -319,6 +340,11 @@ class Session:
             "latency_cycles": rate.latency_cycles,
             "frames_per_second": round(rate.images_per_second, 1),
         }
+
+
+def cut(row: Sequence[int]) -> str:
+    """The first of many values."""
+    return f"[{', '.join(map(str, row[:MANY]))}{', ...' * (len(row) > MANY)}]"
 
 
 def benchless(identity: Identity) -> str:

@@ -15,7 +15,7 @@ from hdl.loadable.loader import BYTE, Loader
 from hdl.loadable.loading import Loads, layout, sized
 from hdl.parts.buffer import Buffer
 from hdl.parts.chain import Chain, NoLayer
-from hdl.parts.gate import Gate, Verdict, frame_layout
+from hdl.parts.gate import FrameVerdict, Gate, Verdict, frame_layout
 from hdl.parts.pipe import lanes_of
 from hdl.parts.repack import repack
 from hdl.products.gather import Gather
@@ -115,7 +115,7 @@ def ahead(spec: WeightedSpec, lanes: int, device: Device) -> Buffer:
 
 
 class Accelerator(wiring.Component):
-    """Classifies frames.
+    """Classifies frames, or computes values of them.
 
     Parameters
     ----------
@@ -129,7 +129,9 @@ class Accelerator(wiring.Component):
         ``frame_layout``: `lanes` values of pixels in raster order, channels last, with marks on the first
         and last beat of a frame. A frame whose marks are wrong is dropped whole and counted.
     o : stream, out
-        ``answer_layout``: one beat a frame, the class (the first of the largest logits) and all logits.
+        ``answer_layout``: one beat a frame, the class (the first of the largest logits) and all logits. Of
+        a net that does not classify ``frame_layout``: the values of its output in raster order, channels
+        last, with marks as those of the input.
     dropped : out, 16 bits
         Broken frames since reset, saturating.
     load, keep, whole, foreign, bad, done : only with loadable weights
@@ -141,6 +143,10 @@ class Accelerator(wiring.Component):
         Values of an input beat: the channels of a pixel, or of several with pixel lanes.
     beats : int
         Input beats of a frame.
+    out_lanes : int
+        Values of an output beat of a net that does not classify.
+    out_beats : int
+        Output beats of a frame: one of a net that classifies.
     """
 
     def __init__(self, net: QNetwork, plan: Plan, device: Device = PORTABLE):
@@ -150,9 +156,16 @@ class Accelerator(wiring.Component):
         self.loads = Loads.of(net, plan) if plan.loadable else None
         self.lanes = plan.lanes_before(net)
         self.beats = math.prod(net.in_shape) // self.lanes
+        self.out_lanes = plan.lanes_behind(net.specs, self.lanes)
+        self.out_beats = 1 if net.classifies else net.outputs // self.out_lanes
+        answer = (
+            answer_layout(net.output_format, net.outputs)
+            if net.classifies
+            else frame_layout(net.output_format, self.out_lanes)
+        )
         members = {
             "i": In(stream.Signature(frame_layout(net.input_format, self.lanes))),
-            "o": Out(stream.Signature(answer_layout(net.output_format, net.classes))),
+            "o": Out(stream.Signature(answer)),
             "dropped": Out(16),
         }
         if self.loads is not None:
@@ -168,14 +181,21 @@ class Accelerator(wiring.Component):
         arrays = [Array(foldings, self.device) for foldings in self.plan.shared(self.net)]
         clients = {name: client for array in arrays for name, client in array.clients.items()}
         parts, lanes = chain_parts(self.net.specs, self.plan, self.lanes, self.device, clients, self.loads)
-        fmt, classes = self.net.output_format, self.net.classes
+        fmt, classes = self.net.output_format, self.net.outputs
         parts = [
             (End.FRAME, Buffer(lanes_of(self.net.input_format, self.lanes), 2, self.device)),
             *parts,
-            *((End.LOGITS, part) for part in repack(fmt, lanes, classes)),
-            (End.ARGMAX, Argmax(fmt, classes)),
         ]
+        if self.net.classifies:
+            parts += [(End.LOGITS, part) for part in repack(fmt, lanes, classes)]
+            parts.append((End.ARGMAX, Argmax(fmt, classes)))
         return parts, arrays
+
+    def verdict(self) -> Verdict | FrameVerdict:
+        """What drops the answers to broken frames."""
+        if self.net.classifies:
+            return Verdict(self.o.payload.shape())
+        return FrameVerdict(self.net.output_format, self.out_lanes, self.out_beats, self.device)
 
     def elaborate(self, platform):
         m = Module()
@@ -189,7 +209,7 @@ class Accelerator(wiring.Component):
             m.submodules[f"array{number}"] = array
         if loadable:
             self.loading(m, gate)
-        m.submodules.verdict = verdict = Verdict(self.o.payload.shape())
+        m.submodules.verdict = verdict = self.verdict()
         wiring.connect(m, wiring.flipped(self.i), gate.i)
         wiring.connect(m, gate.o, stages.i)
         wiring.connect(m, stages.o, verdict.i)

@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from model import cli
-from model.files import artifact
+from model.files import artifact, values
 from model.files.image import read_image
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
@@ -36,13 +36,16 @@ def parser() -> cli.Parser:
         "--resize", action="store_true", help="scale pictures to the size that the net takes"
     )
     options.add_argument("--json", metavar="FILE", help="write classes and logits as JSON")
+    options.add_argument(
+        "--values", metavar="FILE", help="write the outputs, (N, H, W, C) integers, as NumPy's .npy"
+    )
     return options
 
 
 def main(argv: list[str]) -> None:
     """Run the command."""
     options = parser().parse_args(argv)
-    check_writable(options.json)
+    check_writable(options.json, options.values)
     net = artifact.load(options.net)
     images = np.stack(
         [
@@ -53,8 +56,12 @@ def main(argv: list[str]) -> None:
     logits = net.logits(images)
     answers = [
         {"picture": path, "class": class_name(net, int(row.argmax())), "logits": row.tolist()}
+        if net.classifies
+        else {"picture": path, "values": row.tolist()}
         for path, row in zip(options.pictures, logits)
     ]
+    if options.values:
+        values.save(options.values, logits.reshape(-1, *net.out_shape))
     cli.write_json(options.json, {"net": net.name, "answers": answers})
     show(net, answers)
     other = [path for path, image in zip(options.pictures, images) if other_side(net, image)]
@@ -86,12 +93,20 @@ def class_name(net: QNetwork, index: int) -> str:
 
 
 def show(net: QNetwork, answers: list[dict]) -> None:
-    """Print each picture's class, and the runner-up with the distance between the two."""
+    """Print each picture's class, and the runner-up with how far the two are apart; or the ends of values."""
     table = Table(title=f"net {net.name}")
+    if not net.classifies:
+        for column in ("picture", "values", *values.ENDS):
+            table.add_column(column)
+        for answer in answers:
+            found = values.ends(answer["values"], net.output_format)
+            table.add_row(answer["picture"], f"{net.outputs:,}", *found)
+        cli.console().print(table)
+        return
     for column in ("picture", "class", "next", "logits apart"):
         table.add_column(column)
     for answer in answers:
-        first, second = np.argsort(-np.array(answer["logits"]), kind="stable")[[0, 1 % net.classes]]
+        first, second = np.argsort(-np.array(answer["logits"]), kind="stable")[[0, 1 % net.outputs]]
         apart = net.output_format.real(answer["logits"][first] - answer["logits"][second])
         table.add_row(answer["picture"], answer["class"], class_name(net, int(second)), f"{apart:.2f}")
     cli.console().print(table)

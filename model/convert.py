@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from model import cli, describe
@@ -20,6 +21,7 @@ from model.layers import RescaleSpec
 
 READERS = {".tflite": tflite.read}
 """For each kind of file what makes a description of it, and the problems that it has."""
+ANSWERS = ("class", "values")
 SHOWN = 100
 """Problems of a file that are printed."""
 EXAMPLES = """\
@@ -39,6 +41,8 @@ def main(argv: list[str]) -> None:
     check_writable(options.out, options.json)
     name = options.name or name_of(options.file)
     net, notes = converted(options.file, name)
+    if options.answer is not None:
+        net = replace(net, classifies=options.answer == ANSWERS[0])
     artifact.save(options.out, net)
     result = described(net, notes)
     cli.write_json(options.json, result)
@@ -53,6 +57,9 @@ def parser() -> cli.Parser:
     options.add_argument("file", metavar="FILE", type=Path, help="a net of 8-bit integers, .tflite")
     options.add_argument("-o", "--out", metavar="FILE", type=Path, required=True, help="the artifact (.npz)")
     options.add_argument("--name", type=net_name, help="of the net (the file's name)")
+    options.add_argument(
+        "--answer", choices=ANSWERS, help="a class, that of the largest output, or all values"
+    )
     options.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     return options
 
@@ -112,7 +119,13 @@ def told(result: dict) -> list[str]:
     converted = result["converted"]
     grids = [(key, converted[key]) for key in ("input", "output")]
     ends = [f"{key}: the integer q stands for (q - {g['zero']}) * {g['step']:g}" for key, g in grids]
-    return [f"from {converted['source']}", *ends, *(f"folded away: {note}" for note in result["folded"])]
+    answer = "a class" if result["classifies"] else "values, and no class"
+    return [
+        f"from {converted['source']}",
+        *ends,
+        *(f"folded away: {note}" for note in result["folded"]),
+        f"it gives {answer} (--answer {' or '.join(ANSWERS)})",
+    ]
 
 
 if __name__ == "__main__":

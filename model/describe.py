@@ -139,9 +139,10 @@ def of_artifact(net: QNetwork) -> dict:
         if isinstance(spec, TableSpec):
             layer["index"] = str(spec.src)
     named = net.metadata.get("classes")
-    classes = len(named) if isinstance(named, list) else net.classes
+    classes = len(named) if isinstance(named, list) else net.outputs
     return {
-        **summary(net.name, net, classes),
+        **summary(net.name, net, classes if net.classifies else None),
+        "classifies": net.classifies,
         "left_out": gone(net.metadata),
         "layers": layers,
         "accuracy": accuracy_of(net.metadata),
@@ -185,8 +186,8 @@ def params_of(layer: Layer | Spec) -> int:
     return layer.params if isinstance(layer, Spec) else sum(array.size for array in layer.params.values())
 
 
-def summary(name: str, net: Network | QNetwork, classes: int) -> dict:
-    """The figures of a whole net, of images of so many classes."""
+def summary(name: str, net: Network | QNetwork, classes: int | None) -> dict:
+    """The figures of a whole net, of images of so many classes; None if it does not classify."""
     return {
         "net": name,
         "in_shape": list(net.in_shape),
@@ -238,7 +239,7 @@ def answer(result: dict) -> str:
 def notes(result: dict) -> list[str]:
     """What stands below the table."""
     lines = []
-    if result["outputs"] != result["classes"]:
+    if result["classes"] not in (result["outputs"], None):
         lines.append(f"it tells no {result['classes']} classes apart: that takes as many values as classes")
     lines += coarse_tables({layer["name"]: layer for layer in result["layers"]})
     if result["left_out"]:

@@ -296,7 +296,7 @@ def report(result: dict, figures: Figures) -> Table:
         "seconds": f"{result['seconds']:.1f}",
     }
     if result["pins"]:
-        rows["frames through the netlist's serial pins"] = f"{result['pins']:,}, every logit right"
+        rows["frames through the netlist's serial pins"] = f"{result['pins']:,}, every value right"
     for name, value in rows.items():
         table.add_row(name, value)
     return table

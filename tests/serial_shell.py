@@ -11,6 +11,7 @@ from amaranth.sim import Simulator
 from boards.link.protocol import Decoder, Frame, Identity
 from boards.shell.shell import Link, Shell
 from boards.shell.uart import Baud
+from hdl.parts.gate import frame_layout
 from model.arithmetic.qformat import QFormat
 
 CLOCK = 100e6
@@ -78,6 +79,81 @@ class FakeCore(wiring.Component):
             clock_hz=int(CLOCK),
             build=bytes(8),
             bench=True,
+        )
+
+
+class FakeValues(wiring.Component):
+    """Answers with values, and no class.
+
+    Value n is the sum of the first lane's values, each times its beat's number, and 7 n.
+
+    Parameters
+    ----------
+    fmt : QFormat
+        Of a value, in which the sum wraps.
+    lanes, out_beats : int
+        Of the answer.
+    delay : int
+        Cycles from the last pixel on, for which an answer waits.
+    """
+
+    def __init__(self, fmt=QFormat(8, 0), lanes=1, out_beats=5, delay=0, shape=(2, 3, 2)):  # noqa: B008
+        self.shape, self.fmt, self.out_lanes, self.out_beats = shape, fmt, lanes, out_beats
+        self.pixel, self.beats, self.delay = QFormat(8, 0), shape[0] * shape[1], delay
+        super().__init__(
+            {
+                "i": In(stream.Signature(frame_layout(self.pixel, shape[2]))),
+                "o": Out(stream.Signature(frame_layout(fmt, lanes))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        beat, place, pause = Signal(16), Signal(16), Signal(range(self.delay + 2))
+        full, total, index = Signal(), Signal(signed(32)), Signal(range(self.out_beats))
+        m.d.comb += [
+            place.eq(Mux(self.i.payload.first, 1, beat)),
+            self.i.ready.eq(~full),
+            self.o.valid.eq(full & (pause == 0)),
+            self.o.payload.first.eq(index == 0),
+            self.o.payload.last.eq(index == self.out_beats - 1),
+        ]
+        m.d.comb += [
+            value.eq(total + 7 * (index * self.out_lanes + lane))
+            for lane, value in enumerate(self.o.payload.data)
+        ]
+        with m.If(pause != 0):
+            m.d.sync += pause.eq(pause - 1)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [beat.eq(place + 1), full.eq(self.i.payload.last), pause.eq(self.delay)]
+            m.d.sync += total.eq(Mux(self.i.payload.first, 0, total) + self.i.payload.data[0] * place)
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += index.eq(index + 1)
+            with m.If(self.o.payload.last):
+                m.d.sync += [index.eq(0), full.eq(0)]
+        return m
+
+    def golden(self, image: np.ndarray) -> tuple[None, tuple[int, ...]]:
+        """No class, and the values of an image."""
+        first = np.asarray(image).reshape(self.beats, -1)[:, 0]
+        total = int((first * np.arange(1, self.beats + 1)).sum())
+        values = total + 7 * np.arange(self.out_lanes * self.out_beats) - self.fmt.min
+        return None, tuple((values % (1 << self.fmt.width) + self.fmt.min).tolist())
+
+    @property
+    def identity(self) -> Identity:
+        """What a shell round this core answers."""
+        return Identity(
+            net="values",
+            board="test",
+            shape=self.shape,
+            classes=0,
+            pixel=self.pixel,
+            logit=self.fmt,
+            clock_hz=int(CLOCK),
+            build=bytes(8),
+            bench=True,
+            values=(1, self.out_beats, self.out_lanes),
         )
 
 

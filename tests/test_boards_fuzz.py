@@ -28,6 +28,11 @@ def test_whatever_is_sent_the_answers_are_right(fuzzer):
     assert len(tally.kinds) == len([name for name in dir(damage.Traffic) if name.startswith("do_")]) + 4
 
 
+def test_whatever_is_sent_the_values_are_right():
+    tally = Fuzzer("ulx3s", classifies=False).run(seed=4, batch=0, cases=200)
+    assert tally.answers["classify"] > 100 and tally.answers["bench"] > 5
+
+
 def test_runs_are_the_same_again(fuzzer):
     assert fuzzer.run(1, 3, cases=10) == fuzzer.run(1, 3, cases=10)
     assert fuzzer.run(1, 3, cases=10) != fuzzer.run(1, 4, cases=10)
@@ -95,7 +100,7 @@ def test_answers_that_are_tampered_with_are_noticed(fuzzer, tamper, monkeypatch)
 
 def test_a_failure_is_kept_and_told(fuzzer, tmp_path, monkeypatch, capsys):
     honest = fuzzer.board.parts
-    monkeypatch.setattr(fuzz, "Fuzzer", lambda board: fuzzer)
+    monkeypatch.setattr(fuzz, "Fuzzer", lambda board, **_: fuzzer)
     monkeypatch.setattr(
         fuzzer.board,
         "parts",
@@ -110,7 +115,7 @@ def test_a_failure_is_kept_and_told(fuzzer, tmp_path, monkeypatch, capsys):
 def test_counts_are_told_and_written(fuzzer, tmp_path, monkeypatch, capsys):
     tally = fuzzer.run(1, 7, cases=20)
     monkeypatch.setattr(fuzzer, "run", lambda seed, batch: tally)
-    monkeypatch.setattr(fuzz, "Fuzzer", lambda board: fuzzer)
+    monkeypatch.setattr(fuzz, "Fuzzer", lambda board, **_: fuzzer)
     assert cli.run(fuzz.main, ["--batch", "7", "--json", str(tmp_path / "out.json")]) == 0
     assert f"{tally.frames} frames in 20 cases" in capsys.readouterr().out
     found = json.loads((tmp_path / "out.json").read_text())

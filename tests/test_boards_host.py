@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,11 @@ from boards.link.client import Board, Refusal
 from boards.link.protocol import REPLY, Command, Error, Frame
 from idx import encode
 from model import cli
+from model.arithmetic.qformat import QFormat
 from model.cli import Failure
+from model.files import artifact
+from model.golden.qnetwork import QNetwork
+from model.layers import ConvSpec
 from pty_board import IDENTITY, II, LATENCY, PtyBoard, golden
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (40, 2, 3, 1))
@@ -250,6 +255,60 @@ def test_dataset(tmp_path, capsys):
     found = json.loads((tmp_path / "out.json").read_text())
     assert (found["right"], found["images"], found["repeats"]) == (39, 40, 0)
     assert np.trace(found["confusion"]) == 39 and np.sum(found["confusion"]) == 40
+
+
+class ValuesBoard(PtyBoard):
+    """Answers with each pixel's value less 100, and no class."""
+
+    def __init__(self):
+        fields = {"classes": 0, "values": (2, 3, 1), "logit": QFormat(9, 1)}
+        super().__init__(identity=replace(IDENTITY, **fields))
+
+    def answer(self, frame):
+        answer = super().answer(frame)
+        if frame.kind in (Command.CLASSIFY, Command.BENCH):
+            cycles = answer.payload[2:6]
+            answer = replace(answer, payload=cycles + (self.image.astype("<i2") - 100).tobytes())
+        return answer
+
+
+def test_values(picture, tmp_path, capsys):
+    words = ["--json", tmp_path / "out.json", "--values", tmp_path / "values.npy"]
+    expected = IMAGES.astype(int) - 100
+    with ValuesBoard() as fake:
+        assert command(fake.port, picture, picture, *words) == 0
+    out = capsys.readouterr().out
+    assert "images of 2 x 3 x 1, 2 x 3 x 1 values, core at 50 MHz" in out
+    assert f"least {expected[0].min() / 2:.4g}, mean" in out and "0.8 microseconds" in out
+    found = json.loads((tmp_path / "out.json").read_text())["answers"]
+    assert [row["values"] for row in found] == 2 * [expected[0].ravel().tolist()] and "class" not in found[0]
+    np.testing.assert_array_equal(np.load(tmp_path / "values.npy"), expected[[0, 0]])
+
+
+def test_values_of_a_test_set(tmp_path, capsys):
+    (tmp_path / "t10k-images-idx4-ubyte").write_bytes(encode(IMAGES))
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(encode(np.zeros(len(IMAGES), int)))
+    conv = ConvSpec(
+        name="conv", in_shape=(2, 3, 1), src=IDENTITY.pixel, dst=QFormat(8, 0),
+        weights=np.ones((1, 1, 1, 1), int), weight_format=QFormat(2, 0), bias=np.array([-100]),
+    )  # fmt: skip
+    net = QNetwork("less", IDENTITY.pixel, (replace(conv, dst=conv.accumulator),), classifies=False)
+    artifact.save(tmp_path / "net.npz", net)
+    files = ["--json", tmp_path / "out.json", "--values", tmp_path / "values.npy"]
+    with ValuesBoard() as fake:
+        words = [fake.port, "--dataset", "--data", tmp_path, "--check", tmp_path / "net.npz", *files]
+        assert command(*words) == 0
+        assert command(fake.port, "--dataset", "--check", "lenet") == 2
+        assert command(fake.port, "--bench") == 0
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["images"], found["mismatches"]) == (40, 0) and "confusion" not in found
+    assert "40 answers are those of less, every value equal" in capsys.readouterr().out
+    np.testing.assert_array_equal(np.load(tmp_path / "values.npy"), IMAGES.astype(int) - 100)
+    other = replace(net, specs=(replace(net.specs[0], bias=np.array([-99])),))
+    artifact.save(tmp_path / "net.npz", other)
+    with ValuesBoard() as fake:
+        assert command(fake.port, *words[1:]) == 1
+    assert "test image 0: values [" in capsys.readouterr().err
 
 
 def test_bench(tmp_path, capsys):

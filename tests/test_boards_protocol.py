@@ -2,6 +2,7 @@
 
 import random
 import re
+import struct
 import zlib
 from pathlib import Path
 
@@ -114,6 +115,28 @@ def test_identity_round_trip_and_later_versions():
         assert Identity.decode(identity.encode()) == identity
     assert loadable.encode()[1:-12] == fixed.encode()[1:]
     assert bench.encode()[1:-1] == loadable.encode()[1:]
+
+
+def test_values_in_place_of_classes():
+    old = Identity(**{**IDENTITY.__dict__, "version": 3})
+    values = Identity(**{**IDENTITY.__dict__, "classes": 0, "values": (3, 4, 5)})
+    assert Identity.decode(values.encode()) == values
+    assert values.encode()[-6:] == bytes([3, 0, 4, 0, 5, 0])
+    assert (values.outputs, old.outputs) == (60, 3)
+    assert old.encode()[1:] == IDENTITY.encode()[1:-6]
+
+
+@given(st.integers(1, 62), st.booleans(), st.integers(0, 2**32 - 1), st.data())
+def test_values_round_trip(width, signed, cycles, data):
+    fmt = QFormat(width + signed, 3, signed)
+    identity = Identity(**{**IDENTITY.__dict__, "logit": fmt, "classes": 0, "values": (1, 2, 2)})
+    values = data.draw(st.lists(st.integers(fmt.min, fmt.max), min_size=4, max_size=4))
+    size = -(-fmt.width // 8)
+    payload = struct.pack("<I", cycles) + b"".join(n.to_bytes(size, "little", signed=signed) for n in values)
+    assert len(payload) == identity.result_bytes
+    assert Result.decode(payload, identity) == Result(None, cycles, tuple(values))
+    with pytest.raises(ValueError, match="does not fit"):
+        Result.decode(payload[:-1], identity)
 
 
 def test_identity_that_does_not_fit_is_refused():

@@ -9,7 +9,7 @@ from amaranth.lib.crc import catalog
 from boards.link.protocol import FAILED, REPLY, Command, Error, Frame, Identity, Result, crc8, image_payload
 from boards.shell import frames as hardware
 from model.arithmetic.qformat import QFormat
-from serial_shell import FakeCore, converse
+from serial_shell import FakeCore, FakeValues, converse
 
 RNG = np.random.default_rng(2)
 
@@ -67,6 +67,48 @@ def test_classify(shape, pixel, width, pixels):
         result = check(core, answer, image, tag)
         assert result.cycles == core.beats
     assert (skipped, leds) == (0, result.cls & 255)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "lanes", "beats", "delay"),
+    [
+        (QFormat(8, 0), 1, 5, 0),
+        (QFormat(8, 0, False), 4, 3, 90),
+        (QFormat(3, 0), 2, 1, 0),
+        (QFormat(11, 4), 3, 2, 7),
+        (QFormat(20, 0), 1, 1, 0),
+        (QFormat(33, 0), 2, 2, 0),
+    ],
+    ids=str,
+)
+def test_values_are_the_answer(fmt, lanes, beats, delay):
+    """Three images back to back, a bench, and an image more."""
+    core = FakeValues(fmt, lanes, beats, delay)
+    images = [draw(core) for _ in range(4)]
+    wires = [request(core, image, tag) for tag, image in enumerate(images)]
+    found, skipped, leds = converse(core, [*wires[:3], 9000, bench(3), 9000, wires[3]], 9000)
+    results = [Result.decode(answer.payload, core.identity) for answer in found]
+    kinds = [REPLY | Command.CLASSIFY] * 3 + [REPLY | Command.BENCH, REPLY | Command.CLASSIFY]
+    assert [(answer.kind, answer.tag) for answer in found] == list(zip(kinds, [0, 1, 2, 20, 3]))
+    expected = [core.golden(images[index]) for index in (0, 1, 2, 2, 3)]
+    assert [(result.cls, result.logits) for result in results] == expected
+    # from the first pixel to the last value; the core takes no pixel while it gives values
+    once = core.beats + delay + beats
+    assert [result.cycles for result in results] == [*[once - 1] * 3, 3 * once - 1, once - 1]
+    assert (skipped, leds) == (0, 5)
+
+
+def test_values_wait_while_the_line_is_slow():
+    """Images come faster than long answers leave: the board is busy, and what it took is right."""
+    core = FakeValues(QFormat(16, 0), 2, 50)
+    images = [draw(core) for _ in range(6)]
+    found, *_ = converse(core, [request(core, image, tag) for tag, image in enumerate(images)], 90_000)
+    refused = {frame.tag for frame in found if frame.kind == FAILED}
+    assert {frame.payload for frame in found if frame.kind == FAILED} == {bytes([Error.BUSY, 2])}
+    rest = [frame for frame in found if frame.kind != FAILED]
+    assert [frame.tag for frame in rest] == sorted(set(range(6)) - refused) and 3 <= len(rest) < 6
+    for answer in rest:
+        assert Result.decode(answer.payload, core.identity).logits == core.golden(images[answer.tag])[1]
 
 
 def test_cycles_count_what_the_core_takes():

@@ -121,7 +121,7 @@ def test_every_logit_is_the_golden_models(served, folder, net, images):
     assert process.returncode == 0
     assert "pictures on ulx3s-85f: images of 16 x 16 x 1, 3 classes, core at 100 MHz" in out
     assert "right: 200 of 200, 100.00%" in out
-    assert "200 answers are those of pictures, every logit equal" in out
+    assert "200 answers are those of pictures, every value equal" in out
 
 
 def test_host_is_killed_and_started_again(served, folder, net, images):

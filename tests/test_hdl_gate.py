@@ -1,5 +1,6 @@
 """Broken frames: what the gate makes of them, and that the next good one is right."""
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -14,7 +15,7 @@ import stream_sim
 from hdl.devices.device import PORTABLE
 from hdl.network import Accelerator
 from hdl.parts.buffer import Buffer
-from hdl.parts.gate import VERDICTS, Gate, Verdict, frame_layout
+from hdl.parts.gate import VERDICTS, FrameVerdict, Gate, Verdict, frame_layout
 from model.arithmetic.qformat import QFormat
 from random_nets import NetDrawer
 
@@ -313,6 +314,76 @@ class Twice(Gate):
         return m
 
 
+class Passed(Judged):
+    """A gate and a verdict of frames, through which values go as they come."""
+
+    def __init__(self, length, gate=Gate, verdict=FrameVerdict):
+        self.gate, self.verdict = gate(U5, 1, length, PORTABLE), verdict(U5, 1, length, PORTABLE)
+        ports = {"i": In(stream.Signature(frame_layout(U5, 1))), "dropped": Out(16)}
+        wiring.Component.__init__(self, ports | {"o": Out(stream.Signature(frame_layout(U5, 1)))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.gate, m.submodules.verdict = gate, verdict = self.gate, self.verdict
+        wiring.connect(m, wiring.flipped(self.i), gate.i)
+        wiring.connect(m, gate.verdict, verdict.verdict)
+        wiring.connect(m, gate.o, verdict.i)
+        wiring.connect(m, verdict.o, wiring.flipped(self.o))
+        m.d.comb += self.dropped.eq(gate.dropped)
+        return m
+
+
+def check_frames(beats, length, stalls=(0.1, 0.2), seed=0, **parts):
+    """Good frames come out whole, in order and with marks at their ends."""
+    out, verdicts, dropped = rule(beats, length)
+    whole = [out[n * length : (n + 1) * length] for n, good in enumerate(verdicts) if good]
+    passed, counted = Passed(length, **parts), []
+    got, _ = stream_sim.run(
+        passed, payloads(beats), length * len(whole), stalls, seed, limit=400, longest=5,
+        done=lambda ctx: counted.append(ctx.get(passed.dropped)),
+    )  # fmt: skip
+    assert [(beat.data[0], beat.first, beat.last) for beat in got] == [
+        (value, n == 0, n == length - 1) for values in whole for n, value in enumerate(values)
+    ]
+    assert counted == [dropped]
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(noise, st.integers(1, 5), st.integers(0, 99), st.sampled_from([0.0, (0.1, 0.4)]))
+def test_values_leave_in_whole_frames(pieces, length, seed, stalls):
+    check_frames([*chain(*pieces), *frame(length), *frame(length, 5)], length, stalls, seed)
+
+
+class LenientFrames(FrameVerdict):
+    """Lets the values of every frame out."""
+
+    def elaborate(self, platform):
+        self.verdict.payload = Const(1)
+        return super().elaborate(platform)
+
+
+class Shallow(FrameVerdict):
+    """Holds less than a frame."""
+
+    depth = 2
+
+
+class Unjudged(FrameVerdict):
+    """Does not wait for the verdict."""
+
+    def elaborate(self, platform):
+        self.verdict.valid = Const(1)
+        return super().elaborate(platform)
+
+
+@pytest.mark.parametrize("mutant", [LenientFrames, Shallow, Unjudged])
+def test_mutants_of_the_verdict_of_frames_fail(mutant):
+    beats = [*frame(8), *frame(5), *frame(8, 3)]
+    check_frames(beats, 8)
+    with pytest.raises(AssertionError):
+        check_frames(beats, 8, verdict=mutant)
+
+
 @pytest.mark.parametrize(
     ("part", "mutant"), [("gate", Short), ("gate", Trusting), ("gate", Twice), ("verdict", Lenient)]
 )
@@ -340,10 +411,11 @@ def broken_copies(beats, rng):
     return spoilt
 
 
+@pytest.mark.parametrize("classifies", [True, False], ids=["class", "values"])
 @pytest.mark.parametrize("seed", range(12))
-def test_the_accelerator_answers_good_frames_only(seed):
+def test_the_accelerator_answers_good_frames_only(seed, classifies):
     drawer = NetDrawer(seed)
-    net = drawer.net(drawer.integer(1, 4), largest=6)
+    net = replace(drawer.net(drawer.integer(1, 4), largest=6), classifies=classifies)
     images = drawer.images(net, 4)
     whole = [stream_sim.frames(net, image[None]) for image in images]
     beats = []
@@ -356,12 +428,19 @@ def test_the_accelerator_answers_good_frames_only(seed):
     _, verdicts, dropped = rule(marks, length)
     assert sum(verdicts) == 4
     accelerator, counted = Accelerator(net, drawer.plan(net)), []
+    each = accelerator.out_beats
     got, _ = stream_sim.run(
-        accelerator, beats, 4, (0.0, 0.2)[seed % 2], seed, limit=100_000, longest=4,
+        accelerator, beats, 4 * each, (0.0, 0.2)[seed % 2], seed, limit=100_000, longest=4,
         done=lambda ctx: counted.append(ctx.get(accelerator.dropped)),
     )  # fmt: skip
-    np.testing.assert_array_equal([list(answer.logits) for answer in got], net.logits(images))
-    np.testing.assert_array_equal([answer.cls for answer in got], net.classify(images))
+    if classifies:
+        np.testing.assert_array_equal([list(answer.logits) for answer in got], net.logits(images))
+        np.testing.assert_array_equal([answer.cls for answer in got], net.classify(images))
+    else:
+        values = np.array([list(answer.data) for answer in got]).reshape(4, -1)
+        np.testing.assert_array_equal(values, net.logits(images))
+        ends = [[(n % each == 0), (n % each == each - 1)] for n in range(4 * each)]
+        np.testing.assert_array_equal([[answer.first, answer.last] for answer in got], ends)
     assert counted == [dropped]
 
 

@@ -98,7 +98,7 @@ def test_measured_interval_is_the_computed_one(seed):
         if hasattr(spec, "geometry")
     )
     floor = max(load_of(net, plan, names) for names in plan.arrays)
-    assert floor <= measured <= planned_cycles(net, plan) + fill + net.classes + 12
+    assert floor <= measured <= planned_cycles(net, plan) + fill + net.outputs + 12
 
 
 def test_bound_of_the_whole():

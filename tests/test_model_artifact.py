@@ -29,10 +29,11 @@ def same(a, b) -> bool:
             "kind": spec.kind
         }
 
-    return (a.name, a.input_format, a.metadata, [plain(s) for s in a.specs]) == (
+    return (a.name, a.input_format, a.metadata, a.classifies, [plain(s) for s in a.specs]) == (
         b.name,
         b.input_format,
         b.metadata,
+        b.classifies,
         [plain(s) for s in b.specs],
     )
 
@@ -42,7 +43,8 @@ def same(a, b) -> bool:
 def test_there_and_back(tmp_path, seed):
     drawer = NetDrawer(seed)
     net = drawer.net(drawer.integer(1, 4), prepared=seed % 2 == 1)
-    net = dataclasses.replace(net, metadata={"classes": ["é", "b"], "accuracy": {"float": 0.5}})
+    metadata = {"classes": ["é", "b"], "accuracy": {"float": 0.5}}
+    net = dataclasses.replace(net, metadata=metadata, classifies=seed % 3 > 0)
     artifact.save(tmp_path / "net.npz", net)
     again = artifact.load(tmp_path / "net.npz")
     assert same(net, again)
@@ -124,6 +126,17 @@ def test_what_needs_no_new_format_is_written_as_ever(tmp_path):
         assert json.loads(bytes(again["net.json"]))["format"] == 1
 
 
+def test_nets_that_do_not_classify_are_of_format_5(tmp_path):
+    net = dataclasses.replace(artifact.load(FIRST), classifies=False)
+    artifact.save(tmp_path / "net.npz", net)
+    assert not artifact.load(tmp_path / "net.npz").classifies
+    with np.load(tmp_path / "net.npz") as file:
+        text = json.loads(bytes(file["net.json"]))
+    assert (text["format"], text["classifies"]) == (5, False)
+    edited(tmp_path / "net.npz", lambda description: description.update(classifies=0))
+    refuses(tmp_path / "net.npz", "classifies must be true or false, not 0")
+
+
 def test_scales_by_channel_are_of_format_3(tmp_path):
     spec = next(spec for spec in NetDrawer(7).net(3).specs if spec.kind in ("conv", "dense"))
     for shift, version in ((0, 1), (2, 3)):
@@ -175,8 +188,8 @@ def set_layer(**fields):
 @pytest.mark.parametrize(
     "change, problem",
     [
-        (lambda d: d.update(format=0), "format 0, but this version reads formats 1 to 4"),
-        (lambda d: d.update(format=5), "format 5, but"),
+        (lambda d: d.update(format=0), "format 0, but this version reads formats 1 to 5"),
+        (lambda d: d.update(format=6), "format 6, but"),
         (lambda d: d.update(format=True), "format True, but"),
         (lambda d: d.update(format=[1]), r"format \[1\], but"),
         (lambda d: d.update(format="1"), "format '1'"),

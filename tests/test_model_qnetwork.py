@@ -19,7 +19,7 @@ DENSE = DenseSpec(
 
 def test_figures():
     net = QNetwork("net", PIXELS, (SHIFT, DENSE))
-    assert (net.in_shape, net.out_shape, net.classes) == ((2, 3, 1), (1, 1, 6), 6)
+    assert (net.in_shape, net.out_shape, net.outputs) == ((2, 3, 1), (1, 1, 6), 6)
     assert (net.macs, net.params, net.output_format) == (36, 42, QFormat(20, 6))
 
 

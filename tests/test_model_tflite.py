@@ -13,6 +13,7 @@ import litert
 from model import cli, convert
 from model.files import artifact
 from model.golden.qchain import walk
+from model.interchange.assemble import classifies
 from model.interchange.tflite_operators import OPERATORS
 from tflite_files import Writer
 from tflite_nets import FUNCTIONS, TFLiteDrawer
@@ -110,6 +111,29 @@ def test_the_command_tells_what_it_found(tmp_path, capsys):
     assert report["converted"]["output"] == {"step": 0.5, "zero": 0}
     assert report["converted"]["tensors"] == {"conv1_out": "3 t3", "dense1_out": "5 t5"}
     assert [layer["tensor"] for layer in report["layers"]] == [None, "3 t3", None, "5 t5"]
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "classes"),
+    [((4, 4, 2), (1, 1, 10), True), ((4, 4, 2), (2, 2, 3), False), ((4, 4, 2), (1, 1, 1), False),
+     ((1, 1, 6), (1, 1, 6), False), ((2, 3, 1), (1, 1, 6), False), ((1, 1, 6), (1, 1, 5), True),
+     ((4, 4, 2), (1, 4, 2), False)],
+)  # fmt: skip
+def test_what_outputs_are_taken_for_logits(before, behind, classes):
+    assert classifies(before, behind) == classes
+
+
+def test_the_user_says_what_the_answer_is(tmp_path, capsys):
+    small(tmp_path / "net.tflite")
+    for words, classes, told in (
+        ([], True, "it gives a class"),
+        (["--answer", "values"], False, "it gives values, and no class"),
+        (["--answer", "class"], True, "it gives a class"),
+    ):
+        assert run(tmp_path / "net.tflite", "-o", tmp_path / "net.npz", *words) == 0
+        assert artifact.load(tmp_path / "net.npz").classifies == classes
+        assert told in capsys.readouterr().out
+    assert run(tmp_path / "net.tflite", "-o", tmp_path / "net.npz", "--answer", "map") == 2
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_trains_another_data_set(folder, tmp_path, capsys):
     out, result = tmp_path / "net.npz", tmp_path / "result.json"
     assert run(train, "lenet", "--data", folder, "--epochs", 60, "--out", out, "--json", result) == 0
     net, report = artifact.load(out), json.loads(result.read_text())
-    assert net.in_shape == (20, 24, 3) and net.classes == 7 and net.name == "lenet"
+    assert net.in_shape == (20, 24, 3) and net.outputs == 7 and net.name == "lenet"
     assert report.keys() >= KEYS
     assert (report["epochs"], report["params"], report["macs"]) == (60, net.params, net.macs)
     data = dataset.load(folder)

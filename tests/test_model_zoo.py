@@ -33,7 +33,7 @@ def test_accuracy_is_the_metadatas(name, test_set):
 @pytest.mark.parametrize("name", LEAST)
 def test_what_ships(name):
     net = artifact.load(name)
-    described = NETS[name].network(net.in_shape, net.classes, np.random.default_rng(0))
+    described = NETS[name].network(net.in_shape, net.outputs, np.random.default_rng(0))
     assert (net.name, net.params, net.macs) == (name, described.params, described.macs)
     assert net.in_shape == (28, 28, 1) and net.metadata["classes"] == list("0123456789")
     assert net.metadata["command"] == f"python -m model.train {name}"

@@ -26,7 +26,6 @@ from boards.link.protocol import (
     Error,
     Result,
     image_payload,
-    result_bytes,
 )
 from model.cli import Failure
 
@@ -104,7 +103,7 @@ class Board(Line):
         super().__init__(port, baud, told)
         self.repeats = 0
         self.window = self.identity.queue + 1
-        self.answer_bytes = result_bytes(self.identity.classes, self.identity.logit.width)
+        self.answer_bytes = self.identity.result_bytes
         self.decoder.longest = max(IDENTIFY_BYTES, self.answer_bytes)
 
     def settle(self) -> None:

@@ -5,6 +5,7 @@ Plain Python: the tests, the simulated board and the host's side share it.
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ import numpy as np
 from model.arithmetic.geometry import Shape
 from model.arithmetic.qformat import QFormat
 
-VERSION = 3
+VERSION = 4
 """Of the protocol; the identify answer begins with it."""
+CLASSIFIER = 3
+"""The version that boards speak whose nets classify: the last one added nothing for them."""
 SYNC = b"\xa5\xc3"
 HEADER_BYTES = 8
 CRC_BYTES = 4
@@ -162,7 +165,9 @@ class Identity:
     shape : (int, int, int)
         Height, width, channels of an image.
     classes : int
+        0 if the net does not classify.
     pixel, logit : QFormat
+        Of the values of an image and of an answer.
     clock_hz : int
         Of the core.
     build : bytes
@@ -177,6 +182,8 @@ class Identity:
         The 8 bytes that a set for this board begins with; zeros where weights are fixed.
     bench : bool
         Whether the board has the command `BENCH`.
+    values : (int, int, int)
+        Height, width, channels of an answer that is no class.
     """
 
     net: str
@@ -192,9 +199,10 @@ class Identity:
     set_bytes: int = 0
     layout: bytes = bytes(8)
     bench: bool = False
+    values: Shape = (0, 0, 0)
 
-    LAYOUT = struct.Struct("<BB4H BbB BbB I 8s 32s 16s I 8s B")
-    SIZES = {1: LAYOUT.size - 13, 2: LAYOUT.size - 1, VERSION: LAYOUT.size}
+    LAYOUT = struct.Struct("<BB4H BbB BbB I 8s 32s 16s I 8s B 3H")
+    SIZES = {1: LAYOUT.size - 19, 2: LAYOUT.size - 7, CLASSIFIER: LAYOUT.size - 6, VERSION: LAYOUT.size}
     """Length by version: each appends fields."""
 
     @property
@@ -203,9 +211,19 @@ class Identity:
         return int(np.prod(self.shape)) * value_bytes(self.pixel.width)
 
     @property
-    def logit_bytes(self) -> int:
-        """Bytes of one logit in a classify answer: 4 or 8."""
-        return logit_bytes(self.logit.width)
+    def outputs(self) -> int:
+        """Values of an answer: logits, one a class, or those of the net's output."""
+        return self.classes or math.prod(self.values)
+
+    @property
+    def output_bytes(self) -> int:
+        """Bytes of one value in an answer: of a logit 4 or 8."""
+        return (logit_bytes if self.classes else value_bytes)(self.logit.width)
+
+    @property
+    def result_bytes(self) -> int:
+        """Length of a classify answer's payload: class, if there is one, cycles and values."""
+        return (6 if self.classes else 4) + self.outputs * self.output_bytes
 
     def encode(self) -> bytes:
         """The answer's payload."""
@@ -224,10 +242,11 @@ class Identity:
                 self.set_bytes,
                 self.layout,
                 self.bench,
+                *self.values,
             )
         except struct.error as error:
             raise ValueError(
-                f"net {self.net!r} of {'x'.join(map(str, self.shape))} and {self.classes} classes"
+                f"net {self.net!r} of {'x'.join(map(str, self.shape))} and {self.outputs} outputs"
                 f" does not fit the identify answer: {error}"
             ) from None
         return content[: self.SIZES[self.version]]
@@ -240,7 +259,8 @@ class Identity:
             raise ValueError(f"an identify answer has {size} bytes or more, not {len(payload)}")
         content = payload[:size].ljust(cls.LAYOUT.size, b"\0")
         version, queue, h, w, c, classes, *rest = cls.LAYOUT.unpack(content)
-        pixel, logit, (clock, build, net, board, set_bytes, layout, bench) = rest[:3], rest[3:6], rest[6:]
+        pixel, logit, rest = rest[:3], rest[3:6], rest[6:]
+        clock, build, net, board, set_bytes, layout, bench, *values = rest
         return cls(
             net=net.rstrip(b"\0").decode("ascii"),
             board=board.rstrip(b"\0").decode("ascii"),
@@ -255,6 +275,7 @@ class Identity:
             set_bytes=set_bytes,
             layout=layout,
             bench=bool(bench),
+            values=tuple(values),
         )
 
 
@@ -264,25 +285,31 @@ class Result:
 
     Parameters
     ----------
-    cls : int
-        Index of the largest logit, the first of equals.
+    cls : int or None
+        Index of the largest logit, the first of equals; None if the net does not classify.
     cycles : int
         Core clock cycles from the first beat of pixels taken to the (last) result.
     logits : tuple of int
+        Or the values that are the answer, in raster order, channels last.
     """
 
-    cls: int
+    cls: int | None
     cycles: int
     logits: tuple[int, ...]
 
     @classmethod
     def decode(cls, payload: bytes, identity: Identity) -> Result:
         """From the payload of an answer of the board that has identified itself so."""
-        if len(payload) != result_bytes(identity.classes, identity.logit.width):
+        if len(payload) != identity.result_bytes:
             raise ValueError(f"a classify answer of {len(payload)} bytes does not fit {identity.net!r}")
-        number, cycles = struct.unpack_from("<HI", payload)
-        logits = np.frombuffer(payload[6:], f"<i{identity.logit_bytes}")
-        return cls(number, cycles, tuple(int(value) for value in logits))
+        head = payload[: -identity.outputs * identity.output_bytes]
+        number, cycles = (
+            struct.unpack("<HI", head) if identity.classes else (None, *struct.unpack("<I", head))
+        )
+        # logits are signed whatever their format
+        signed = bool(identity.classes) or identity.logit.signed
+        values = unpacked(payload[len(head) :], identity.output_bytes, signed=signed)
+        return cls(number, cycles, tuple(values.tolist()))
 
 
 def value_bytes(width: int) -> int:
@@ -295,9 +322,14 @@ def logit_bytes(width: int) -> int:
     return 4 if width <= 32 else 8
 
 
-def result_bytes(classes: int, width: int) -> int:
-    """Length of a classify answer's payload."""
-    return 6 + classes * logit_bytes(width)
+def unpacked(content: bytes, size: int, *, signed: bool) -> np.ndarray:
+    """Integers of `size` bytes each, the low byte first."""
+    raw = np.frombuffer(content, np.uint8).reshape(-1, size)
+    wide = np.zeros((len(raw), 8), np.uint8)
+    wide[:, :size] = raw
+    if signed:
+        wide[:, size:] = np.where(raw[:, -1:] > 127, 255, 0)
+    return wide.view("<i8")[:, 0]
 
 
 def image_payload(image: np.ndarray, identity: Identity) -> bytes:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from boards.link.client import Board, Rate
 from boards.link.protocol import Identity, Result
+from model.files import values
 
 BAR = 40
 """Columns of the longest bar."""
@@ -23,22 +24,35 @@ def described(board: Board) -> str:
     identity = board.identity
     return (
         f"{identity.net} on {identity.board}: images of {' x '.join(map(str, identity.shape))},"
-        f" {identity.classes} classes, core at {identity.clock_hz / 1e6:g} MHz, build {identity.build.hex()}"
+        f" {answered(identity)}, core at {identity.clock_hz / 1e6:g} MHz, build {identity.build.hex()}"
         f"\n{board.name} at {board.baud:,} baud"
     )
 
 
-def scores(path, result: Result, identity: Identity) -> Group:
-    """An answer, and its scores as bars, from the smallest to the largest."""
+def answered(identity: Identity) -> str:
+    """What a board answers to an image."""
+    if identity.classes:
+        return f"{identity.classes} classes"
+    return f"{' x '.join(map(str, identity.values))} values"
+
+
+def scores(path, result: Result, identity: Identity) -> Group | Text:
+    """An answer, and its scores as bars, from the smallest to the largest; of values their ends."""
     microseconds = 1e6 * result.cycles / identity.clock_hz
+    if result.cls is None:
+        found = ", ".join(map(" ".join, zip(values.ENDS, values.ends(result.logits, identity.logit))))
+        return Text(
+            f"{path}: {answered(identity)}, {found}, {result.cycles:,} cycles,"
+            f" {microseconds:,.1f} microseconds"
+        )
     title = f"{path}: class {result.cls}, {result.cycles:,} cycles, {microseconds:,.1f} microseconds"
     table = Table(show_header=False, box=None)
     table.add_column(justify="right")
     table.add_column(justify="right")
     table.add_column(width=BAR)
-    values = [identity.logit.real(logit) for logit in result.logits]
-    low, span = min(values), (max(values) - min(values)) or 1
-    for index, value in enumerate(values):
+    logits = [identity.logit.real(logit) for logit in result.logits]
+    low, span = min(logits), (max(logits) - min(logits)) or 1
+    for index, value in enumerate(logits):
         chosen = index == result.cls
         bar = Bar(span, 0, value - low, width=BAR, color="green" if chosen else "blue")
         table.add_row(f"{index}", f"{value:.3f}", bar, style="bold" if chosen else None)

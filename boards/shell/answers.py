@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from boards.link.protocol import FAILED, REPLY, Command, Identity, logit_bytes, result_bytes
+from boards.link.protocol import FAILED, REPLY, Command, Identity
 from boards.shell.frames import FrameWriter
 from hdl.devices.device import PORTABLE, Device
 from hdl.parts.buffer import Buffer
@@ -27,7 +27,8 @@ class Answerer(wiring.Component):
     ----------
     identity : Identity
     answer : StructLayout
-        Of the accelerator's output: `cls`, and `logits`, an array.
+        Of the accelerator's output: `cls`, and `logits`, an array. Of a net that does not classify, of its
+        `HeldAnswer`'s bytes.
     device : Device
 
     Members
@@ -36,12 +37,13 @@ class Answerer(wiring.Component):
         Lost while `NOTES` of them wait.
     result : in, stream of `answer`
         With it come `tag`, the request's, `cycles`, what it took, and `bench`, whether that asked for one.
-        All of it stays until it is sent, and is taken then: no copy is made.
+        All of it stays until it is sent, and is taken then, or byte by byte: no copy is made.
     o : out, stream of bytes
     """
 
     def __init__(self, identity: Identity, answer: data.StructLayout, device: Device = PORTABLE):
         self.description, self.answer, self.device = identity.encode(), answer, device
+        self.identity = identity
         self.loadable = identity.set_bytes > 0
         super().__init__(
             {
@@ -65,13 +67,12 @@ class Answerer(wiring.Component):
         m.d.comb += self.note.ready.eq(1)
         note = notes.o.payload
 
-        elements = self.answer["logits"].shape
-        width, classes = Signal(elements.elem_shape).shape().width, elements.length
-        size = logit_bytes(width)
+        classes, size = self.identity.classes, self.identity.output_bytes
         # a result is taken the cycle after its last byte: many registers hang on that
         takes, waiting = Signal(), Signal()
         m.d.sync += [takes.eq(0), waiting.eq(self.result.valid & ~takes)]
-        m.d.comb += self.result.ready.eq(takes)
+        if classes:
+            m.d.comb += self.result.ready.eq(takes)
 
         # the answer in work: whose it is, and the byte that waits for the writer
         begin, byte = writer.header.payload, Signal(8)
@@ -95,25 +96,8 @@ class Answerer(wiring.Component):
             m.d.sync += [writer.i.payload.eq(byte), writer.i.valid.eq(1)]
         with m.Elif(writer.i.ready):
             m.d.sync += writer.i.valid.eq(0)
-        # Bytes are selected from an unsigned value. Of a signed one yosys 0.70 loses the sign: `wreduce`
-        # takes its copies away, and `peepopt`, which makes multiplexers of shifts, does not put them back.
-        logit = Signal(8 * size)
-        # a tree of multiplexers, where a number of bits times their number would be a multiplier; registers
-        # stand behind it and within it, and a byte waits for them as it does for the ROM
-        bits = (classes - 1).bit_length()
-        places = [self.result.payload.logits[n] if n < classes else 0 for n in range(1 << bits)]
-        for level, bit in enumerate(index[:bits]):
-            places = [Mux(bit, *pair) for pair in zip(places[1::2], places[::2])]
-            if level == 1 and bits > 2:
-                near = [
-                    Signal(elements.elem_shape, name=f"near{n}", reset_less=True)
-                    for n in range(-(-classes // 4))
-                ]
-                m.d.sync += [register.eq(place) for register, place in zip(near, places)]
-                places = near + places[len(near) :]
-        selected = Signal(elements.elem_shape, reset_less=True)
-        m.d.comb += logit.eq(selected)
-        m.d.sync += selected.eq(places[0])
+        if classes:
+            logit = self.logit(m, index)
 
         with m.FSM():
             with m.State("IDLE"):
@@ -130,9 +114,10 @@ class Answerer(wiring.Component):
                 with m.If(ours):
                     m.d.comb += [
                         begin.kind.eq(REPLY | Mux(self.bench, Command.BENCH, Command.CLASSIFY)),
-                        begin.length.eq(result_bytes(classes, width)),
+                        begin.length.eq(self.identity.result_bytes),
                     ]
-                    m.d.sync += [short.eq(self.result.payload.cls | (self.cycles << 16)), left.eq(5)]
+                    head = (self.result.payload.cls | (self.cycles << 16), 5) if classes else (self.cycles, 3)
+                    m.d.sync += [short.eq(head[0]), left.eq(head[1])]
                 with m.Elif(failed):
                     m.d.comb += [begin.kind.eq(FAILED), begin.length.eq(2)]
                     m.d.sync += [short.eq(Cat(note.code, note.kind)), left.eq(1)]
@@ -158,20 +143,29 @@ class Answerer(wiring.Component):
                     with m.If(left == 0):
                         m.d.sync += left.eq(size - 1)
                         with m.If(ours):
-                            m.next = "LOGITS"
+                            m.next = "LOGITS" if classes else "VALUES"
                         with m.Else():
                             m.next = "IDLE"
-            with m.State("LOGITS"):
-                m.d.sync += last_index.eq(index == classes - 1)
-                m.d.comb += [
-                    has_byte.eq(1),
-                    byte.eq(logit.word_select((size - 1 - left)[: exact_log2(size)], 8)),
-                ]
-                with m.If(takes_byte):
-                    m.d.sync += left.eq(left - 1)
-                    with m.If(left == 0):
-                        m.d.sync += [left.eq(size - 1), index.eq(index + 1)]
-                        with m.If(last_index):
+            if classes:
+                with m.State("LOGITS"):
+                    m.d.sync += last_index.eq(index == classes - 1)
+                    m.d.comb += [
+                        has_byte.eq(1),
+                        byte.eq(logit.word_select((size - 1 - left)[: exact_log2(size)], 8)),
+                    ]
+                    with m.If(takes_byte):
+                        m.d.sync += left.eq(left - 1)
+                        with m.If(left == 0):
+                            m.d.sync += [left.eq(size - 1), index.eq(index + 1)]
+                            with m.If(last_index):
+                                m.d.sync += takes.eq(1)
+                                m.next = "IDLE"
+            else:
+                with m.State("VALUES"):
+                    m.d.comb += [has_byte.eq(self.result.valid), byte.eq(self.result.payload.data)]
+                    with m.If(takes_byte):
+                        m.d.comb += self.result.ready.eq(1)
+                        with m.If(self.result.payload.last):
                             m.d.sync += takes.eq(1)
                             m.next = "IDLE"
             with m.State("IDENTITY"):
@@ -182,3 +176,30 @@ class Answerer(wiring.Component):
                     with m.If(last_index):
                         m.next = "IDLE"
         return m
+
+    def logit(self, m: Module, index: Signal) -> Signal:
+        """The logit of a number, a few cycles later: a byte waits for it as it does for the ROM.
+
+        Bytes are selected from an unsigned value. Of a signed one yosys 0.70 loses the sign: `wreduce` takes
+        its copies away, and `peepopt`, which makes multiplexers of shifts, does not put them back.
+        """
+        elements = self.answer["logits"].shape
+        classes = elements.length
+        logit = Signal(8 * self.identity.output_bytes)
+        # a tree of multiplexers, where a number of bits times their number would be a multiplier; registers
+        # stand behind it and within it
+        bits = (classes - 1).bit_length()
+        places = [self.result.payload.logits[n] if n < classes else 0 for n in range(1 << bits)]
+        for level, bit in enumerate(index[:bits]):
+            places = [Mux(bit, *pair) for pair in zip(places[1::2], places[::2])]
+            if level == 1 and bits > 2:
+                near = [
+                    Signal(elements.elem_shape, name=f"near{n}", reset_less=True)
+                    for n in range(-(-classes // 4))
+                ]
+                m.d.sync += [register.eq(place) for register, place in zip(near, places)]
+                places = near + places[len(near) :]
+        selected = Signal(elements.elem_shape, reset_less=True)
+        m.d.comb += logit.eq(selected)
+        m.d.sync += selected.eq(places[0])
+        return logit

@@ -12,7 +12,7 @@ import numpy as np
 from amaranth.build import DiffPairs
 
 from boards.catalogue.board import Pin, Target
-from boards.link.protocol import Identity
+from boards.link.protocol import CLASSIFIER, VERSION, Identity
 from boards.pll.base import Pll
 from boards.shell.shell import Link, Shell
 from boards.shell.top import Top
@@ -90,12 +90,14 @@ class Design:
             net=self.net.name,
             board=self.target.name,
             shape=self.net.in_shape,
-            classes=self.net.classes,
+            classes=self.net.outputs if self.net.classifies else 0,
             pixel=self.net.input_format,
             logit=self.net.output_format,
             clock_hz=self.pll.output_hz,
             build=self.build_hash,
             bench=self.bench,
+            version=CLASSIFIER if self.net.classifies else VERSION,
+            values=(0, 0, 0) if self.net.classifies else self.net.out_shape,
             **self.loading,
         )
 
@@ -116,6 +118,7 @@ class Design:
             self.net.name,
             layers,
             *([self.plan.weights, self.plan.fracs] if self.plan.loadable else []),
+            *([] if self.net.classifies else ["values"]),
             stages,
             self.target.name,
             self.pll.output_hz,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from boards.link.protocol import BENCH_BYTES, Command, Error, Identity
 from boards.shell.answers import Answerer
 from boards.shell.frames import FrameParser
+from boards.shell.held import HeldAnswer
 from boards.shell.images import ImageBuffer
 from boards.shell.repeat import Repeater
 from boards.shell.uart import Baud, Receiver, Transmitter
@@ -50,8 +51,9 @@ class Shell(wiring.Component):
     Parameters
     ----------
     core : Component
-        With the accelerator's interface: streams `i` (data, first, last) and `o` (cls, logits), and `beats`,
-        the input beats of an image. It becomes a submodule.
+        With the accelerator's interface: streams `i` (data, first, last) and `o` (cls, logits, or if
+        `identity` tells of no classes as `i`), and `beats` and `out_beats`, the beats of an image and of an
+        answer. It becomes a submodule.
     identity : Identity
         If it tells of sets of weights, the core has the members of one with loadable weights too. If it
         tells of benches, the shell does them.
@@ -65,12 +67,12 @@ class Shell(wiring.Component):
         Serial line towards the board, asynchronous.
     tx : out
     leds : out
-        The class that was found last, in binary, 0 after a reset.
+        The class that was found last, in binary, 0 after a reset. Where there are no classes, how many images
+        were answered.
     """
 
     def __init__(self, core, identity: Identity, link: Link, leds: int = 8, device: Device = PORTABLE):
         self.core, self.identity, self.link, self.device = core, identity, link, device
-        self.result = core.o.payload.shape()
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "leds": Out(leds)})
 
     def elaborate(self, platform):
@@ -79,7 +81,11 @@ class Shell(wiring.Component):
         m.submodules.receiver = receiver = Receiver(self.link.baud)
         m.submodules.parser = parser = FrameParser(self.link.timeout_cycles)
         m.submodules.images = images = ImageBuffer(core.i.payload.shape(), core.beats, self.device)
-        m.submodules.answerer = answerer = Answerer(self.identity, self.result, self.device)
+        held = None
+        if not self.identity.classes:
+            m.submodules.held = held = HeldAnswer(core.o.payload.shape(), core.out_beats, self.device)
+        result = (core if held is None else held).o
+        m.submodules.answerer = answerer = Answerer(self.identity, result.payload.shape(), self.device)
         m.submodules.transmitter = transmitter = Transmitter(self.link.baud)
         m.d.sync += [parser.i.payload.eq(receiver.o.payload), parser.i.valid.eq(receiver.o.valid)]
         # neither the image buffer's ready chain nor the core's reaches beyond it
@@ -160,7 +166,7 @@ class Shell(wiring.Component):
                 repeater.byte_valid.eq(bench_valid),
                 repeater.start.eq(images.replay),
                 repeater.played.eq(images.ended),
-                repeater.result.eq(core.o.valid & core.o.ready),
+                repeater.result.eq(self.given(held, last)),
                 images.again.eq(repeater.again),
                 repeating.eq(repeater.active),
                 last.eq(repeater.last),
@@ -174,7 +180,7 @@ class Shell(wiring.Component):
 
         # one image at a time through the core, or one bench, timed from its first beat to its last result
         running, cycles, final = Signal(), Signal(32), Signal()
-        m.d.comb += [images.play.eq(~busy), final.eq(core.o.valid & last)]
+        m.d.comb += [images.play.eq(~busy), final.eq(core.o.valid & last if held is None else held.came)]
         # noticed a cycle late, at the end of the gate's ready chain: one cycle is over then, and
         # this one, unless the result is there already
         started = Signal()
@@ -187,17 +193,31 @@ class Shell(wiring.Component):
             m.d.sync += cycles.eq(cycles + 1)
         with m.If(images.began | images.replay):
             m.d.sync += busy.eq(1)
+        if held is None:
+            m.d.comb += [
+                answerer.result.valid.eq(final),
+                core.o.ready.eq(answerer.result.ready | ~last),
+                answerer.result.payload.eq(core.o.payload),
+            ]
+            answered, shown = final & core.o.ready, core.o.payload.cls
+        else:
+            wiring.connect(m, core.o, held.i)
+            wiring.connect(m, held.o, answerer.result)
+            m.d.comb += held.keep.eq(last)
+            answered, shown = held.sent, self.leds + 1
         m.d.comb += [
-            answerer.result.valid.eq(final),
-            core.o.ready.eq(answerer.result.ready | ~last),
-            answerer.result.payload.eq(core.o.payload),
             answerer.tag.eq(images.playing_tag),
             answerer.cycles.eq(cycles),
             answerer.bench.eq(repeating),
         ]
-        with m.If(final & core.o.ready):
-            m.d.sync += [busy.eq(0), self.leds.eq(core.o.payload.cls)]
+        with m.If(answered):
+            m.d.sync += [busy.eq(0), self.leds.eq(shown)]
         return m
+
+    def given(self, held: HeldAnswer | None, last: Signal) -> Value:
+        """Whether the core's result is dealt with: dropped in a bench, or the last one sent."""
+        moves = self.core.o.valid & self.core.o.ready
+        return moves if held is None else Mux(last, held.sent, moves & self.core.o.payload.last)
 
     def load(self, m: Module, parser: FrameParser, note, refused: Signal) -> None:
         """Hands sets of weights to the core, which uses one only after the CRC of its frame was right."""

@@ -17,7 +17,6 @@ from boards.link.protocol import (
     Command,
     Frame,
     crc8,
-    result_bytes,
 )
 from boards.simulated.board import Break, Broken, Button, Item, Mark, Pause, Quiet, Rate
 from boards.simulated.referee import LAYOUT_BYTES, Expected, Referee
@@ -152,7 +151,7 @@ class Traffic:
         identity = self.referee.identity
         payload = len(answer.payload)
         if answer.net is not None:
-            payload = result_bytes(identity.classes, identity.logit.width)
+            payload = identity.result_bytes
         return HEADER_BYTES + CRC_BYTES + payload
 
     def pause(self, bits: int) -> None:

@@ -206,7 +206,8 @@ def markdown(result: dict) -> str:
                     UNITS[name],
                     f"{row['used']:,}",
                     f"{row['available']:,}",
-                    f"{row['used'] / row['available']:.1%}",
+                    # some chips have no multipliers at all
+                    f"{row['used'] / row['available']:.1%}" if row["available"] else "",
                     f"{result['estimate'][name]:,}",
                 ]
                 for name, row in result["resources"].items()

@@ -1,4 +1,4 @@
-"""Frames at the door: only whole ones count."""
+"""Frames at the doors: only whole ones count."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hdl.devices.device import Device
 from hdl.parts.buffer import Buffer
+from hdl.parts.counting import counter
 from hdl.parts.pipe import lanes_of
 from model.arithmetic.qformat import QFormat
 
@@ -16,7 +17,7 @@ VERDICTS = 16
 
 
 def frame_layout(fmt: QFormat, lanes: int) -> data.StructLayout:
-    """Payload of the accelerator's input: the values of a beat, and the marks of a frame's ends."""
+    """Payload of a stream of frames: the values of a beat, and the marks of a frame's ends."""
     return data.StructLayout({"data": lanes_of(fmt, lanes), "first": 1, "last": 1})
 
 
@@ -157,4 +158,65 @@ class Verdict(wiring.Component):
             self.i.ready.eq(done),
             self.verdict.ready.eq(done),
         ]
+        return m
+
+
+class FrameVerdict(wiring.Component):
+    """Lets frames of values out, with marks on their ends, and drops those that broken frames have led to.
+
+    A frame's verdict follows its last input beat, and its first values may come long before: they wait here
+    in a FIFO that holds a frame. So a frame leaves whole or not at all.
+
+    Latency: two cycles, and not before the verdict. Throughput: one beat a cycle.
+
+    Parameters
+    ----------
+    fmt : QFormat
+    lanes : int
+    beats : int
+        Beats of a frame.
+    device : Device
+
+    Members
+    -------
+    i : stream of `lanes` values
+    verdict : stream of 1 bit a frame, in
+    o : stream of `frame_layout`
+    """
+
+    latency = 2
+
+    def __init__(self, fmt: QFormat, lanes: int, beats: int, device: Device):
+        self.beats, self.device = beats, device
+        super().__init__(
+            {
+                "i": In(stream.Signature(lanes_of(fmt, lanes))),
+                "verdict": In(stream.Signature(1)),
+                "o": Out(stream.Signature(frame_layout(fmt, lanes))),
+            }
+        )
+
+    @property
+    def depth(self) -> int:
+        """Words of the FIFO's memory."""
+        return max(self.beats, 2)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.frame = frame = Buffer(self.i.payload.shape(), self.depth, self.device)
+        wiring.connect(m, wiring.flipped(self.i), frame.i)
+        moves, at_start = Signal(), Signal(init=1)
+        _, at_end = counter(m, "beat", self.beats, moves)
+        judged = frame.o.valid & self.verdict.valid
+        m.d.comb += [
+            self.o.valid.eq(judged & self.verdict.payload),
+            self.o.payload.data.eq(frame.o.payload),
+            self.o.payload.first.eq(at_start),
+            self.o.payload.last.eq(at_end),
+            moves.eq(judged & (self.o.ready | ~self.verdict.payload)),
+            frame.o.ready.eq(moves),
+            self.verdict.ready.eq(moves & at_end),
+        ]
+        with m.If(moves):
+            m.d.sync += at_start.eq(at_end)
         return m

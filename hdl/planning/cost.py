@@ -118,5 +118,8 @@ def planned_cycles(net: QNetwork, plan: Plan) -> int:
 
 
 def answer_cycles(net: QNetwork) -> int:
-    """Initiation interval of the search for the largest logit, see `hdl.stages.classify.Argmax`."""
-    return net.classes + 3
+    """Initiation interval of the search for the largest logit, see `hdl.stages.classify.Argmax`.
+
+    Values that are the answer themselves leave as fast as the last layer gives them.
+    """
+    return net.outputs + 3 if net.classifies else 1

@@ -21,7 +21,7 @@ from hdl.devices.ecp5 import ECP5
 from hdl.folding.net import Plan
 from hdl.network import Accelerator
 from hdl.parts.chain import Chain
-from hdl.planning.pieces import counter
+from hdl.planning.pieces import counter, ram
 from hdl.planning.products import resources
 from hdl.planning.tally import Tally
 from model.golden.qnetwork import QNetwork
@@ -75,6 +75,8 @@ def counted(accelerator: Accelerator) -> Tally:
 def surround(accelerator: Accelerator) -> Tally:
     """What stands round the layers: the gate, the verdict, and the loader if there is one."""
     total = Tally(accelerator=1, ff=60)
+    if not accelerator.net.classifies:
+        total += resources(accelerator.verdict(), accelerator.device)
     if accelerator.loads is not None:
         total += Tally(loading=150, ff=75) + counter(accelerator.loads.length)
     return total
@@ -83,14 +85,21 @@ def surround(accelerator: Accelerator) -> Tally:
 def around(net: QNetwork, plan: Plan, device: Device) -> Tally:
     """What a serial port and a memory of images take beside the accelerator.
 
-    Their logic hardly depends on the net, but for the logits, which an answer is made of byte by byte.
+    Their logic hardly depends on the net, but for the answer, which is sent byte by byte: chosen among the
+    logits, or values out of a memory of their own.
     """
     lanes = plan.lanes_before(net)
-    word, logits = lanes * net.input_format.width, net.classes * net.output_format.width
+    word = lanes * net.input_format.width
     # Answers that wait stand in block RAM where LUTs cannot be written.
     waiting = 0 if device.lutram_words else device.brams(*WAITING)
     images = device.ram_brams(word, 2 * math.prod(net.in_shape) // lanes)
-    # Of more than four logits, one of each four is chosen first.
-    chosen = -(-net.classes // 4) * net.output_format.width if net.classes > 4 else 0
-    registers = SHELL_REGISTERS + 3 * word + chosen
-    return Tally(shell=1, choice=logits, ff=registers, bram=images + waiting)
+    total = Tally(shell=1, ff=SHELL_REGISTERS + 3 * word, bram=images + waiting)
+    width = net.output_format.width
+    if net.classifies:
+        # Of more than four logits, one of each four is chosen first.
+        chosen = -(-net.outputs // 4) * width if net.outputs > 4 else 0
+        return total + Tally(choice=net.outputs * width, ff=chosen)
+    out = plan.lanes_behind(net.specs, lanes)
+    beats = max(net.outputs // out, 2)
+    held = Tally(choice=out * width, ff=out * width) + counter(beats).times(2)
+    return total + held + ram(out * width, beats, device)

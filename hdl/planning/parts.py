@@ -10,6 +10,7 @@ from hdl.devices.device import Device
 from hdl.parts.buffer import Buffer
 from hdl.parts.chain import Chain
 from hdl.parts.counting import between
+from hdl.parts.gate import FrameVerdict
 from hdl.parts.pipe import Door, Elastic, shares
 from hdl.parts.raster import Raster, SlidePipe, SweepPipe
 from hdl.parts.repack import Narrow, Widen
@@ -198,6 +199,12 @@ def _(part: Argmax, device: Device) -> Tally:
 def _(part: Buffer, device: Device) -> Tally:
     memory = ram(bits(part.o.payload), part.depth, device)
     return memory + counter(part.depth).times(2) + counter(part.depth + 1)
+
+
+@resources.register
+def _(part: FrameVerdict, device: Device) -> Tally:
+    frame = Buffer(part.i.payload.shape(), part.depth, device)
+    return resources(frame, device) + counter(part.beats) + Tally(control=4, ff=2)
 
 
 @resources.register

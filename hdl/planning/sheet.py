@@ -14,6 +14,7 @@ from hdl.devices.device import Device
 from hdl.folding.net import Plan
 from hdl.network import Accelerator, End
 from hdl.parts.chain import Chain
+from hdl.parts.gate import FrameVerdict
 from hdl.parts.pipe import Elastic
 from hdl.parts.window import Window
 from hdl.planning.cost import answer_cycles, bound_cycles, cost, load_of, planned_cycles
@@ -102,16 +103,25 @@ class Sheet:
         with counting():
             accelerator = Accelerator(net, plan, device)
             taken, self.delays, shared = counted(accelerator)
+            beats = accelerator.out_beats
             ends = surround(accelerator) + sum((taken[end] for end in End), Tally())
             del accelerator
         done = Timeline(net, plan, self.delays).done
         self.ends = self.delays[End.LOGITS] + self.delays[End.ARGMAX]
+        if not net.classifies:
+            self.ends += FrameVerdict.latency
         self.latency = done[net.specs[-1].name] + self.ends
         self.latency_within = tolerance(plan, self.latency)
         self.rows = [self.layer(stage, taken[stage.name], done[stage.name]) for stage in cost(net, plan)]
         self.rows += [self.array(names, found) for names, found in shared]
         self.rows.append(
-            Row("frame, class", "ends", cycles=answer_cycles(net), estimate=ends, latency=self.latency)
+            Row(
+                "frame, class" if net.classifies else "frame, values",
+                "ends",
+                cycles=answer_cycles(net) if net.classifies else beats,
+                estimate=ends,
+                latency=self.latency,
+            )
         )
         self.total = sum((row.estimate for row in self.rows), Tally()).on(device)
         self.rows = [replace(row, estimate=row.estimate.on(device)) for row in self.rows]

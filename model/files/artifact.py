@@ -7,7 +7,8 @@ layers; there ``<layer>`` is ``<layer>/<branch>/<position in the branch>``.
 
 A net is written in the first format that can hold it, so that older versions read what they can run.
 Format 2 added to convolutions groups, dilation and biases by pixel, format 3 residual additions and scales
-by channel, format 4 rescales and padding that is no zero.
+by channel, format 4 rescales and padding that is no zero, format 5 nets whose outputs are no classes
+(``"classifies": false``).
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from model.golden.qnetwork import QNetwork
 from model.golden.spec import Spec
 from model.layers import SPECS
 
-FORMATS = (1, 2, 3, 4)
+FORMATS = (1, 2, 3, 4, 5)
 ADDED = {"groups": 2, "dilation": 2, "shifts": 3, "fill": 4}
 """Fields that came after the first format, and with which."""
+VALUES = 5
+"""The first format that knows nets which do not classify."""
 TEXT = "net.json"
 ZOO = Path(__file__).parents[1] / "zoo"
 MAX_BYTES = 1 << 28
@@ -64,7 +67,7 @@ def save(path, net: QNetwork) -> None:
 
 def described(net: QNetwork) -> tuple[dict, dict[str, np.ndarray]]:
     """A net as an artifact holds it: its JSON description and its arrays."""
-    version = max(spec.since for spec in walk(net.specs))
+    version = max(1 if net.classifies else VALUES, *(spec.since for spec in walk(net.specs)))
     arrays: dict[str, np.ndarray] = {}
     layers = encode(net.specs, version, arrays)
     text = {
@@ -73,6 +76,7 @@ def described(net: QNetwork) -> tuple[dict, dict[str, np.ndarray]]:
         "input_format": dataclasses.asdict(net.input_format),
         "layers": layers,
         "metadata": net.metadata,
+        **({} if net.classifies else {"classifies": False}),
     }
     return text, arrays
 
@@ -124,11 +128,15 @@ def decode(description: dict, arrays) -> QNetwork:
             f"artifact format {version!r}, but this version reads formats {FORMATS[0]} to {FORMATS[-1]};"
             " train the net again or use the matching version"
         )
+    classifies = description.get("classifies", True) if version >= VALUES else True
+    if type(classifies) is not bool:
+        raise ValueError(f"classifies must be true or false, not {classifies!r}")
     return QNetwork(
         check_name(description["name"]),
         QFormat(**description["input_format"]),
         layers_of(description["layers"], version, arrays),
         dict(description["metadata"]),
+        classifies,
     )
 
 

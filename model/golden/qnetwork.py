@@ -33,6 +33,9 @@ class QNetwork:
         In order; each layer's input is the output of the one before.
     metadata : dict
         Whatever JSON holds: how the net was trained, its accuracy, its classes' names.
+    classifies : bool
+        Whether its outputs are logits, the largest of which is the answer; else they are the answer
+        themselves, a tensor of values.
 
     Raises
     ------
@@ -44,6 +47,7 @@ class QNetwork:
     input_format: QFormat
     specs: tuple[Spec, ...]
     metadata: dict = field(default_factory=dict)
+    classifies: bool = True
 
     def __post_init__(self):
         if not self.specs:
@@ -66,12 +70,12 @@ class QNetwork:
 
     @property
     def output_format(self) -> QFormat:
-        """Format of the logits."""
+        """Format of the logits, or of the values."""
         return self.specs[-1].dst
 
     @property
-    def classes(self) -> int:
-        """Number of logits."""
+    def outputs(self) -> int:
+        """Number of logits, one a class, or of values."""
         return int(np.prod(self.out_shape))
 
     @property
@@ -110,7 +114,7 @@ class QNetwork:
         return outputs
 
     def logits(self, images: np.ndarray, threads: int = 1) -> np.ndarray:
-        """The last layer's integers, (N, classes) int64, in raster order, channels last.
+        """The last layer's integers, (N, outputs) int64, in raster order, channels last.
 
         Parameters
         ----------
@@ -120,11 +124,11 @@ class QNetwork:
             Threads that share the images.
         """
         images = self.checked(images)
-        logits = np.empty((len(images), self.classes), np.int64)
+        logits = np.empty((len(images), self.outputs), np.int64)
 
         def task(chunk, caches):
             y = qchain.output(self.specs, self.engine(images[chunk], caches), caches)
-            logits[chunk] = y.transpose(3, 0, 2, 1).reshape(-1, self.classes)
+            logits[chunk] = y.transpose(3, 0, 2, 1).reshape(-1, self.outputs)
 
         with Workers.of(self, threads) as workers:
             workers.map(task, len(images), self.chunk)
@@ -143,6 +147,10 @@ class QNetwork:
     def engine(self, images: np.ndarray, caches: list[dict]) -> np.ndarray:
         """Images in the engine's layout and a type that layers take."""
         return held(images.transpose(1, 3, 2, 0), narrowest(self.input_format.magnitude), caches[-1])
+
+    def answer(self, logits: np.ndarray) -> int | None:
+        """The class of one image by its logits, the first of equals; None if the net does not classify."""
+        return int(logits.argmax()) if self.classifies else None
 
     def classify(self, images: np.ndarray, threads: int = 1) -> np.ndarray:
         """Index of the largest logit, the first of equals: (N,) int64."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -73,7 +74,8 @@ def assembled(description: Description, name: str, problems: list[str]) -> QNetw
         for key, value in (("input", first), ("output", description.values[description.output]))
     }
     converted = {"source": description.source, "tensors": assembler.tensors, **ends}
-    return QNetwork(name, first.format, tuple(specs), {"converted": converted})
+    classes = description.softmax or classifies(specs[0].in_shape, specs[-1].out_shape)
+    return QNetwork(name, first.format, tuple(specs), {"converted": converted}, classes)
 
 
 class Assembler:
@@ -294,6 +296,14 @@ def summed(entries, rounding: Rounding) -> tuple[tuple[np.ndarray, np.ndarray], 
     results = form((first[:, None] + second)[None])[0]
     slope = float(form.multipliers[0]) * 2.0 ** -float(form.shifts[0])
     return scaled(entries, results, slope, form.low, form.high) or (entries, form)
+
+
+def classifies(before: Shape, behind: Shape) -> bool:
+    """Whether outputs without a softmax are taken for logits.
+
+    A map of pixels is not, nor one value, nor as many values as an autoencoder has, which are its inputs'.
+    """
+    return behind[:2] == (1, 1) and behind[2] > 1 and behind[2] != math.prod(before)
 
 
 def shape_of(dims: tuple[int, ...]) -> Shape:

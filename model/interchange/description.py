@@ -196,6 +196,8 @@ class Description:
         Each behind those whose outputs it takes.
     notes : list of str
         What was folded away.
+    softmax : bool
+        Whether a softmax at the end is part of that.
     """
 
     source: str
@@ -204,6 +206,7 @@ class Description:
     output: str = ""
     nodes: list[Node] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    softmax: bool = False
 
 
 class Refused(ValueError):

@@ -55,6 +55,7 @@ class Reader:
             else:
                 sink = operator.input(0)
             operators.remove(operator)
+            self.description.softmax |= operator.kind == "SOFTMAX"
             self.description.notes.append(f"{operator.where}: {note}")
         for tensor in (source, sink):
             self.values(tensor)

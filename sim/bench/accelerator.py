@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from amaranth.hdl import Module
@@ -61,18 +61,22 @@ class Mismatch:
     ----------
     frame : int
     logit : int or None
-        The first that differs; None if only the class does.
+        The first that differs, or the first value of a net that does not classify; None if only the class
+        does.
     got, expected : int
         The logit, or the class.
+    word : str
+        What a logit is called.
     """
 
     frame: int
     logit: int | None
     got: int
     expected: int
+    word: str = "logit"
 
     def __str__(self) -> str:
-        what = "class" if self.logit is None else f"logit {self.logit}"
+        what = "class" if self.logit is None else f"{self.word} {self.logit}"
         return f"frame {self.frame}: {what} is {self.got}, the golden model says {self.expected}"
 
 
@@ -129,6 +133,7 @@ class AcceleratorBench:
         self.net, self.plan = net, plan
         accelerator = (Tapped if tapped else Accelerator)(net, plan, device)
         self.lanes, self.beats = accelerator.lanes, accelerator.beats
+        self.out_beats = accelerator.out_beats
         self.bench = Bench(Unloaded(accelerator) if plan.loadable else accelerator, folder, recipe, simulator)
         self.layers = accelerator.layers if tapped else {}
         self.patience = PATIENCE + 4 * sum(stage.cycles for stage in cost(net, plan))
@@ -150,33 +155,59 @@ class AcceleratorBench:
         images : ndarray of int, (N, H, W, C)
         stalls : float
             Probability that a stall begins in a cycle, of the source and of the sink. The sink's are as long
-            as two frames take, so that an answer that waits stops every stage up to the input.
+            as two frames take, so that an answer that waits stops every stage up to the input; as many of
+            them begin in a frame, however many output beats it has.
         seed : int
         progress : callable, optional
             Called with the number of answers so far.
         longest_in : int
             Longest stall of the source, cycles.
+
+        Returns
+        -------
+        Result
+            Its `beats` and `out_cycles` are those of frames: of a net that does not classify `logits` has all
+            beats' values, and the cycle is the last beat's.
+
+        Raises
+        ------
+        Failure
+            As `Bench.run`, or if a frame of values is not marked at its ends.
         """
         cycles = planned_cycles(self.net, self.plan)
-        longest = 2 * cycles
-        return self.bench.run(
+        longest, each = 2 * cycles, self.out_beats
+        result = self.bench.run(
             self.pack(images),
-            len(images),
+            each * len(images),
             stalls_in=Stalls(stalls, longest_in),
-            stalls_out=Stalls(stalls, min(max(longest, LONGEST_IN), 1 << 24)),
+            stalls_out=Stalls(stalls / each, min(max(longest, LONGEST_IN), 1 << 24)),
             seed=seed,
             frame=self.beats,
             patience=self.patience,
             quiet=2 * longest,
             settle=0 if stalls else cycles,
-            progress=progress,
+            progress=progress and (lambda count: progress(count // each)),
+        )
+        return result if self.net.classifies else self.framed(result)
+
+    def framed(self, result: Result) -> Result:
+        """A result of frames, from one of beats of values."""
+        for name, expected in ends(len(result.out_cycles), self.out_beats).items():
+            if (wrong := result.beats[name] != expected).any():
+                frame = int(wrong.argmax()) // self.out_beats
+                raise Failure(
+                    f"frame {frame} of the answers: the mark {name!r} does not stand at its end alone"
+                )
+        return replace(
+            result,
+            beats={"logits": result.beats["data"].reshape(-1, self.net.outputs)},
+            out_cycles=result.out_cycles[self.out_beats - 1 :: self.out_beats],
         )
 
     def pack(self, images: np.ndarray) -> dict:
         """Images as input beats."""
         beats = self.net.checked(images).reshape(-1, self.lanes)
-        position = np.arange(len(beats)) % self.beats
-        return {"data": beats, "first": position == 0, "last": position == self.beats - 1}
+        return {"data": beats, **ends(len(beats), self.beats)}
 
     def figures(self, result: Result) -> Figures:
         """The figures of a run without stalls of `STEADY` frames or more."""
@@ -190,17 +221,24 @@ class AcceleratorBench:
         )
 
 
+def ends(count: int, beats: int) -> dict[str, np.ndarray]:
+    """Marks on the ends of frames of so many beats, in a stream of `count` beats."""
+    position = np.arange(count) % beats
+    return {"first": position == 0, "last": position == beats - 1}
+
+
 def wrong(expected: np.ndarray, result: Result) -> np.ndarray:
     """Which frames are not answered as the golden model does, (N,) bool.
 
     Parameters
     ----------
-    expected : ndarray of int, (N, classes)
-        The golden model's logits.
+    expected : ndarray of int, (N, outputs)
+        The golden model's logits, or its values.
     result : Result
+        Of an `AcceleratorBench`; if it tells classes, they count too.
     """
-    classes = expected.argmax(axis=1)
-    return (result.beats["logits"] != expected).any(axis=1) | (result.beats["cls"] != classes)
+    bad = (result.beats["logits"] != expected).any(axis=1)
+    return bad | (result.beats["cls"] != expected.argmax(axis=1)) if "cls" in result.beats else bad
 
 
 def first_mismatch(expected: np.ndarray, result: Result) -> Mismatch | None:
@@ -213,7 +251,8 @@ def first_mismatch(expected: np.ndarray, result: Result) -> Mismatch | None:
     differ = logits != golden
     if differ.any():
         logit = int(differ.argmax())
-        return Mismatch(frame, logit, int(logits[logit]), int(golden[logit]))
+        word = "logit" if "cls" in result.beats else "value"
+        return Mismatch(frame, logit, int(logits[logit]), int(golden[logit]), word)
     return Mismatch(frame, None, int(result.beats["cls"][frame]), int(golden.argmax()))
 
 

@@ -65,8 +65,8 @@ POINTS = {
     "handshakes between layers": BETWEEN,
 }
 """The cases of each group."""
-KINDS = {"conv", "dense", "requant", "residual", "pool", "grey", "reduce", "table"}
-"""Groups that are kinds of layers."""
+KINDS = {"conv", "dense", "requant", "residual", "pool", "grey", "reduce", "table", "argmax"}
+"""Groups that are kinds of layers, or of answers."""
 
 
 class Cover:
@@ -86,6 +86,8 @@ class Cover:
     def __init__(self, *nets: QNetwork):
         self.net = nets[0] if nets else None
         kinds = {spec.kind for net in nets for spec in walk(net.specs)}
+        if any(net.classifies for net in nets) or not nets:
+            kinds.add("argmax")
         self.groups = [group for group in POINTS if group in kinds or group not in KINDS]
         self.counts: Counter[tuple[str, str]] = Counter()
 
@@ -104,12 +106,14 @@ class Cover:
         net = self.net
         values = net.checked(images).astype(np.int64)
         self.add_chain(net.specs, values)
+        if not net.classifies:
+            return
         logits = net.logits(images)
         top = logits.max(axis=1, keepdims=True)
         ties = (logits == top).sum(axis=1)
-        if net.classes > 1:
-            cases = ties == 1, ties > 1, ties == net.classes
-            first, last = logits.argmax(axis=1) == 0, logits.argmax(axis=1) == net.classes - 1
+        if net.outputs > 1:
+            cases = ties == 1, ties > 1, ties == net.outputs
+            first, last = logits.argmax(axis=1) == 0, logits.argmax(axis=1) == net.outputs - 1
             self.count("argmax", dict(zip(ARGMAX, (*cases, first, last))))
 
     def add_chain(self, specs: tuple[Spec, ...], x: np.ndarray) -> None:

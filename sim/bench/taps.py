@@ -41,6 +41,10 @@ class Tapped(Accelerator):
             self.taps[name] = stage.i
             self.layers[name] = range(min(done, behind - 1), behind)
             done = behind
+        if not self.net.classifies:
+            # nothing stands behind the last layer but what it puts out
+            name = f"tap{len(self.taps)}"
+            self.taps[name], self.layers[name] = chain.o, range(min(done, len(numbers) - 1), len(numbers))
         return m
 
 
