@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 from rich.table import Table
 
@@ -14,6 +16,9 @@ from hdl.devices.device import Device
 from hdl.planning.fit import Fitter
 from model.files import artifact
 from model.golden.qnetwork import QNetwork
+
+SECONDS = Path(__file__).with_name("seconds.json")
+"""Processor seconds of each default build, as ``python -m benchmarks.builds --write`` measures them."""
 
 
 def smallest(net: QNetwork, family: Device) -> Budget:
@@ -44,6 +49,7 @@ def rows(progress: Callable[[], None] = lambda: None) -> list[dict]:
         progress()
         return [name for name in nets if not lacking(needs(name, target.family), target.budget)]
 
+    seconds = json.loads(SECONDS.read_text(encoding="utf-8"))
     other = {name: alias for alias, name in ALIASES.items()}
     return [
         {
@@ -59,6 +65,7 @@ def rows(progress: Callable[[], None] = lambda: None) -> list[dict]:
             "leds": target.leds,
             "wiring": target.wiring,
             "net": target.net,
+            "build_seconds": seconds.get(name),
             "nets": fitting(target),
         }
         for name, target in TARGETS.items()
@@ -68,15 +75,25 @@ def rows(progress: Callable[[], None] = lambda: None) -> list[dict]:
 def table(found: list[dict]) -> Table:
     """The boards for people."""
     result = Table()
-    for head in ("board", "chip", "LUT", "DSP", "BRAM", "MHz", "serial port", "LEDs", "nets that fit"):
-        result.add_column(head, justify="right" if head in ("LUT", "DSP", "BRAM", "MHz", "LEDs") else "left")
+    left = ("board", "chip", "serial port", "nets that fit")
+    heads = ("board", "chip", "LUT", "DSP", "BRAM", "MHz", "min", "serial port", "LEDs", "nets that fit")
+    for head in heads:
+        result.add_column(head, justify="left" if head in left else "right")
     for row in found:
         numbers = [f"{row[key]:,}" for key in ("lut", "dsp", "bram")]
         nets = [f"{name} (default)" if name == row["net"] else name for name in row["nets"]]
         port = f"{row['serial']} (see below)" if row["wiring"] else row["serial"]
         board = f"{row['board']} ({row['alias']})" if row["alias"] else row["board"]
+        minutes = "" if row["build_seconds"] is None else f"{row['build_seconds'] / 60:.1f}"
         result.add_row(
-            board, row["chip"], *numbers, f"{row['clock_mhz']:g}", port, str(row["leds"]), ", ".join(nets)
+            board,
+            row["chip"],
+            *numbers,
+            f"{row['clock_mhz']:g}",
+            minutes,
+            port,
+            str(row["leds"]),
+            ", ".join(nets),
         )
     return result
 
