@@ -82,6 +82,15 @@ def test_every_image_is_answered_rightly_whatever_happens_to_one(mishap, place, 
         assert mishap == "late" or bool(board.repeats) == (place >= FIRST and mishap != Error.BUSY)
 
 
+def test_a_busy_board_is_asked_again_as_often_as_need_be():
+    """It has no room yet, and nothing is wrong: no attempt of the image counts."""
+    busy = {n: Error.BUSY for n in range(FIRST, FIRST + 3 * line.ATTEMPTS)}
+    with PtyBoard(busy) as fake, Board(fake.port) as board:
+        assert right(board.classify(IMAGES[:2]), IMAGES[:2])
+        assert board.repeats == 0
+        assert len(fake.requests) == FIRST + 3 * line.ATTEMPTS + 2
+
+
 def test_noise_is_no_mishap():
     """Before each answer, with every tag: some of them make a header of the noise."""
     with PtyBoard({n: "noise" for n in range(400)}) as fake, Board(fake.port) as board:

@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 from amaranth.lib.crc import catalog
 
-from boards.link.protocol import FAILED, REPLY, Command, Error, Frame, Identity, Result, crc8, image_payload
+from boards.link.protocol import (
+    CRC_BYTES,
+    FAILED,
+    HEADER_BYTES,
+    REPLY,
+    Command,
+    Error,
+    Frame,
+    Identity,
+    Result,
+    crc8,
+    image_payload,
+)
 from boards.shell import frames as hardware
 from model.arithmetic.qformat import QFormat
 from serial_shell import FakeCore, FakeValues, converse
@@ -225,6 +237,42 @@ def test_what_is_broken_is_refused_and_the_next_image_right(make):
     assert [frame for frame in found if frame.kind == FAILED] == errors
     (answer,) = (frame for frame in found if frame.kind != FAILED)
     check(core, answer, image, 9)
+
+
+def test_an_image_cut_off_at_any_byte():
+    """In a header, in the middle of a beat, within the CRC: the next image is right."""
+    core = FakeCore(pixels=3)
+    spoilt, images = draw(core), [draw(core) for _ in range(3)]
+    wire = request(core, spoilt, 99)
+    items = [
+        item
+        for cut in range(1, len(wire))
+        for item in (wire[:cut], 900, request(core, images[cut % 3], cut), 1200)
+    ]
+    found, *_ = converse(core, items)
+    refused = [frame for frame in found if frame.kind == FAILED]
+    # a header that is not whole is forgotten without a word
+    assert refused == [error(Error.TIMEOUT, Command.CLASSIFY, 99)] * (len(wire) - HEADER_BYTES)
+    answers = [frame for frame in found if frame.kind != FAILED]
+    for cut, answer in zip(range(1, len(wire)), answers, strict=True):
+        check(core, answer, images[cut % 3], cut)
+
+
+def test_a_note_beside_an_answer_at_any_time():
+    """An identify that comes in while a result is sent, at its first byte or its last: both are answered."""
+    core = FakeCore()
+    image, identify = draw(core), Frame(Command.IDENTIFY, 77).encode()
+    span = 80 * (core.identity.result_bytes + HEADER_BYTES + CRC_BYTES)
+    steps = range(1, span, 290)
+    items = [item for tag, step in enumerate(steps)
+             for item in (request(core, image, tag), step, identify, 12_500)]  # fmt: skip
+    found, skipped, _ = converse(core, items, 9000)
+    results = [frame for frame in found if frame.kind == REPLY | Command.CLASSIFY]
+    others = [frame for frame in found if frame.kind == REPLY | Command.IDENTIFY]
+    assert (len(results), len(others), skipped) == (len(steps), len(steps), 0)
+    for tag, answer in enumerate(results):
+        check(core, answer, image, tag)
+    assert {Identity.decode(frame.payload) for frame in others} == {core.identity}
 
 
 def test_image_with_a_wrong_crc_never_reaches_the_core():

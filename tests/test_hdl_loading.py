@@ -124,6 +124,20 @@ def test_truncated_set(length):
     assert ready_after(SET[:length]) == (length <= LAYOUT_BYTES - 1)
 
 
+def test_a_set_cut_off_at_any_byte():
+    """In mid-word too: the whole set that follows is the one that counts."""
+    lengths = range(LAYOUT_BYTES + 1, LAYOUT_BYTES + 20)
+    rights, sends = [OTHER, NET] * 10, []
+    for length, net in zip(lengths, rights):
+        whole = weight_set(net, PLAN)
+        sends += [Send(whole[:length]), Send(whole)]
+    images = NetDrawer(5).images(NET, len(lengths))
+    waits = [2 * n + 2 for n in range(len(lengths))]
+    log = run(Accelerator(NET, PLAN), images, sends, waits=waits, settle=100)
+    assert log.whole == [0, 1] * len(lengths)
+    np.testing.assert_array_equal(log.logits, expected(log, [NET, *rights], images))
+
+
 def test_a_byte_lost_and_a_byte_too_many():
     assert not ready_after(SET[:30] + SET[31:] + b"\0")
     assert not ready_after(SET[:30] + b"\0" + SET[30:])

@@ -15,10 +15,12 @@ from hdl.planning.estimate import estimate
 from hdl.planning.latency import Timeline, paced, quickened
 from hdl.planning.search import default, search
 from hdl.planning.sheet import Sheet
+from model.arithmetic.qformat import QFormat
 from model.files import artifact, dataset
 from model.golden.qchain import walk
 from model.golden.qnetwork import QNetwork
 from model.golden.spec import WeightedSpec
+from model.layers import ConvSpec, RequantSpec, ResidualSpec
 from random_nets import NetDrawer
 from sim.bench.accelerator import STEADY, AcceleratorBench
 
@@ -50,13 +52,34 @@ def test_it_adds_up(seed, inner):
 def test_latency(seed, multipliers):
     """From the first pixel of one frame to its answer, or last value, within what is said of it."""
     drawer, net = drawn(seed)
-    net = replace(net, classifies=(seed + multipliers) % 2 == 0)
-    plan = search(net, multipliers)
+    check_latency(drawer, replace(net, classifies=(seed + multipliers) % 2 == 0), search(net, multipliers))
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_latency_of_branches(swap):
+    """An addition waits for the slower branch, on whichever side it stands."""
+    drawer = NetDrawer(1)
+    src, weights = QFormat(4, 0, False), QFormat(4, 0)
+    slow = ConvSpec(
+        name="slow", in_shape=(8, 8, 4), src=src, dst=src, weights=drawer.values(weights, (3, 3, 4, 4)),
+        weight_format=weights, bias=np.zeros(4, int), padding=((1, 1), (1, 1)),
+    )  # fmt: skip
+    quick = RequantSpec(name="quick", in_shape=(8, 8, 4), src=src, dst=src)
+    body, shortcut = ((quick,), (slow,)) if swap else ((slow,), (quick,))
+    add = ResidualSpec(name="add", in_shape=(8, 8, 4), src=src, dst=src, body=body, shortcut=shortcut)
+    net = QNetwork("branches", src, (replace(add, dst=add.sum_format),), classifies=False)
+    latency = check_latency(drawer, net, Plan.serial(net))
+    assert latency > 64 * 9 * 16
+
+
+def check_latency(drawer: NetDrawer, net: QNetwork, plan: Plan) -> int:
+    """Cycles from the first pixel of a frame to its answer, measured, within what the sheet says."""
     beats = stream_sim.frames(net, drawer.images(net, 1))
     accelerator = Accelerator(net, plan, PORTABLE)
     _, (*_, answer) = stream_sim.run(accelerator, beats, accelerator.out_beats)
     sheet = Sheet(net, plan, ECP5)
     assert abs(sheet.latency - answer) <= sheet.latency_within <= max(60, sheet.latency // 5)
+    return answer
 
 
 @pytest.mark.slow

@@ -8,7 +8,9 @@ import pytest
 
 import idx
 from model import cli, report, train
+from model.arithmetic.exact import FLOAT32_EXACT
 from model.files import artifact, dataset
+from model.golden.qchain import walk
 from model.layers import Conv, Dense, Pool, ReLU
 from model.net.network import Network
 from model.quantisation.fake import latent
@@ -75,6 +77,30 @@ def test_biases_that_outgrow_the_floats(network, images):
     with pytest.raises(FloatingPointError, match="'dense1': its biases"):
         tuned(network, scheme, Tuning(1), Recipe(epochs=1), train)
     assert tuned(network, scheme, Tuning(1), Recipe(epochs=1), lambda net, recipe: [1])[1] == [1]
+
+
+def test_biases_count_once(network, images):
+    """They may grow as far as floats hold the sums, and no less: up to what the weights leave of them."""
+    scheme = calibrate(network, images[0][:200], Widths(4), Widths(4))
+
+    def grown(value):
+        def train(net, recipe):
+            net.layers[-1].params["bias"][0] = value
+            return []
+
+        try:
+            return tuned(network, scheme, Tuning(1), Recipe(epochs=1), train)[0]
+        except FloatingPointError:
+            return None
+
+    least, most = 1.0, 1e7
+    while most > 1.01 * least:
+        middle = (least * most) ** 0.5
+        least, most = (middle, most) if grown(middle) else (least, middle)
+    net = grown(least)
+    assert net.dtype is np.float32
+    bias = next(spec.bias for spec in walk(build(latent(net), scheme).specs) if spec.name == "dense1")
+    assert 0.9 * FLOAT32_EXACT < abs(bias).max() < FLOAT32_EXACT
 
 
 def test_recipes(network, images):
