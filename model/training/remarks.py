@@ -7,7 +7,8 @@ import math
 
 import numpy as np
 
-from model.files.dataset import Dataset, by
+from model.arithmetic.geometry import by
+from model.files.dataset import Dataset
 
 SHOWN = 5
 """Classes that a remark names."""
