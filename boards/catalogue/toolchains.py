@@ -18,6 +18,16 @@ REPORT = "top.report.json"
 PURGED = "-top top -run begin:map_luts; opt_clean -purge; {0} -run map_luts:"
 """Synthesis with wires that nothing needs taken out half-way: without that, yosys 0.70 can fail an
 assertion (`GetSize(conn.first) == GetSize(conn.second)`) as it puts its lookup tables back."""
+FEW = (
+    "-top top -run begin:map_ffs; dfflegalize -mince {1} -minsrst {1} -cell $_DFF_?_ 0 -cell $_DFFE_?P_ 0"
+    " -cell $_DFF_?P?_ 0 -cell $_DFFE_?P?P_ 0 -cell $_SDFF_?P?_ 0 -cell $_SDFFCE_?P?P_ 0 -cell $_DLATCH_?_ x;"
+    " {0} -run map_ffs:map_luts; opt_clean -purge; {0} -run map_luts:"
+)
+"""The same for iCE40, whose tiles of eight flip-flops have one enable and one reset: of enables and resets that
+fewer than so many flip-flops share logic is made. In a chip that is four fifths full nextpnr finds a place for
+few such tiles only: with them `tiny` took minutes to be placed on a UP5K, or was not at all."""
+SHARED = 4
+"""So many."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,8 @@ class Toolchain:
         Of the core on a board that names none: what small nets reach.
     settle : float
         Seconds that a chip needs after its PLL has locked.
+    script : str
+        Options of `synthesis` and commands behind it, for its name and `SHARED`.
     timed_dsp_mhz : float
         Fastest clock at which the tools' silence on the paths inside a multiplier does no harm.
     optimistic : bool
@@ -87,6 +99,7 @@ class Toolchain:
     solve: Callable[[Platform, float, float, bool], Pll]
     clock_mhz: float
     settle: float = 0.0
+    script: str = PURGED
     timed_dsp_mhz: float = float("inf")
     optimistic: bool = False
 
@@ -95,7 +108,7 @@ class Toolchain:
         return {
             # a missed clock is told from the report, with the figures, rather than by nextpnr's exit status
             "nextpnr_opts": f"--report {REPORT} --seed {seed} --freq {clock_mhz:g} --timing-allow-fail",
-            "synth_opts": PURGED.format(self.synthesis),
+            "synth_opts": self.script.format(self.synthesis, SHARED),
         }
 
     @property
@@ -142,6 +155,7 @@ ICESTORM = Toolchain(
     extras=(),
     # never with -dsp: yosys 0.70 merges two registered products into one SB_MAC16 and computes wrongly
     synthesis="synth_ice40",
+    script=FEW,
     cells={
         "lut": {"ICESTORM_LC": 1},
         "ff": {"SB_DFF": 1},
