@@ -30,8 +30,8 @@ from model.layers import (
     Tanh,
 )  # fmt: skip
 from model.net.network import Network
+from model.quantisation.build import build
 from model.quantisation.fake import fake, latent, widest
-from model.quantisation.quantise import build
 from model.quantisation.rounded import FakePool, FakeTable, FakeWeighted, Rounded
 from model.quantisation.scheme import Formats, Scheme, calibrate
 from model.quantisation.widths import Widths
