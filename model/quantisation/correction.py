@@ -8,7 +8,7 @@ trade the errors of few pixels against many that a ReLU makes zero, and at 2 bit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -37,7 +37,7 @@ Parts = list[np.ndarray]
 
 
 def corrected(network: Network, scheme: Scheme, images: np.ndarray) -> Network:
-    """A net of its own whose integers stand for a net better than its own parameters, rounded, do.
+    """A net of its own whose integers stand for a net better than the net's own parameters, rounded.
 
     Layer by layer, fed with what the integers before compute, weights are rounded for the sums
     (`model.quantisation.feedback`) and biases chosen for the means: those of the values that go on, rounding
@@ -55,7 +55,7 @@ def corrected(network: Network, scheme: Scheme, images: np.ndarray) -> Network:
     Returns
     -------
     Network
-        Its weights and biases are numbers of their grids.
+        Its weights are numbers of their grids.
     """
     largest = max(int(np.prod(layer.out_shape)) for layer, _ in flow(network.layers))
     images = images[: max(VALUES // largest, CHUNK)]
@@ -122,27 +122,33 @@ def offsets(wanted: Parts, sums: Parts, steps: np.ndarray, dst: QFormat | None, 
     ends = (-np.inf, np.inf) if dst is None else dst.real([dst.min, dst.max])
     images = sum(part.shape[3] for part in sums)
 
-    def mean(parts: Iterable[np.ndarray]) -> np.ndarray:
-        means = (part.mean(axes, np.float64, keepdims=True) * (part.shape[3] / images) for part in parts)
-        return sum(means)
+    def means(parts: Parts, offset) -> tuple[np.ndarray, np.ndarray]:
+        """Of values with an offset, cut off, and of their slopes by it."""
+        value = slope = 0
+        for part in parts:
+            moved = part + offset
+            cut = moved.clip(*ends)
+            value = value + cut.mean(axes, np.float64, keepdims=True) * (part.shape[3] / images)
+            slope = slope + (cut == moved).mean(axes, keepdims=True) * (part.shape[3] / images)
+        return value, slope
 
-    goal = mean(np.clip(part, *ends) for part in wanted)
+    goal, _ = means(wanted, 0)
+    largest = max(np.abs(part).max(initial=0) for part in sums)
+    enough = np.maximum(0.5, np.finfo(sums[0].dtype).eps * largest / steps)  # means are not known better
     tried = best = np.zeros_like(goal)
     least, below, above = np.full_like(goal, np.inf), np.full_like(goal, -np.inf), np.full_like(goal, np.inf)
     for turn in range(TRIES):
-        moved = [part + (tried * steps).astype(part.dtype) for part in sums]
-        cut = [np.clip(part, *ends) for part in moved]
-        missing = (goal - mean(cut)) / steps
+        value, slope = means(sums, (tried * steps).astype(sums[0].dtype))
+        missing = (goal - value) / steps
         best = np.where(np.abs(missing) < least, tried, best)
         least = np.minimum(np.abs(missing), least)
-        if (least <= 0.5).all():
+        if (least <= enough).all():
             break
-        slope = mean(part == end for part, end in zip(moved, cut))
         below, above = np.where(missing > 0, tried, below), np.where(missing < 0, tried, above)
         step = np.rint(missing / np.maximum(slope, FLATTEST))
         step = tried + np.copysign(np.maximum(np.abs(step), 2.0**turn), missing)
         closed = np.isfinite(above - below)
         middle = np.floor((np.where(closed, below, 0) + np.where(closed, above, 0)) / 2)
         halve = closed & ((turn % 2 == 1) | (step <= below) | (step >= above))
-        tried = np.where(least <= 0.5, best, np.where(halve, middle, step))
+        tried = np.where(least <= enough, best, np.where(halve, middle, step))
     return best * steps
