@@ -21,7 +21,7 @@ from model.net.network import Network
 from model.quantisation.build import build
 from model.quantisation.correction import corrected
 from model.quantisation.fold import folded
-from model.quantisation.scheme import calibrate
+from model.quantisation.scheme import SCALES, calibrate
 from model.quantisation.widths import Widths
 from model.train import CALIBRATION, VALIDATION
 from model.training import nets
@@ -49,6 +49,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--bits", nargs="+", type=cli.positive, default=BITS, metavar="N", help="of weights and values"
     )
+    parser.add_argument("--scales", choices=SCALES, default=SCALES[0], help="of weights: one a ... (channel)")
     parser.add_argument("--epochs", type=cli.positive, default=4, help="of each net's training (4)")
     parser.add_argument("--floats", metavar="DIR", help="take trained nets from here, and keep them here")
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
@@ -70,10 +71,11 @@ def main(argv: list[str]) -> None:
                 )  # fmt: skip
                 progress.update(task, completed=done + options.epochs)
                 for width in widths:
-                    rows.append({"data": data.name, "net": net.name} | compared(network, images, width, data))
+                    row = compared(network, images, width, options.scales, data)
+                    rows.append({"data": data.name, "net": net.name} | row)
                     progress.advance(task)
     cli.console().print(table(rows, options.bits))
-    cli.write_json(options.json, {"epochs": options.epochs, "rows": rows})
+    cli.write_json(options.json, {"epochs": options.epochs, "scales": options.scales, "rows": rows})
 
 
 def trained(
@@ -114,21 +116,22 @@ def trained(
     return network, images
 
 
-def compared(network: Network, images: np.ndarray, width: Widths, data: Dataset) -> dict:
+def compared(network: Network, images: np.ndarray, width: Widths, scales: str, data: Dataset) -> dict:
     """Shares of test images that floats, rounded integers and corrected ones classify right."""
 
     def right(net) -> float:
         return float(np.mean(net.classify(data.test_images) == data.test_labels))
 
-    scheme = calibrate(network, images, width, width)
+    scheme = calibrate(network, images, width, width, scales)
     start = time.perf_counter()
     better = corrected(network, scheme, images)
+    seconds = time.perf_counter() - start
     return {
         "bits": width.default,
         "float": right(network),
         "rounded": right(build(network, scheme)),
         "corrected": right(build(better, scheme)),
-        "seconds": round(time.perf_counter() - start, 3),
+        "seconds": round(seconds, 3),
     }
 
 
