@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from float_nets import drawn, values
+from model.arithmetic.qformat import QFormat
 from model.golden.qchain import walk
 from model.golden.spec import WeightedSpec
 from model.layers import BatchNorm, Conv, Dense, Depthwise, Pool, ReLU, Residual, Sigmoid
@@ -157,7 +158,7 @@ def test_offsets_by_trying_all(seed):
     rng = np.random.default_rng(seed)
     scales = rng.uniform(0, 4, (2, 3, 1, 1))
     wanted, found = rng.normal(0, 1, (2, 1, 3, 2, 9)) * scales + rng.normal(0, 2, (2, 3, 1, 1))
-    dst = [None, correction.QFormat(3, 1, True), correction.QFormat(3, 1, False)][rng.integers(3)]
+    dst = [None, QFormat(3, 1), QFormat(3, 1, False)][rng.integers(3)]
     step = 2.0 ** -rng.integers(2, 6)
     parts = [[values[..., :4], values[..., 4:]] for values in (wanted, found)]
     axes = ((0, 2, 3), 3)[rng.integers(2)]
@@ -172,6 +173,25 @@ def test_offsets_by_trying_all(seed):
     tried = [missing(multiple) for multiple in range(int(-16 / step), int(16 / step))]
     assert (missing(got) <= np.maximum(np.min(tried, axis=0), 0.5) + 1e-9).all()
     assert (missing(got) <= missing(0)).all()
+
+
+@pytest.mark.parametrize("tries", [1, 2, 5, 9, 11, 12, 13])
+def test_offsets_cut_short_are_no_worse_than_none(tries, monkeypatch):
+    """Of values that are all cut off, and lie so far away that a try goes too far."""
+    monkeypatch.setattr(correction, "TRIES", tries)
+    step, dst, sums = 2.0**-6, QFormat(4, 0), [np.full((1, 1, 1, 3), 40.0)]
+    wanted = np.full((1, 1, 1, 3), dst.max - 2 * step)
+    got = offsets([wanted], sums, np.full((1, 1, 1), step), dst, 3)
+    assert abs(min(40 + got.item(), dst.max) - wanted.mean()) <= 2 * step
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_offsets_from_far_away(side):
+    """Values that are all cut off do not show how far it is."""
+    step, dst = 2.0**-6, QFormat(4, 0)
+    end, start = (dst.max if side > 0 else dst.min) - side * step, side * 40.0
+    wanted, found = (np.full((1, 1, 1, 3), value) for value in (end, start))
+    assert offsets([wanted], [found], np.full((1, 1, 1), step), dst, 3).ravel() == end - start
 
 
 def test_large_layers_look_at_fewer_images(monkeypatch):

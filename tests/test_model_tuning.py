@@ -179,6 +179,22 @@ def test_commands(tmp_path, capsys):
     assert rows == first.metadata["quantisation"] and [row["layer"] for row in rows] == ["conv1", "dense1"]
 
 
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_what_the_report_compares(epochs, tmp_path, monkeypatch):
+    """The trained floats with what stands for them; of a tuned net the floats that it learnt."""
+    nets = []
+    monkeypatch.setattr(train, "report", lambda *rest: nets.extend(rest[:2]) or report.report(*rest))
+    folder = idx.write_dataset(tmp_path / "data", (28, 28), classes=3, count=60)
+    options = ["lenet", "--data", folder, "--no-pictures", "--epochs", 1, "--qat-epochs", epochs]
+    assert run(train, *options, "--weight-bits", 3, "--out", tmp_path / "net.npz") == 0
+    floats, rounded = nets
+    assert (floats is rounded) == bool(epochs) and floats.params == rounded.params
+    grids = [spec.weight_format for spec in artifact.load(tmp_path / "net.npz").specs if spec.kind == "conv"]
+    weights = [net.layers[0].params["weights"] * 2.0 ** grids[0].frac for net in nets]
+    assert (weights[0] != np.rint(weights[0])).any()
+    assert (weights[1] == np.rint(weights[1])).all() == (not epochs)
+
+
 def test_a_tuning_cut_short_resumes(tmp_path, monkeypatch):
     folder = idx.write_dataset(tmp_path / "data", (28, 28), classes=3, count=60)
     options = ["lenet", "--data", folder, "--no-pictures", "--epochs", 1, "--qat-epochs", 3, "--batch", 30]

@@ -28,7 +28,7 @@ VALUES = 1 << 24
 """Of one layer's outputs for all images that are looked at: 64 MB, and a few times as much together."""
 
 TRIES = 40
-"""Of an offset, at most; most take less than ten."""
+"""Of an offset, at most; most take two or three."""
 FLATTEST = 1 / 16
 """Slope at least that Newton's method believes: few values that are not cut off say little."""
 
