@@ -93,7 +93,11 @@ def trained(
     images = data.train_images[np.sort(learnt[:CALIBRATION])]
     path = Path(folder) / f"{data.name}-{net.name}-{epochs}.npy" if folder else None
     if path and path.exists():
-        network, vector = folded(network), np.load(path)
+        network = folded(network)
+        try:
+            vector = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError):
+            raise ValueError(f"{path} is damaged: remove it, and the net is trained again") from None
         if vector.shape != network.vector.shape:
             raise ValueError(f"{path} holds the parameters of another net: name another folder, or remove it")
         network.vector[:] = vector

@@ -46,6 +46,10 @@ def test_rows(net, tmp_path, capsys):
     np.save(tmp_path / "floats" / "light-bars-2.npy", np.zeros(3))
     assert run(*options) == 2
     assert "light-bars-2.npy holds the parameters of another net" in capsys.readouterr().err
+    for damaged in (b"", b"none", (tmp_path / "rows.json").read_bytes()):
+        (tmp_path / "floats" / "light-bars-2.npy").write_bytes(damaged)
+        assert run(*options) == 2
+        assert "light-bars-2.npy is damaged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
