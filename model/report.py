@@ -14,6 +14,7 @@ from model import cli
 from model.arithmetic.chunks import CHUNK
 from model.files import artifact
 from model.layers import Residual
+from model.net.chain import flow
 from model.net.layer import Layer
 from model.net.network import Network
 from model.quantisation.fake import fake, latent
@@ -27,7 +28,7 @@ examples:
   python -m model.report lenet --json report.json
 
 Range and saturation are those of the layer's outputs for calibration images, noise is the difference between
-the integers and the floats of the same parameters, and counts against their power.
+the integers and the floats that they stand for, and counts against their power.
 """
 
 
@@ -114,13 +115,16 @@ def decibels(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.1f}"
 
 
-def report(network: Network, scheme: Scheme, images: np.ndarray) -> list[dict]:
+def report(network: Network, rounded: Network, scheme: Scheme, images: np.ndarray) -> list[dict]:
     """What quantisation did to each layer that rounds.
 
     Parameters
     ----------
     network : Network
-        Of floats, before rounding.
+        Of floats.
+    rounded : Network
+        The same layers with the parameters that rounding makes the integers of: those of `network`, or others
+        that were chosen to stand for them.
     scheme : Scheme
     images : ndarray of uint8, (N, H, W, C)
         Of the training set.
@@ -135,12 +139,12 @@ def report(network: Network, scheme: Scheme, images: np.ndarray) -> list[dict]:
         (binary logarithms of the finest and coarsest channel's) and ``weights_snr``; of tables ``index``, the
         format that they take their input in.
     """
-    fakes = fake(network, scheme)
-    meters = {layer.name: Meter(layer) for layer in rounding(fakes.layers)}
-    floats = latent(fakes)  # of the fakes' number type
+    fakes, floats = fake(rounded, scheme), latent(fake(network, scheme))
+    weights = {layer.name: layer.params.get("weights") for layer, _ in flow(floats.layers)}
+    meters = {layer.name: Meter(layer, weights[layer.name]) for layer in rounding(fakes.layers)}
     for start in range(0, len(images), CHUNK):
-        x = fakes.engine(images[start : start + CHUNK], {})
-        compare(floats.layers, fakes.layers, x, x, meters)
+        x, y = (net.engine(images[start : start + CHUNK], {}) for net in (floats, fakes))
+        compare(floats.layers, fakes.layers, x, y, meters)
     return [meter.row() for meter in meters.values()]
 
 
@@ -176,10 +180,12 @@ class Meter:
     Parameters
     ----------
     layer : Rounded
+    weights : ndarray, optional
+        Those of the float layer.
     """
 
-    def __init__(self, layer: Rounded):
-        self.layer = layer
+    def __init__(self, layer: Rounded, weights: np.ndarray | None = None):
+        self.layer, self.weights = layer, weights
         self.low, self.high = math.inf, -math.inf
         self.count = self.saturated = 0
         self.signal = self.noise = 0.0
@@ -210,7 +216,7 @@ class Meter:
         if isinstance(self.layer, FakeTable):
             row["index"] = str(formats.index)
         if isinstance(self.layer, FakeWeighted):
-            weights = self.layer.params["weights"].astype(np.float64)
+            weights = self.weights.astype(np.float64)
             noise = weights - self.layer.quantised()["weights"]
             steps = [shift - formats.grid.frac for shift in formats.grid.shifts]
             row |= {

@@ -23,9 +23,9 @@ from model.golden.workers import blas
 from model.net.chain import flow
 from model.net.layer import Layer
 from model.net.network import Network
+from model.quantisation.build import build
 from model.quantisation.fake import latent
 from model.quantisation.fold import folded
-from model.quantisation.quantise import build
 from model.quantisation.scheme import calibrate, check_widths, left_out
 from model.report import coarse_tables, gone, report, table, without
 from model.training import pictures, remarks
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
         history = phase("training", network, recipe)
         network = folded(network)
         scheme = calibrate(network, calibration, *bits, options.tuning.scales)
-        fakes, tuning = tuned(network, scheme, options.tuning, recipe, partial(phase, "tuning"))
+        fakes, tuning = tuned(network, scheme, options.tuning, recipe, partial(phase, "tuning"), calibration)
     except FloatingPointError as error:
         raise cli.Failure(f"training of net {options.net.name!r} failed: {error}") from None
     history += tuning
@@ -102,9 +102,9 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
     }
     if names := left_out(network, bits[1]):
         metadata["left_out"] = names
-    learnt_floats = latent(fakes)
-    metadata["quantisation"] = report(learnt_floats, scheme, calibration)
-    net = build(learnt_floats, scheme, options.net.name, metadata)
+    rounded = latent(fakes)
+    metadata["quantisation"] = report(rounded if tuning else network, rounded, scheme, calibration)
+    net = build(rounded, scheme, options.net.name, metadata)
     net = judged(net, network, fakes, data)
     for text in doubts(net, history[: len(history) - len(tuning)], data.train_labels[kept], data):
         cli.remark(text)

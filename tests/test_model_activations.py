@@ -28,6 +28,7 @@ from model.layers import (
     Tanh,
 )
 from model.net.network import Network
+from model.quantisation.correction import corrected
 from model.quantisation.fake import fake
 from model.quantisation.quantise import quantise
 from model.quantisation.scheme import calibrate, left_out
@@ -133,7 +134,8 @@ def test_activations_at_the_end_tie_no_classes(end, body, bits, seed):
     assert [(spec.name, spec.dst) for spec in a.specs] == [(spec.name, spec.dst) for spec in b.specs]
     np.testing.assert_array_equal(a.logits(images), b.logits(images))
     np.testing.assert_array_equal(plain.classify(images), dressed.classify(images))
-    fakes = fake(dressed, calibrate(dressed, images, *widths))
+    scheme = calibrate(dressed, images, *widths)
+    fakes = fake(corrected(dressed, scheme, images), scheme)
     np.testing.assert_array_equal(fakes.classify(images), b.classify(images))
     sums, activated = fakes.trace(images)[len(layers) - 1 :][:2]
     np.testing.assert_array_equal(activated, fakes.layers[len(layers)].forward(sums, {}))

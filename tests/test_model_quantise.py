@@ -13,9 +13,11 @@ from model.arithmetic.qformat import QFormat
 from model.arithmetic.scale import best_format
 from model.layers import BatchNorm, Conv, Dense, Pool, ReLU, Residual, Sigmoid
 from model.net.network import Network
+from model.quantisation.build import build
+from model.quantisation.correction import corrected
 from model.quantisation.fake import fake
 from model.quantisation.fold import folded
-from model.quantisation.quantise import build, quantise
+from model.quantisation.quantise import quantise
 from model.quantisation.scheme import calibrate
 from model.quantisation.widths import Widths
 from naive import requant
@@ -162,7 +164,8 @@ def test_unknown_layers():
 
 def test_biases_lie_on_the_accumulators_grid():
     network, images = make(Conv(3, 3), ReLU(), Dense(5))
-    for layer, spec in zip((network.layers[0], network.layers[2]), quantise(network, images).specs):
+    net = build(network, calibrate(network, images))
+    for layer, spec in zip((network.layers[0], network.layers[2]), net.specs):
         frac = spec.src.frac + spec.weight_format.frac
         exact = [math.floor(Fraction(float(b)) * 2**frac + Fraction(1, 2)) for b in layer.params["bias"]]
         assert spec.bias.tolist() == exact
@@ -220,7 +223,8 @@ def test_far_ends_of_floats(weight, bias, bits, layer, by, seed):
         assert max(weight, bias or 0) > 14
         assert re.search("layer '(conv|dense)1': .*(too wide|do not fit)", str(error))
         return
-    np.testing.assert_array_equal(fake(network, scheme).classify(images), net.classify(images))
+    fakes = fake(corrected(network, scheme, images), scheme)
+    np.testing.assert_array_equal(fakes.classify(images), net.classify(images))
     for spec in net.specs:
         if spec.kind != "pool":
             products = spec.src.width + len(spec.matrix).bit_length()
@@ -316,7 +320,8 @@ def test_batch_normalisation_is_folded_first():
     net = quantise(network, images)
     assert names(net) == [("conv1", "conv"), ("dense1", "dense")]
     plain = folded(network)
-    again = build(plain, calibrate(plain, images))
+    scheme = calibrate(plain, images)
+    again = build(corrected(plain, scheme, images), scheme)
     np.testing.assert_array_equal(net.logits(images), again.logits(images))
 
 

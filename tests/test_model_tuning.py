@@ -13,8 +13,9 @@ from model.files import artifact, dataset
 from model.golden.qchain import walk
 from model.layers import Conv, Dense, Pool, ReLU
 from model.net.network import Network
+from model.quantisation.build import build
+from model.quantisation.correction import corrected
 from model.quantisation.fake import latent
-from model.quantisation.quantise import build
 from model.quantisation.scheme import calibrate
 from model.quantisation.widths import Widths
 from model.training import loop as training
@@ -53,7 +54,7 @@ def test_it_helps(bits, network, images):
     before = network.vector.copy()
     scheme = calibrate(network, images[0][:200], Widths(bits), Widths(3))
     first = build(network, scheme).accuracy(*images)
-    fakes, history = tuned(network, scheme, Tuning(2), Recipe(epochs=3, rate=0.1), learn(images))
+    fakes, history = tuned(network, scheme, Tuning(2), Recipe(epochs=3, rate=0.1), learn(images), None)
     net = build(latent(fakes), scheme)
     assert len(history) == 2 and (network.vector == before).all()
     np.testing.assert_array_equal(net.output_format.real(net.logits(images[0])), fakes.logits(images[0]))
@@ -61,10 +62,20 @@ def test_it_helps(bits, network, images):
     assert net.accuracy(*images) > (0.75, 0.85, 0.9)[bits // 2]
 
 
-def test_without_epochs_nothing_changes(network, images):
-    scheme = calibrate(network, images[0][:200], Widths(4), Widths(4))
-    fakes, history = tuned(network, scheme, Tuning(), Recipe(epochs=3), None)
-    assert history == [] and (fakes.vector == network.vector).all()
+def test_without_epochs_it_is_corrected(network, images):
+    before, calibration = network.vector.copy(), images[0][:200]
+    scheme = calibrate(network, calibration, Widths(3), Widths(4))
+    fakes, history = tuned(network, scheme, Tuning(), Recipe(epochs=3), None, calibration)
+    assert history == [] and (network.vector == before).all()
+    assert (fakes.vector == corrected(network, scheme, calibration).vector).all()
+    assert (fakes.vector != before).any()
+
+
+def test_tuning_begins_with_the_net_itself(network, images):
+    """What is trained on is nothing that was rounded before."""
+    scheme = calibrate(network, images[0][:200], Widths(3), Widths(4))
+    fakes, _ = tuned(network, scheme, Tuning(1), Recipe(epochs=1), lambda net, recipe: [], None)
+    assert (fakes.vector == network.vector).all()
 
 
 def test_biases_that_outgrow_the_floats(network, images):
@@ -75,8 +86,8 @@ def test_biases_that_outgrow_the_floats(network, images):
         return []
 
     with pytest.raises(FloatingPointError, match="'dense1': its biases"):
-        tuned(network, scheme, Tuning(1), Recipe(epochs=1), train)
-    assert tuned(network, scheme, Tuning(1), Recipe(epochs=1), lambda net, recipe: [1])[1] == [1]
+        tuned(network, scheme, Tuning(1), Recipe(epochs=1), train, None)
+    assert tuned(network, scheme, Tuning(1), Recipe(epochs=1), lambda net, recipe: [1], None)[1] == [1]
 
 
 def test_biases_count_once(network, images):
@@ -120,7 +131,7 @@ def test_report(network, images):
     """Against the integers and the floats themselves."""
     scheme = calibrate(network, images[0][:200], Widths(4), Widths(3))
     some = images[0][:70]
-    conv, dense = report.report(network, scheme, some)
+    conv, dense = report.report(network, network, scheme, some)
     net = build(network, scheme)
     floats, integers = network.trace(some), net.trace(some)
     spec = net.specs[0]
@@ -140,6 +151,25 @@ def test_report(network, images):
     assert conv["steps"] == [steps.min(), steps.max()]
     assert (dense["layer"], dense["values"], dense["saturated"]) == ("dense1", "exact", 0)
     json.dumps([conv, dense], allow_nan=False)
+
+
+def test_report_of_parameters_chosen_for_rounding(network, images):
+    """Noise is what lies between the net's own floats and the integers that stand for it."""
+    calibration = images[0][:200]
+    scheme = calibrate(network, calibration, Widths(4), Widths(8))
+    chosen = corrected(network, scheme, calibration)
+    dense = report.report(network, chosen, scheme, calibration)[-1]
+    net = build(chosen, scheme)
+    spec, floats = net.specs[-1], network.logits(calibration).astype(np.float64)
+    noise = floats - net.output_format.real(net.logits(calibration))
+    ratio = 10 * np.log10((floats**2).sum() / (noise**2).sum())
+    assert dense["values_snr"] == pytest.approx(ratio, abs=0.01)
+    weights = network.layers[-1].params["weights"].astype(np.float64)
+    noise = weights - spec.weights * 2.0 ** (spec.shifts - spec.weight_format.frac)
+    ratio = 10 * np.log10((weights**2).sum() / (noise**2).sum())
+    assert dense["weights_snr"] == pytest.approx(ratio, abs=0.01)
+    same = report.report(network, network, scheme, calibration)[-1]
+    assert same["weights_snr"] > dense["weights_snr"] and same["values_snr"] < dense["values_snr"]
 
 
 def run(command, *arguments):
@@ -173,6 +203,22 @@ def test_commands(tmp_path, capsys):
     assert "conv1" in capsys.readouterr().out
     rows = json.loads((tmp_path / "report.json").read_text())["layers"]
     assert rows == first.metadata["quantisation"] and [row["layer"] for row in rows] == ["conv1", "dense1"]
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_what_the_report_compares(epochs, tmp_path, monkeypatch):
+    """The trained floats with what stands for them; of a tuned net the floats that it learnt."""
+    nets = []
+    monkeypatch.setattr(train, "report", lambda *rest: nets.extend(rest[:2]) or report.report(*rest))
+    folder = idx.write_dataset(tmp_path / "data", (28, 28), classes=3, count=60)
+    options = ["lenet", "--data", folder, "--no-pictures", "--epochs", 1, "--qat-epochs", epochs]
+    assert run(train, *options, "--weight-bits", 3, "--out", tmp_path / "net.npz") == 0
+    floats, rounded = nets
+    assert (floats is rounded) == bool(epochs) and floats.params == rounded.params
+    grids = [spec.weight_format for spec in artifact.load(tmp_path / "net.npz").specs if spec.kind == "conv"]
+    weights = [net.layers[0].params["weights"] * 2.0 ** grids[0].frac for net in nets]
+    assert (weights[0] != np.rint(weights[0])).any()
+    assert (weights[1] == np.rint(weights[1])).all() == (not epochs)
 
 
 def test_a_tuning_cut_short_resumes(tmp_path, monkeypatch):

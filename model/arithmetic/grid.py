@@ -91,6 +91,10 @@ class Grid:
         scaled = weights * (1 / self.steps).astype(weights.dtype)
         return codes_of(self.bits)(scaled, *self.limits)
 
+    def nearest(self, scaled: np.ndarray) -> np.ndarray:
+        """The integers for weights in steps, as `codes` gives them where a channel is not zero."""
+        return (sign if self.bits == 1 else rounded)(scaled, *self.limits)
+
     def biases(self, bias: np.ndarray, frac: int) -> np.ndarray:
         """The integers that stand for biases, float64, where a layer's input has `frac` fraction bits.
 
@@ -125,4 +129,9 @@ def signs(scaled: np.ndarray, low: int, high: int) -> np.ndarray:
     The last axis is the channel; numbers in a row belong to one.
     """
     beyond = np.abs(scaled).max(axis=tuple(range(max(scaled.ndim - 1, 1))), initial=0) >= 0.5
-    return (np.where(scaled < 0, low, high) * beyond).astype(scaled.dtype)
+    return (sign(scaled, low, high) * beyond).astype(scaled.dtype)
+
+
+def sign(scaled: np.ndarray, low: int, high: int) -> np.ndarray:
+    """`low` for negative numbers, else `high`."""
+    return np.where(scaled < 0, low, high)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
 from model.arithmetic.correlation import Correlation
 from model.arithmetic.geometry import Geometry, Padding, Shape, Size, whole
-from model.arithmetic.scratch import held
+from model.arithmetic.scratch import every, held, padded
 from model.golden.spec import WeightedSpec
 from model.net.weighted import Weighted
 
@@ -167,6 +168,17 @@ class Conv(Weighted):
             y += self.params["bias"].transpose(0, 2, 1)[..., None]
         return y
 
+    def windows(self, x):
+        geometry, (rows, columns) = self.geometry, self.correlation.positions
+        x = padded(x, geometry.padding, 0, {})
+        starts = product(*(range(0, k * d, d) for k, d in zip(geometry.kernel, geometry.dilation)))
+        taps = np.stack([
+            x[every(down, geometry.stride[0], rows), :, every(right, geometry.stride[1], columns)]
+            for down, right in starts
+        ])  # fmt: skip
+        taps = taps.reshape(*taps.shape[:2], self.groups, -1, columns, x.shape[3])
+        return taps.transpose(2, 0, 3, 1, 4, 5).reshape(self.groups, len(taps) * taps.shape[3], -1)
+
     def gradients(self, dy, cache):
         weights, bias = self.correlation.gradients(dy, cache)
         if self.bias is None:
@@ -178,8 +190,8 @@ class Conv(Weighted):
     def backward(self, dy, cache):
         return self.correlation.backward(dy, self.params["weights"], cache)
 
-    def scaled(self, scale, shift):
-        other = super().scaled(scale, shift)
+    def biased(self, bias):
+        other = super().biased(bias)
         other.bias = self.bias or "channel"
         return other
 

@@ -94,6 +94,9 @@ class Dense(Weighted):
         y += self.params["bias"][:, None]
         return y.reshape(1, self.channels, 1, -1)
 
+    def windows(self, x):
+        return x.transpose(0, 2, 1, 3).reshape(1, -1, x.shape[3])
+
     def gradients(self, dy, cache):
         height, width, channels = self.in_shape
         dy = dy.reshape(self.channels, -1)

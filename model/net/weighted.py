@@ -53,10 +53,30 @@ class Weighted(Layer):
 
     def scaled(self, scale: np.ndarray, shift: np.ndarray) -> Weighted:
         """A copy whose output is ``scale * y + shift``, one of each for an output channel."""
-        other = copy.copy(self)
-        bias = self.params.get("bias", np.zeros(self.channels, self.dtype))
-        other.params = {"weights": self.params["weights"] * scale, "bias": bias * scale + shift}
+        other = self.biased(self.biases * scale + shift)
+        other.params["weights"] = self.params["weights"] * scale
         return other
+
+    def biased(self, bias: np.ndarray) -> Weighted:
+        """A copy with other biases, of the shape of `biases`."""
+        other = copy.copy(self)
+        other.params = {"weights": self.params["weights"], "bias": bias}
+        return other
+
+    @property
+    def biases(self) -> np.ndarray:
+        """What is added to the sums; zeros for each output channel if nothing is."""
+        return self.params.get("bias", np.zeros(self.channels, self.dtype))
+
+    def windows(self, x: np.ndarray) -> np.ndarray:
+        """What the weights are multiplied with, for a batch in the engine's layout.
+
+        Returns
+        -------
+        ndarray, (groups, products, outputs)
+            The products of a sum, in the order of the weights; sums of all places and images.
+        """
+        raise NotImplementedError
 
     def quantise(self, src: QFormat, dst: QFormat | None, grid: Grid) -> WeightedSpec:
         """The layer in integers.
@@ -75,7 +95,7 @@ class Weighted(Layer):
         ValueError
             If a weight or bias is not finite, or too wide for any format; names the layer.
         """
-        bias = self.params.get("bias", np.zeros(self.channels))
+        bias = self.biases
         spec = self.spec(
             name=self.name,
             in_shape=self.in_shape,

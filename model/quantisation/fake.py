@@ -22,7 +22,7 @@ from model.layers.table import Tabled
 from model.net.layer import Activation, Layer
 from model.net.network import Network
 from model.net.weighted import Weighted
-from model.quantisation.quantise import build
+from model.quantisation.build import build
 from model.quantisation.rounded import FakePool, FakeTable, FakeWeighted, Passing, Rounded
 from model.quantisation.scheme import Formats, Scheme, summing
 

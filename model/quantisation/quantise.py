@@ -1,67 +1,16 @@
-"""From a trained float net to integers: its layers in the formats of a scheme."""
+"""From a trained float net to integers, in one go."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from model.arithmetic.qformat import PIXELS, QFormat
 from model.golden.qnetwork import QNetwork
-from model.golden.spec import Spec
-from model.layers import RequantSpec, Residual
-from model.net.layer import Activation, Layer
 from model.net.network import Network
+from model.quantisation.build import build
+from model.quantisation.correction import corrected
 from model.quantisation.fold import folded
-from model.quantisation.scheme import Scheme, calibrate
+from model.quantisation.scheme import calibrate
 from model.quantisation.widths import Widths
-
-
-def build(network: Network, scheme: Scheme, name: str = "net", metadata: dict | None = None) -> QNetwork:
-    """A trained net in integers.
-
-    Parameters
-    ----------
-    network : Network
-        Without batch normalisation.
-    scheme : Scheme
-        Of this net, or of one with the same layers.
-    name : str
-    metadata : dict, optional
-
-    Raises
-    ------
-    ValueError
-        For an accumulator that is too wide, or a layer that the scheme does not know; names the layer.
-    """
-    return QNetwork(name, PIXELS, specs_of(network.layers, scheme, PIXELS), metadata or {})
-
-
-def specs_of(layers: Sequence[Layer], scheme: Scheme, src: QFormat) -> tuple[Spec, ...]:
-    """Layers that are fed with values of `src`, in integers."""
-    specs: list[Spec] = []
-    for layer in layers:
-        formats = scheme.of(layer)
-        if layer.weighted:
-            spec = layer.quantise(src, formats.dst, formats.grid)
-        elif isinstance(layer, Residual):
-            branches = [specs_of(branch, scheme, src) for branch in layer.layers]
-            spec = layer.quantise(src, formats.dst, branches)
-        elif isinstance(layer, Activation) and formats.index is None:
-            spec = None
-        elif isinstance(layer, Activation):
-            if src != formats.index:
-                specs.append(
-                    RequantSpec(name=f"{layer.name}_in", in_shape=layer.in_shape, src=src, dst=formats.index)
-                )
-            spec = layer.quantise(formats.index, formats.dst)
-            src = formats.index
-        else:
-            spec = layer.quantise(src, formats.dst)
-        if spec is not None:
-            specs.append(spec)
-            src = spec.dst
-    return tuple(specs)
 
 
 def quantise(
@@ -73,9 +22,11 @@ def quantise(
     metadata: dict | None = None,
     scales: str = "channel",
 ) -> QNetwork:
-    """A trained net in integers whose formats are chosen on calibration images, batch normalisation folded.
+    """A trained net in integers, by what it computes for calibration images; batch normalisation folded.
 
-    The parameters are those of `calibrate` and `build`.
+    These choose the formats, and then the weights and biases within them. The parameters are those of
+    `calibrate` and `build`.
     """
     network = folded(network)
-    return build(network, calibrate(network, images, weights, activations, scales), name, metadata)
+    scheme = calibrate(network, images, weights, activations, scales)
+    return build(corrected(network, scheme, images), scheme, name, metadata)

@@ -36,12 +36,16 @@ class Rounded(Layer):
     def __init__(self, inner: Layer, formats: Formats):
         self.inner, self.formats = inner, formats
         self.kind, self.name, self.in_shape, self.dtype = inner.kind, inner.name, inner.in_shape, inner.dtype
-        self.params = inner.params
 
     @property
     def bounds(self) -> QFormat | None:
         """The format at whose ends values are cut off."""
         return self.formats.dst
+
+    @property
+    def params(self) -> dict[str, np.ndarray]:
+        """Those of the layer within."""
+        return self.inner.params
 
     @property
     def out_shape(self):
@@ -53,7 +57,6 @@ class Rounded(Layer):
 
     def bind(self, params):
         self.inner.bind(params)
-        self.params = self.inner.params
 
     def forward(self, x, cache):
         return self.rounded(self.inner.forward(x, cache.setdefault("inner", {})), cache)
@@ -104,9 +107,13 @@ class FakeWeighted(Rounded):
         self.frac = frac
 
     def forward(self, x, cache):
+        return self.rounded(self.sums(x, cache), cache)
+
+    def sums(self, x: np.ndarray, cache: dict) -> np.ndarray:
+        """The output before it is rounded."""
         cache["layer"] = layer = copy.copy(self.inner)
         layer.params = self.quantised()
-        return self.rounded(layer.forward(x, cache.setdefault("inner", {})), cache)
+        return layer.forward(x, cache.setdefault("inner", {}))
 
     def quantised(self) -> dict[str, np.ndarray]:
         """The parameters as the integers have them, in real numbers."""

@@ -10,7 +10,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from model.net.network import Network
+from model.quantisation.correction import corrected
 from model.quantisation.fake import fake, outgrown
 from model.quantisation.scheme import SCALES, Scheme
 from model.training.optim import OPTIMISERS
@@ -74,8 +77,12 @@ def tuned(
     tuning: Tuning,
     recipe: Recipe,
     train: Callable[[Network, Recipe], list],
+    images: np.ndarray,
 ) -> tuple[Network, list]:
-    """A net that computes like a net's integers, trained on if the tuning says so, and its history.
+    """A net that computes like a net's integers, and its history.
+
+    It is trained on if the tuning says so. If not, weights and biases are chosen by calibration images
+    (`model.quantisation.correction`).
 
     Parameters
     ----------
@@ -87,6 +94,8 @@ def tuned(
         Of the float training.
     train : callable
         Trains a net by a recipe and gives the history.
+    images : ndarray of uint8, (N, H, W, C)
+        For calibration.
 
     Returns
     -------
@@ -101,9 +110,9 @@ def tuned(
     FloatingPointError
         If biases grew so much that the floats are not the integers' any more.
     """
-    net = fake(network, scheme, late=True)
     if not tuning.epochs:
-        return net, []
+        return fake(corrected(network, scheme, images), scheme, late=True), []
+    net = fake(network, scheme, late=True)
     history = train(net, tuning.recipe(recipe, scheme))
     try:
         name = outgrown(net, scheme)
