@@ -23,9 +23,9 @@ FEW = (
     " -cell $_DFF_?P?_ 0 -cell $_DFFE_?P?P_ 0 -cell $_SDFF_?P?_ 0 -cell $_SDFFCE_?P?P_ 0 -cell $_DLATCH_?_ x;"
     " {0} -run map_ffs:map_luts; opt_clean -purge; {0} -run map_luts:"
 )
-"""The same for iCE40, whose tiles of eight flip-flops have one enable and one reset: of enables and resets that
-fewer than so many flip-flops share logic is made. In a chip that is four fifths full nextpnr finds a place for
-few such tiles only: with them `tiny` took minutes to be placed on a UP5K, or was not at all."""
+"""The same for iCE40, whose tiles of eight flip-flops have one enable and one reset: those that fewer than so
+many flip-flops share become logic. Tiles with one flip-flop are hard to place in a chip that is four fifths
+full: with them `tiny` took minutes on a UP5K, or found no place at all."""
 SHARED = 4
 """So many."""
 
