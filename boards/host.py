@@ -20,7 +20,7 @@ from boards.link.weights import load_request
 from hdl.folding.net import Plan
 from model import cli
 from model.cli import Failure
-from model.files import artifact, dataset, levels, values
+from model.files import artifact, dataset, values
 from model.files.image import read_image
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
@@ -52,8 +52,7 @@ def main(argv: list[str]) -> None:
     net = artifact.load(options.check) if options.check else None
     other = artifact.load(options.load) if options.load else None
     plan = Plan.load(options.plan, other) if other is not None else None
-    with cli.reading() as told:
-        data = dataset.load_part("t10k", options.data, told) if options.dataset else None
+    data = dataset.load_part("t10k", options.data) if options.dataset else None
     if options.watch is not None and not Path(options.watch).is_dir():
         raise ValueError(f"--watch {options.watch} is no folder")
     for path in options.pictures:
@@ -99,7 +98,9 @@ def parser() -> cli.Parser:
     options = cli.Parser(prog="python -m boards.host", usage=usage, description=__doc__, epilog=EXAMPLES)
     options.add_argument("words", metavar="PORT, PICTURE", nargs="*", help="a serial port, PNG or JPEG files")
     options.add_argument("--dataset", action="store_true", help="the test set: accuracy, confusion, images/s")
-    options.add_argument("--data", metavar="DIR", help="images, or an .npz of features, in place of MNIST")
+    options.add_argument(
+        "--data", metavar="DIR", help="IDX files, or an .npz of features and labels, in place of MNIST"
+    )
     options.add_argument("--frames", type=cli.positive, metavar="N", help="so many images of it (all)")
     options.add_argument("--check", metavar="NET", help="compare every logit with this net's integer model")
     options.add_argument("--bench", action="store_true", help="the core's own rate, from on-chip memory")
@@ -213,9 +214,8 @@ class Session:
 
     def read(self, path) -> np.ndarray:
         """A picture as the board's net takes it."""
-        options, identity = self.options, self.board.identity
-        image = read_image(path, identity.shape, invert=options.invert, resize=options.resize)
-        return levels.levels(image, identity.pixel, identity.net)
+        options = self.options
+        return read_image(path, self.board.identity.shape, invert=options.invert, resize=options.resize)
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
@@ -265,13 +265,9 @@ class Session:
             self.ended = None
         return {"answers": rows}
 
-    def dataset(self, images: np.ndarray, labels: np.ndarray | None) -> dict:
+    def dataset(self, images: np.ndarray, labels: np.ndarray) -> dict:
         """A test set."""
-        identity = self.board.identity
-        if dataset.are_pictures(self.options.data):
-            images = levels.levels(images, identity.pixel, identity.net)
-        images = images[: self.options.frames]
-        labels = None if labels is None else labels[: self.options.frames]
+        images, labels = images[: self.options.frames], labels[: self.options.frames]
         wanted = len(images)
         results, start = [], time.monotonic()
         with self.kept(), cli.progress() as progress:
@@ -284,20 +280,18 @@ class Session:
         if count < wanted:
             self.console.print(f"{wanted - count:,} of {wanted:,} images have no answer")
         return {
-            **(self.judged(images[:count], labels, results, seconds) if results else {}),
+            **(self.judged(images[:count], labels[:count], results, seconds) if results else {}),
             "images": count,
             "missing": wanted - count,
             "seconds": round(seconds, 3),
             "repeats": self.board.repeats,
         }
 
-    def judged(
-        self, images: np.ndarray, labels: np.ndarray | None, results: list[Result], seconds: float
-    ) -> dict:
+    def judged(self, images: np.ndarray, labels: np.ndarray, results: list[Result], seconds: float) -> dict:
         """The answers to a test set, or to its first part, shown and as JSON has them."""
         identity, verdict = self.board.identity, {}
-        if identity.classes and labels is not None:
-            labels, found = labels[: len(results)], np.array([result.cls for result in results])
+        if identity.classes:
+            found = np.array([result.cls for result in results])
             confusion = np.zeros((max(identity.classes, labels.max() + 1), identity.classes), int)
             np.add.at(confusion, (labels, found), 1)
             right = int((found == labels).sum())

@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from model import cli
-from model.files import artifact, levels, values
+from model.files import artifact, values
 from model.files.image import read_image
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> None:
             for path in options.pictures
         ]
     )
-    logits = net.logits(levels.for_net(images, net))
+    logits = net.logits(images)
     answers = [
         {"picture": path, "class": class_name(net, int(row.argmax())), "logits": row.tolist()}
         if net.classifies

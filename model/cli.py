@@ -7,8 +7,7 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.progress import (
@@ -142,20 +141,6 @@ def console() -> Console:
     if not console.is_terminal:
         console.width = FILE_WIDTH
     return console
-
-
-@contextmanager
-def reading() -> Iterator[Callable[[int, int], None]]:
-    """What a data set tells of how many of how many pictures it has read: a progress bar."""
-    with progress() as bar:
-        tasks: list[int] = []
-
-        def told(done: int, count: int) -> None:
-            if not tasks or done == 1:
-                tasks.append(bar.add_task("pictures", total=count, note=""))
-            bar.update(tasks[-1], completed=done)
-
-        yield told
 
 
 def progress() -> Progress:

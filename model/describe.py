@@ -12,7 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from model import cli
-from model.arithmetic.geometry import Shape, by
+from model.arithmetic.geometry import Shape
 from model.files import artifact, dataset
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
@@ -33,7 +33,7 @@ examples:
   python -m model.describe lenet                          a shipped net, its formats included
   python -m model.describe my_net.toml                    one of your own, for images like MNIST's
   python -m model.describe my_net.toml --shape 20x24x3 --classes 7
-  python -m model.describe my_net.toml --data my_images/  for the images in a folder
+  python -m model.describe my_net.toml --data my_images/  for the images in a folder of IDX files
   python -m model.describe build/my_net.npz               what training made of it
 
 python -m model.train my_net.toml trains it; docs/nets.md says how such a file is written.
@@ -64,7 +64,7 @@ def parser() -> cli.Parser:
         help=f"{', '.join(nets.NETS)}, a description's .toml or .py file, or an artifact",
     )
     images = options.add_mutually_exclusive_group()
-    images.add_argument("--data", metavar="DIR", help="for the images in a folder")
+    images.add_argument("--data", metavar="DIR", help="for the images in a folder of IDX files")
     images.add_argument("--shape", type=shape, metavar="HxWxC", help="for images of this size (28x28x1)")
     options.add_argument("--classes", type=count, metavar="N", help="of such images (10)")
     options.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
@@ -101,8 +101,7 @@ def count(text: str) -> int:
 def asked(options: argparse.Namespace) -> tuple[Shape, int]:
     """Shape and classes of the images that a net is described for."""
     if options.data:
-        with cli.reading() as told:
-            data = dataset.load(options.data, told)
+        data = dataset.load(options.data)
         return data.in_shape, data.classes
     return options.shape or SHAPE, options.classes or CLASSES
 
@@ -209,7 +208,7 @@ def show(result: dict) -> None:
             "left",
             lambda layer: f"{layer['kind']} ({layer['branch']})" if layer["branch"] else layer["kind"],
         ),
-        ("output", "left", lambda layer: by(layer["out_shape"])),
+        ("output", "left", lambda layer: dataset.by(layer["out_shape"])),
         ("parameters", "right", lambda layer: f"{layer['params']:,}"),
         ("MACs", "right", lambda layer: f"{layer['macs']:,}"),
         ("weights", "left", lambda layer: layer.get("weights", "")),
@@ -217,7 +216,7 @@ def show(result: dict) -> None:
     ]
     if not any("values" in layer for layer in layers):
         del columns[5:]
-    title = f"{result['net']}: images of {by(result['in_shape'])} to {answer(result)}"
+    title = f"{result['net']}: images of {dataset.by(result['in_shape'])} to {answer(result)}"
     table = Table(title=title, show_footer=True)
     footers = {"layer": "all", "parameters": f"{result['params']:,}", "MACs": f"{result['macs']:,}"}
     for name, justify, _ in columns:

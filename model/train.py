@@ -14,7 +14,6 @@ import numpy as np
 from rich.table import Table
 
 from model import cli
-from model.arithmetic.geometry import by
 from model.files import artifact, dataset
 from model.files.dataset import Dataset
 from model.files.whole import clear
@@ -61,8 +60,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
     for path in (options.out, *options.files.values()):
         clear(path)
     recipe = recipe_of(options)
-    with cli.reading() as told:
-        data = dataset.load(options.data, told)
+    data = dataset.load(options.data)
     if len(data.train_images) < VALIDATION:
         raise ValueError(f"{options.data}: training needs at least {VALIDATION} images")
     for text in remarks.of_data(data):
@@ -98,7 +96,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
         "tuning_epochs": len(tuning),
         "dataset": data.name,
         "mean": round(float(data.train_images.mean()), 1),
-        "classes": list(data.names or map(str, range(data.classes))),
+        "classes": [str(index) for index in range(data.classes)],
     }
     if names := left_out(network, bits[1]):
         metadata["left_out"] = names
@@ -258,7 +256,7 @@ def doubts(net: QNetwork, history: list[Epoch], validation: np.ndarray, data: Da
 
 def show(result: dict, net: QNetwork, out: Path) -> None:
     """Print the trained net and what it reached."""
-    images = by(net.in_shape)
+    images = dataset.by(net.in_shape)
     shapes = Table(
         title=f"{net.name}: images of {images}, {result['params']:,} parameters, {result['macs']:,} MACs"
     )
@@ -268,7 +266,7 @@ def show(result: dict, net: QNetwork, out: Path) -> None:
         shapes.add_row(
             spec.name,
             spec.kind,
-            by(spec.out_shape),
+            dataset.by(spec.out_shape),
             str(spec.dst),
             str(getattr(spec, "weight_format", "")),
         )

@@ -16,7 +16,7 @@ from hdl.devices.device import PORTABLE
 from hdl.folding.net import Plan, beside
 from hdl.planning.search import default, search
 from model import cli
-from model.files import artifact, dataset, levels
+from model.files import artifact, dataset
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
 from sim.bench.accelerator import STEADY, AcceleratorBench, Figures, first_mismatch, wrong
@@ -58,7 +58,9 @@ def parser() -> cli.Parser:
     """The command's options."""
     options = cli.Parser(prog="python -m sim.verify", description=__doc__, epilog=EXAMPLES)
     options.add_argument("--net", default="lenet", help="a shipped net's name or an artifact's file (lenet)")
-    options.add_argument("--data", metavar="DIR", help="images, or an .npz of features, in place of MNIST")
+    options.add_argument(
+        "--data", metavar="DIR", help="IDX files, or an .npz of features and labels, in place of MNIST"
+    )
     options.add_argument(
         "--frames", type=cli.positive, metavar="N", help=f"test images to run (up to {FRAMES})"
     )
@@ -109,9 +111,7 @@ def main(argv: list[str]) -> None:
     options = parse(argv)
     started = time.monotonic()
     net = artifact.load(options.net)
-    with cli.reading() as told:
-        images, _ = dataset.load_part("t10k", options.data, told)
-    images = net.checked(levels.for_net(images, net) if dataset.are_pictures(options.data) else images)
+    images = net.checked(dataset.load_part("t10k", options.data)[0])
     if (options.frames or 0) > len(images):
         raise ValueError(f"--frames {options.frames}: the test set has only {len(images)} images")
     images = images[: options.frames or FRAMES]

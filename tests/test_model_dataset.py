@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 import idx
 from model.files import dataset
-from model.files.idx import read_idx
 from model.training import remarks
 
 
@@ -26,7 +25,7 @@ def test_mnist_ships():
 
 def test_what_ships_is_compared_with_its_hash(tmp_path, monkeypatch):
     idx.write_dataset(tmp_path, zipped=True)
-    monkeypatch.setattr("model.files.idx.MNIST", tmp_path)
+    monkeypatch.setattr(dataset, "MNIST", tmp_path)
     with pytest.raises(ValueError, match=r"train-images-.*SHA-256"):
         dataset.load()
 
@@ -52,7 +51,7 @@ def test_round_trip(tmp_path, shape, zipped, seed):
     array = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
     data = idx.encode(array)
     (tmp_path / "file").write_bytes(gzip.compress(data) if zipped else data)
-    np.testing.assert_array_equal(read_idx(tmp_path / "file"), array)
+    np.testing.assert_array_equal(dataset.read_idx(tmp_path / "file"), array)
 
 
 IMAGES = idx.encode(np.arange(48).reshape(3, 4, 4))
@@ -79,7 +78,7 @@ def test_damaged_files(tmp_path, data, zipped, problem):
     path = tmp_path / "images"
     path.write_bytes(gzip.compress(data) if zipped else data)
     with pytest.raises(ValueError, match=problem) as caught:
-        read_idx(path)
+        dataset.read_idx(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -88,7 +87,7 @@ def test_damaged_gzip(tmp_path, cut):
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(IMAGES)[:cut])
     with pytest.raises(ValueError, match=r"images\.gz"):
-        read_idx(path)
+        dataset.read_idx(path)
 
 
 @given(st.data())
@@ -105,7 +104,7 @@ def test_mutated_files_never_do_worse_than_a_valueerror(tmp_path, data):
     path = tmp_path / "file"
     path.write_bytes(bytes(mutated))
     try:
-        assert read_idx(path).dtype == np.uint8
+        assert dataset.read_idx(path).dtype == np.uint8
     except ValueError as error:
         assert str(path) in str(error)
 
@@ -113,9 +112,9 @@ def test_mutated_files_never_do_worse_than_a_valueerror(tmp_path, data):
 def test_what_unpacks_to_too_much_is_refused_before(tmp_path, monkeypatch):
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(IMAGES))
-    monkeypatch.setattr("model.files.idx.MAX_BYTES", len(IMAGES) - 17)
+    monkeypatch.setattr(dataset, "MAX_BYTES", len(IMAGES) - 17)
     with pytest.raises(ValueError, match=r"images.gz: too large: its header promises .* bytes, and \d+ are"):
-        read_idx(path)
+        dataset.read_idx(path)
 
 
 def test_a_header_does_not_make_us_ask_for_gigabytes(tmp_path):
@@ -123,7 +122,7 @@ def test_a_header_does_not_make_us_ask_for_gigabytes(tmp_path):
     path.write_bytes(IMAGES[:4] + b"\x00\x40\x00\x00" * 3 + bytes(1000))
     tracemalloc.start()
     with pytest.raises(ValueError, match="cut short"):
-        read_idx(path)
+        dataset.read_idx(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000
@@ -174,7 +173,7 @@ def test_several_sets_are_told_apart(tmp_path):
 def test_what_lies_there_instead_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"holds no train-images-idx3-ubyte \(nor .*\); it is empty$"):
         dataset.load(tmp_path)
-    for name in ("train_images.npy", "cats/1.txt"):
+    for name in ("train_images.npy", "cats/1.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(ValueError, match=r"; there lies cats/, train_images\.npy$"):

@@ -33,6 +33,7 @@ ONE, LABEL = np.zeros((1, 2, 2, 1), np.int8), np.zeros(1, np.uint8)
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
+        ({"features": ONE}, "no array 'labels', only features"),
         ({"x": ONE, "y": LABEL}, "no array 'features', only x, y"),
         ({"features": ONE.astype(float), "labels": LABEL}, "features are float64, not integers"),
         ({"features": ONE, "labels": LABEL > 0}, "labels are bool, not integers"),

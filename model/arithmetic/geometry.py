@@ -131,8 +131,3 @@ def pair(value, what: str) -> tuple[int, int]:
     if len(numbers) != 2 or not all(map(whole, numbers)):
         raise ValueError(f"{what} is one whole number or two, not {value!r}")
     return int(numbers[0]), int(numbers[1])
-
-
-def by(shape: tuple[int, ...]) -> str:
-    """Sizes as people write them."""
-    return " x ".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""Test sets as arrays: an ``.npz`` with ``features``, signed or unsigned integers, and perhaps ``labels``."""
+"""Test sets as arrays: an ``.npz`` with ``features`` and ``labels``, of signed or unsigned integers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ MAX_BYTES = 1 << 31
 """A file that unpacks to more is refused before it is unpacked."""
 
 
-def load(path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Features (N, H, W, C) of any integer type and labels (N,), int64; None if there are none.
+def load(path) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, H, W, C) of any integer type and labels (N,), int64.
 
     The file may hold them as (N, C), images of one pixel; as (N, H, W), images of one channel; or whole.
 
@@ -23,10 +23,9 @@ def load(path) -> tuple[np.ndarray, np.ndarray | None]:
         If it cannot be opened.
     """
     with archive.opened(path, MAX_BYTES, "cannot read test set", "test set") as arrays:
-        if "features" not in arrays:
-            raise ValueError(f"it has no array 'features', only {', '.join(sorted(arrays)) or 'none'}")
-        features = arrays["features"]
-        labels = arrays["labels"] if "labels" in arrays else np.zeros(len(np.atleast_1d(features)), np.int64)
+        if missing := {"features", "labels"} - set(arrays):
+            raise ValueError(f"it has no array {min(missing)!r}, only {', '.join(sorted(arrays)) or 'none'}")
+        features, labels = arrays["features"], arrays["labels"]
         for name, array, dimensions in (("features", features, (2, 3, 4)), ("labels", labels, (1,))):
             if array.dtype.kind not in "iu":
                 raise ValueError(f"its {name} are {array.dtype}, not integers")
@@ -37,8 +36,7 @@ def load(path) -> tuple[np.ndarray, np.ndarray | None]:
             raise ValueError(f"it holds {len(features)} features, but {len(labels)} labels")
         if labels.min() < 0:
             raise ValueError(f"its smallest label is {labels.min()}")
-        labelled = "labels" in arrays
     count = len(features)
     if features.ndim == 2:
         features = features.reshape(count, 1, 1, -1)
-    return features.reshape(*features.shape[:3], -1), labels.astype(np.int64) if labelled else None
+    return features.reshape(*features.shape[:3], -1), labels.astype(np.int64)

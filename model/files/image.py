@@ -16,7 +16,6 @@ MAX_PIXELS = 1 << 26
 """Larger pictures are refused before they are unpacked."""
 MODES = {1: "L", 3: "RGB"}
 """Pillow's name for a picture of so many channels."""
-GREY = ("1", "L")
 CLEAR = {
     "L;2": lambda level: 85 * level,
     "L;4": lambda level: 17 * level,
@@ -54,28 +53,6 @@ def read_image(path, shape: Shape, *, invert: bool = False, resize: bool = False
     height, width, channels = shape
     if channels not in MODES:
         raise ValueError(f"{path}: a picture has 1 or 3 channels, but the net takes {channels}")
-    flat = decoded(path, MODES[channels])
-    if flat.size != (width, height):
-        if not resize:
-            raise ValueError(
-                f"{path} has {flat.height} x {flat.width} pixels, but the net takes {height} x {width}"
-                " (--resize scales it)"
-            )
-        flat = flat.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(flat).reshape(shape)
-    return 255 - pixels if invert else pixels
-
-
-def read_picture(path) -> np.ndarray:
-    """A picture as it is, (H, W, 1) of grey or (H, W, 3), uint8; errors as of `read_image`."""
-    flat = decoded(path, None)
-    return np.asarray(flat.convert(MODES[1]) if flat.mode in GREY else flat).reshape(
-        flat.height, flat.width, -1
-    )
-
-
-def decoded(path, mode: str | None) -> Image.Image:
-    """A picture upright and without transparency, in one of `MODES`; by default grey or colour as it is."""
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; name the pictures in it")
     with open(path, "rb") as file, warnings.catch_warnings():
@@ -84,8 +61,7 @@ def decoded(path, mode: str | None) -> Image.Image:
             with Image.open(file, formats=("PNG", "JPEG")) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
-                flat = flattened(upright(picture))
-                return flat.convert(mode or (flat.mode if flat.mode in GREY else MODES[3]))
+                flat = flattened(upright(picture)).convert(MODES[channels])
         except UnidentifiedImageError:
             raise ValueError(f"{path} is no PNG or JPEG picture") from None
         except (
@@ -102,6 +78,15 @@ def decoded(path, mode: str | None) -> Image.Image:
             Image.DecompressionBombError,
         ) as error:
             raise ValueError(f"{path}: the picture cannot be read: {error}") from None
+    if flat.size != (width, height):
+        if not resize:
+            raise ValueError(
+                f"{path} has {flat.height} x {flat.width} pixels, but the net takes {height} x {width}"
+                " (--resize scales it)"
+            )
+        flat = flat.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(flat).reshape(shape)
+    return 255 - pixels if invert else pixels
 
 
 def upright(picture: Image.Image) -> Image.Image:

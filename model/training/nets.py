@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from model.arithmetic.geometry import Shape, by
+from model.arithmetic.geometry import Shape
 from model.files import artifact
+from model.files.dataset import by
 from model.net.chain import flow
 from model.net.layer import Layer
 from model.net.network import Network

@@ -7,8 +7,7 @@ import math
 
 import numpy as np
 
-from model.arithmetic.geometry import by
-from model.files.dataset import Dataset
+from model.files.dataset import Dataset, by
 
 SHOWN = 5
 """Classes that a remark names."""
