@@ -25,44 +25,32 @@ KINDS = {1: "grey", 3: "colour"}
 
 
 def holds(folder: Path) -> bool:
-    """Whether a folder has folders of pictures in it, or of such."""
-    within = [place for one in PARTS for place in [part_of(folder, one)] if place]
-    return any(map(any_picture, [*within, folder]))
+    """Whether a part lies in a folder."""
+    return any(place_of(folder, part) for part in PARTS)
 
 
-def any_picture(place: Path) -> bool:
-    """Whether a picture lies in a folder's folders."""
-    return any(next(walked(Path(entry)), None) for entry in classes_in(place))
-
-
-def part_of(folder: Path, part: str) -> Path | None:
-    """The folder of a part."""
-    there = {entry.name.lower(): Path(entry) for entry in classes_in(folder)}
-    return next((there[name] for name in PARTS[part] if name in there and classes_in(there[name])), None)
+def place_of(folder: Path, part: str) -> Path | None:
+    """The folder in which a part's classes are; where no part has one, the whole is a test set."""
+    within = {entry.name.lower(): Path(entry) for entry in classes_in(folder)}
+    found = [within[name] for name in PARTS[part] if name in within]
+    if part == "t10k" and not any(name in within for names in PARTS.values() for name in names):
+        found = [folder]
+    return next((place for place in found if any(pictures(entry) for entry in classes_in(place))), None)
 
 
 def classes_in(place: Path) -> list[os.DirEntry]:
-    """The folders in a folder; hidden ones are somebody else's."""
-    return [entry for entry in entries(place) if entry.is_dir() and not hidden(entry.name)]
+    """The folders in a folder."""
+    return [entry for entry in seen(place) if entry.is_dir()]
 
 
-def hidden(name: str) -> bool:
-    """Whether a file is left alone for its name."""
-    return name.startswith((".", "__"))
+def pictures(place) -> list[os.DirEntry]:
+    """The pictures in a folder."""
+    return [entry for entry in seen(place) if Path(entry).suffix.lower() in SUFFIXES + OTHERS]
 
 
-def walked(place: Path):
-    """The pictures in a folder and in those within, by name."""
-    for inner, folders, files in os.walk(place, onerror=fail):
-        folders[:] = sorted(name for name in folders if not hidden(name))
-        for name in sorted(files):
-            if not hidden(name) and Path(name).suffix.lower() in SUFFIXES + OTHERS:
-                yield Path(inner) / name
-
-
-def fail(error: OSError) -> None:
-    """A folder that cannot be read is no empty one."""
-    raise error
+def seen(place) -> list[os.DirEntry]:
+    """What lies in a folder; what is hidden is somebody else's."""
+    return [entry for entry in entries(place) if not entry.name.startswith((".", "__"))]
 
 
 def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent) -> Part:
@@ -83,19 +71,19 @@ def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent) -> 
     ValueError
         If a picture is damaged, or of another size than the first; names it.
     """
-    place, learnt = part_of(folder, part), part_of(folder, "train")
-    if place is None and part == "t10k" and learnt is None:
-        place = folder
+    place, learnt = place_of(folder, part), place_of(folder, "train")
     if place is None:
         raise Missing(f"{folder} has no folder {' or '.join(PARTS[part])} of pictures by class")
     names = tuple(entry.name for entry in classes_in(learnt or place))
-    if other := [entry.name for entry in classes_in(place) if entry.name not in names]:
-        raise ValueError(f"{place / other[0]}: there is no class of that name in {learnt}")
-    by_class = [[(path, label) for path in walked(place / name)] for label, name in enumerate(names)
-                if (place / name).is_dir()]  # fmt: skip
-    turns = [entry for turn in itertools.zip_longest(*by_class) for entry in turn if entry]
-    if not turns:
-        raise ValueError(f"{place} holds no PNG or JPEG picture")
+    by_class = [[] for _ in names]
+    for entry in classes_in(place):
+        if entry.name not in names:
+            raise ValueError(f"{Path(entry)}: there is no class of that name in {learnt}")
+        if inner := classes_in(Path(entry)):
+            raise ValueError(f"{Path(inner[0])} is a folder in a class's folder, where only pictures may be")
+        label = names.index(entry.name)
+        by_class[label] = [(Path(picture), label) for picture in pictures(entry)]
+    turns = [picture for turn in itertools.zip_longest(*by_class) for picture in turn if picture]
     paths, labels = zip(*turns)
     return Part(read(paths, tell), np.array(labels, np.int64), names)
 

@@ -9,7 +9,7 @@ SHOWN = 6
 """Names that a message shows."""
 
 
-def entries(folder: Path) -> list[os.DirEntry]:
+def entries(folder: Path | os.DirEntry) -> list[os.DirEntry]:
     """What lies in a folder, by name; nothing where it may not be read."""
     try:
         with os.scandir(folder) as found:
