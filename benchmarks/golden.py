@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks import rounds
 from model import cli
-from model.files import artifact, dataset
+from model.files import artifact, dataset, levels
 from model.golden.qnetwork import QNetwork
 from tests import reference
 
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     """The command."""
     parser = cli.Parser(prog="python -m benchmarks.golden", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("--net", nargs="+", default=artifact.names(), help="shipped nets or artifacts (all)")
-    parser.add_argument("--data", metavar="DIR", help="IDX files of images to classify (MNIST)")
+    parser.add_argument("--data", metavar="DIR", help=f"{dataset.TAKEN} to classify (MNIST)")
     parser.add_argument("--rounds", type=cli.positive, default=20, help="turns of each contestant (20)")
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args(argv)
@@ -42,13 +42,13 @@ def main(argv: list[str]) -> None:
     except ImportError:
         raise ValueError("onnx or onnxruntime is missing: pip install -e '.[bench]'") from None
     del onnx, onnxruntime
-    images = dataset.load(options.data).test_images
+    images = dataset.load_part("t10k", options.data).images
     rows = []
     with cli.progress() as progress:
         task = progress.add_task("classifying", total=len(options.net), note="")
         for net in map(artifact.load, options.net):
             progress.update(task, note=net.name)
-            rows += compare(net, images, options.rounds)
+            rows += compare(net, levels.for_net(images, net), options.rounds)
             progress.advance(task)
     console = cli.console()
     console.print(

@@ -20,7 +20,7 @@ from boards.link.weights import load_request
 from hdl.folding.net import Plan
 from model import cli
 from model.cli import Failure
-from model.files import artifact, dataset, values
+from model.files import artifact, dataset, levels, values
 from model.files.image import read_image
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
     net = artifact.load(options.check) if options.check else None
     other = artifact.load(options.load) if options.load else None
     plan = Plan.load(options.plan, other) if other is not None else None
-    data = dataset.load_part("t10k", options.data) if options.dataset else None
+    data = test_set(options.data, net) if options.dataset else None
     if options.watch is not None and not Path(options.watch).is_dir():
         raise ValueError(f"--watch {options.watch} is no folder")
     for path in options.pictures:
@@ -85,6 +85,13 @@ def main(argv: list[str]) -> None:
             )
 
 
+def test_set(folder: str | None, net: QNetwork | None) -> tuple[np.ndarray, np.ndarray]:
+    """Images, and labels as a net counts them, if there is one to compare with."""
+    with cli.counted("reading pictures") as tell:
+        part = dataset.load_part("t10k", folder, tell)
+    return part.images, part.labelled(net and net.metadata.get("classes"), folder)
+
+
 def found(options: Namespace) -> Board:
     """The board, looked for with a sign of life."""
     with cli.progress() as progress:
@@ -98,9 +105,7 @@ def parser() -> cli.Parser:
     options = cli.Parser(prog="python -m boards.host", usage=usage, description=__doc__, epilog=EXAMPLES)
     options.add_argument("words", metavar="PORT, PICTURE", nargs="*", help="a serial port, PNG or JPEG files")
     options.add_argument("--dataset", action="store_true", help="the test set: accuracy, confusion, images/s")
-    options.add_argument(
-        "--data", metavar="DIR", help="IDX files, or an .npz of features and labels, in place of MNIST"
-    )
+    options.add_argument("--data", metavar="DIR", help=f"{dataset.TAKEN}, in place of MNIST")
     options.add_argument("--frames", type=cli.positive, metavar="N", help="so many images of it (all)")
     options.add_argument("--check", metavar="NET", help="compare every logit with this net's integer model")
     options.add_argument("--bench", action="store_true", help="the core's own rate, from on-chip memory")
@@ -214,8 +219,14 @@ class Session:
 
     def read(self, path) -> np.ndarray:
         """A picture as the board's net takes it."""
-        options = self.options
-        return read_image(path, self.board.identity.shape, invert=options.invert, resize=options.resize)
+        options, shape = self.options, self.board.identity.shape
+        return self.taken(read_image(path, shape, invert=options.invert, resize=options.resize))
+
+    def taken(self, images: np.ndarray) -> np.ndarray:
+        """Grey levels as the board's net takes them; what it does not say of itself, the net to compare with
+        does."""
+        identity = self.board.identity
+        return levels.for_input(images, identity.pixel, identity.net, self.net.metadata if self.net else {})
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
@@ -267,7 +278,7 @@ class Session:
 
     def dataset(self, images: np.ndarray, labels: np.ndarray) -> dict:
         """A test set."""
-        images, labels = images[: self.options.frames], labels[: self.options.frames]
+        images, labels = self.taken(images[: self.options.frames]), labels[: self.options.frames]
         wanted = len(images)
         results, start = [], time.monotonic()
         with self.kept(), cli.progress() as progress:

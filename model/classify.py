@@ -1,14 +1,16 @@
-"""``python -m model.classify``: show a trained net single pictures, in the integers of the hardware."""
+"""``python -m model.classify``: show a trained net pictures or a test set, in the hardware's integers."""
 
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 
 from model import cli
-from model.files import artifact, values
+from model.files import artifact, dataset, levels, values
 from model.files.image import read_image
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
@@ -17,6 +19,8 @@ EXAMPLES = """\
 examples:
   python -m model.classify lenet seven.png
   python -m model.classify build/lenet.npz --resize --invert photo1.jpg photo2.jpg    dark on light
+  python -m model.classify build/my_net.npz --data cifar10/         a test set, and how much of it is right
+  python -m model.classify build/my_net.npz --data features.npz     rows of numbers, with labels or without
 """
 MIDDLE, MARGIN = 127.5, 32
 """Of grey levels, and how far a clearly light or dark picture's mean is from it."""
@@ -24,13 +28,16 @@ MNIST_MEAN = 33.3
 """Of its training images; nets that ship do not say it."""
 SHOWN = 3
 """Pictures that a remark names."""
+ROWS = 20
+"""Answers to a test set that are printed."""
 
 
 def parser() -> cli.Parser:
     """The command's options."""
     options = cli.Parser(prog="python -m model.classify", description=__doc__, epilog=EXAMPLES)
     options.add_argument("net", metavar="NET", help="a shipped net's name, or an artifact's file")
-    options.add_argument("pictures", metavar="PICTURE", nargs="+", help="PNG or JPEG files")
+    options.add_argument("pictures", metavar="PICTURE", nargs="*", help="PNG or JPEG files")
+    options.add_argument("--data", metavar="DIR", help=f"the test set in {dataset.TAKEN}")
     options.add_argument("--invert", action="store_true", help="take black for white")
     options.add_argument(
         "--resize", action="store_true", help="scale pictures to the size that the net takes"
@@ -42,28 +49,69 @@ def parser() -> cli.Parser:
     return options
 
 
+def parse(argv: list[str]) -> Namespace:
+    """The options; a folder or an .npz in place of pictures is a test set."""
+    known = parser()
+    options = known.parse_args(argv)
+    if options.data is None and len(options.pictures) == 1 and is_set(options.pictures[0]):
+        options.data = options.pictures.pop()
+    if bool(options.pictures) == (options.data is not None):
+        known.error("name pictures, or a test set with --data")
+    if options.data is not None and (options.invert or options.resize):
+        known.error("--invert and --resize are for pictures, and --data is a test set")
+    check_writable(options.json, options.values)
+    return options
+
+
+def is_set(path: str) -> bool:
+    """Whether something is a test set rather than a picture."""
+    return Path(path).is_dir() or Path(path).suffix.lower() == ".npz"
+
+
 def main(argv: list[str]) -> None:
     """Run the command."""
-    options = parser().parse_args(argv)
-    check_writable(options.json, options.values)
+    options = parse(argv)
     net = artifact.load(options.net)
-    images = np.stack(
-        [
-            read_image(path, net.in_shape, invert=options.invert, resize=options.resize)
-            for path in options.pictures
-        ]
-    )
-    logits = net.logits(images)
+    if options.data is None:
+        names, labels = options.pictures, None
+        images = np.stack(
+            [
+                read_image(path, net.in_shape, invert=options.invert, resize=options.resize)
+                for path in options.pictures
+            ]
+        )
+    else:
+        with cli.counted("reading pictures") as tell:
+            part = dataset.load_part("t10k", options.data, tell)
+        images, names = part.images, [f"test image {index}" for index in range(len(part.images))]
+        has_labels = part.labels is not None and net.classifies
+        labels = part.labelled(net.metadata.get("classes"), options.data) if has_labels else None
+    logits = net.logits(levels.for_net(images, net))
     answers = [
-        {"picture": path, "class": class_name(net, int(row.argmax())), "logits": row.tolist()}
+        {"picture": name, "class": class_name(net, int(row.argmax())), "logits": row.tolist()}
         if net.classifies
-        else {"picture": path, "values": row.tolist()}
-        for path, row in zip(options.pictures, logits)
+        else {"picture": name, "values": row.tolist()}
+        for name, row in zip(names, logits)
     ]
     if options.values:
         values.save(options.values, logits.reshape(-1, *net.out_shape))
-    cli.write_json(options.json, {"net": net.name, "answers": answers})
-    show(net, answers)
+    result = {"net": net.name, "answers": answers}
+    if labels is not None:
+        right = int((logits.argmax(axis=1) == labels).sum())
+        result |= {"images": len(images), "right": right, "accuracy": right / len(images)}
+    cli.write_json(options.json, result)
+    shown = answers if options.data is None else answers[:ROWS]
+    show(net, shown)
+    if len(shown) < len(answers):
+        cli.console().print(f"and {len(answers) - len(shown):,} more; --json FILE has all of them")
+    if labels is not None:
+        cli.console().print(f"right: {right:,} of {len(images):,}, {right / len(images):.2%}")
+    if options.data is None:
+        remark_on(options, net, images)
+
+
+def remark_on(options: Namespace, net: QNetwork, images: np.ndarray) -> None:
+    """Say which pictures do not look like those that the net learnt."""
     other = [path for path, image in zip(options.pictures, images) if other_side(net, image)]
     if other:
         shown = ", ".join(other[:SHOWN]) + f" and {len(other) - SHOWN} more" * (len(other) > SHOWN)

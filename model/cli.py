@@ -7,7 +7,8 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -157,6 +158,20 @@ def progress() -> Progress:
         disable=not console.is_terminal,
         transient=True,
     )
+
+
+@contextmanager
+def counted(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for what tells how many are done, and of how many."""
+    with progress() as bar:
+        task = None
+
+        def tell(done: int, count: int) -> None:
+            nonlocal task
+            task = bar.add_task(text, total=count, note="") if task is None or done == 1 else task
+            bar.update(task, completed=done)
+
+        yield tell
 
 
 def write_json(path, result: dict) -> None:

@@ -33,7 +33,7 @@ examples:
   python -m model.describe lenet                          a shipped net, its formats included
   python -m model.describe my_net.toml                    one of your own, for images like MNIST's
   python -m model.describe my_net.toml --shape 20x24x3 --classes 7
-  python -m model.describe my_net.toml --data my_images/  for the images in a folder of IDX files
+  python -m model.describe my_net.toml --data my_images/  for the images in a folder
   python -m model.describe build/my_net.npz               what training made of it
 
 python -m model.train my_net.toml trains it; docs/nets.md says how such a file is written.
@@ -64,7 +64,7 @@ def parser() -> cli.Parser:
         help=f"{', '.join(nets.NETS)}, a description's .toml or .py file, or an artifact",
     )
     images = options.add_mutually_exclusive_group()
-    images.add_argument("--data", metavar="DIR", help="for the images in a folder of IDX files")
+    images.add_argument("--data", metavar="DIR", help=f"for the images in {dataset.TAKEN}")
     images.add_argument("--shape", type=shape, metavar="HxWxC", help="for images of this size (28x28x1)")
     options.add_argument("--classes", type=count, metavar="N", help="of such images (10)")
     options.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
@@ -101,8 +101,8 @@ def count(text: str) -> int:
 def asked(options: argparse.Namespace) -> tuple[Shape, int]:
     """Shape and classes of the images that a net is described for."""
     if options.data:
-        data = dataset.load(options.data)
-        return data.in_shape, data.classes
+        with cli.counted("reading pictures") as tell:
+            return dataset.described(options.data, tell)
     return options.shape or SHAPE, options.classes or CLASSES
 
 

@@ -60,7 +60,8 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
     for path in (options.out, *options.files.values()):
         clear(path)
     recipe = recipe_of(options)
-    data = dataset.load(options.data)
+    with cli.counted("reading pictures") as tell:
+        data = dataset.load(options.data, tell)
     if len(data.train_images) < VALIDATION:
         raise ValueError(f"{options.data}: training needs at least {VALIDATION} images")
     for text in remarks.of_data(data):
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace, argv: list[str]) -> None:
         "tuning_epochs": len(tuning),
         "dataset": data.name,
         "mean": round(float(data.train_images.mean()), 1),
-        "classes": [str(index) for index in range(data.classes)],
+        "classes": list(data.names),
     }
     if names := left_out(network, bits[1]):
         metadata["left_out"] = names

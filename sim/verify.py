@@ -16,7 +16,7 @@ from hdl.devices.device import PORTABLE
 from hdl.folding.net import Plan, beside
 from hdl.planning.search import default, search
 from model import cli
-from model.files import artifact, dataset
+from model.files import artifact, dataset, levels
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
 from sim.bench.accelerator import STEADY, AcceleratorBench, Figures, first_mismatch, wrong
@@ -58,9 +58,7 @@ def parser() -> cli.Parser:
     """The command's options."""
     options = cli.Parser(prog="python -m sim.verify", description=__doc__, epilog=EXAMPLES)
     options.add_argument("--net", default="lenet", help="a shipped net's name or an artifact's file (lenet)")
-    options.add_argument(
-        "--data", metavar="DIR", help="IDX files, or an .npz of features and labels, in place of MNIST"
-    )
+    options.add_argument("--data", metavar="DIR", help=f"{dataset.TAKEN}, in place of MNIST")
     options.add_argument(
         "--frames", type=cli.positive, metavar="N", help=f"test images to run (up to {FRAMES})"
     )
@@ -111,7 +109,9 @@ def main(argv: list[str]) -> None:
     options = parse(argv)
     started = time.monotonic()
     net = artifact.load(options.net)
-    images = net.checked(dataset.load_part("t10k", options.data)[0])
+    with cli.counted("reading pictures") as tell:
+        images = dataset.load_part("t10k", options.data, tell).images
+    images = net.checked(levels.for_net(images, net))
     if (options.frames or 0) > len(images):
         raise ValueError(f"--frames {options.frames}: the test set has only {len(images)} images")
     images = images[: options.frames or FRAMES]

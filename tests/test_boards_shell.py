@@ -67,6 +67,9 @@ def test_identify():
         ((1, 3, 1), QFormat(16, 0, False), 62, 1),
         ((2, 6, 1), QFormat(8, 0, False), 24, 3),
         ((2, 4, 2), QFormat(5, 0), 24, 4),
+        ((1, 7, 2), QFormat(8, 0), 24, 1),
+        ((5, 1, 3), QFormat(16, 0), 24, 1),
+        ((1, 1, 9), QFormat(11, 0), 24, 1),
     ],
     ids=str,
 )

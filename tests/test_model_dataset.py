@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import idx
 from model.files import dataset
+from model.files import idx as idxfile
 from model.training import remarks
 
 
@@ -51,7 +52,7 @@ def test_round_trip(tmp_path, shape, zipped, seed):
     array = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
     data = idx.encode(array)
     (tmp_path / "file").write_bytes(gzip.compress(data) if zipped else data)
-    np.testing.assert_array_equal(dataset.read_idx(tmp_path / "file"), array)
+    np.testing.assert_array_equal(idxfile.read_idx(tmp_path / "file"), array)
 
 
 IMAGES = idx.encode(np.arange(48).reshape(3, 4, 4))
@@ -78,7 +79,7 @@ def test_damaged_files(tmp_path, data, zipped, problem):
     path = tmp_path / "images"
     path.write_bytes(gzip.compress(data) if zipped else data)
     with pytest.raises(ValueError, match=problem) as caught:
-        dataset.read_idx(path)
+        idxfile.read_idx(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -87,7 +88,7 @@ def test_damaged_gzip(tmp_path, cut):
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(IMAGES)[:cut])
     with pytest.raises(ValueError, match=r"images\.gz"):
-        dataset.read_idx(path)
+        idxfile.read_idx(path)
 
 
 @given(st.data())
@@ -104,7 +105,7 @@ def test_mutated_files_never_do_worse_than_a_valueerror(tmp_path, data):
     path = tmp_path / "file"
     path.write_bytes(bytes(mutated))
     try:
-        assert dataset.read_idx(path).dtype == np.uint8
+        assert idxfile.read_idx(path).dtype == np.uint8
     except ValueError as error:
         assert str(path) in str(error)
 
@@ -112,9 +113,9 @@ def test_mutated_files_never_do_worse_than_a_valueerror(tmp_path, data):
 def test_what_unpacks_to_too_much_is_refused_before(tmp_path, monkeypatch):
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(IMAGES))
-    monkeypatch.setattr(dataset, "MAX_BYTES", len(IMAGES) - 17)
+    monkeypatch.setattr(idxfile, "MAX_BYTES", len(IMAGES) - 17)
     with pytest.raises(ValueError, match=r"images.gz: too large: its header promises .* bytes, and \d+ are"):
-        dataset.read_idx(path)
+        idxfile.read_idx(path)
 
 
 def test_a_header_does_not_make_us_ask_for_gigabytes(tmp_path):
@@ -122,7 +123,7 @@ def test_a_header_does_not_make_us_ask_for_gigabytes(tmp_path):
     path.write_bytes(IMAGES[:4] + b"\x00\x40\x00\x00" * 3 + bytes(1000))
     tracemalloc.start()
     with pytest.raises(ValueError, match="cut short"):
-        dataset.read_idx(path)
+        idxfile.read_idx(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000
@@ -171,16 +172,32 @@ def test_several_sets_are_told_apart(tmp_path):
 
 
 def test_what_lies_there_instead_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"holds no train-images-idx3-ubyte \(nor .*\); it is empty$"):
+    with pytest.raises(ValueError, match=r"holds no IDX files, CIFAR's .* by class; it is empty$"):
         dataset.load(tmp_path)
-    for name in ("train_images.npy", "cats/1.png"):
+    for name in ("train_images.npy", "notes/1.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(ValueError, match=r"; there lies cats/, train_images\.npy$"):
+    with pytest.raises(ValueError, match=r"; there lies notes/, train_images\.npy$"):
         dataset.load(tmp_path)
     for index in range(9):
         (tmp_path / f"{index}.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"0\.png, .*5\.png and 5 more$"):
+        dataset.load(tmp_path)
+
+
+def test_a_part_that_is_missing(tmp_path):
+    idx.write_dataset(tmp_path)
+    for name in STANDARD[2:]:
+        (tmp_path / name).rename(tmp_path / f"other-{name}.txt")
+    with pytest.raises(ValueError, match=r"holds no t10k-images-idx3-ubyte \(nor .*there lies"):
+        dataset.load(tmp_path)
+    for name in STANDARD[:2]:
+        (tmp_path / name).unlink()
+    for name in STANDARD[2:]:
+        (tmp_path / f"other-{name}.txt").rename(tmp_path / name)
+    assert dataset.load_part("t10k", tmp_path).images.shape == (30, 8, 8, 1)
+    assert dataset.described(tmp_path) == ((8, 8, 1), 3)
+    with pytest.raises(ValueError, match="holds no train-images"):
         dataset.load(tmp_path)
 
 
@@ -230,7 +247,5 @@ def test_files_that_do_not_fit_together(tmp_path, name, array, problem):
 
 
 def test_missing(tmp_path):
-    with pytest.raises(ValueError, match="nowhere is no folder"):
+    with pytest.raises(ValueError, match=r"nowhere is no folder of IDX files, .* nor an \.npz"):
         dataset.load(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="holds no train-images-idx3-ubyte"):
-        dataset.load(tmp_path)

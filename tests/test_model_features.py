@@ -19,7 +19,7 @@ def test_features_keep_their_values(shape, whole, dtype, tmp_path):
     rng = np.random.default_rng(0)
     ends = np.iinfo(dtype)
     features, labels = rng.integers(ends.min, ends.max + 1, shape).astype(dtype), np.arange(5, dtype=np.uint8)
-    images, classes = dataset.load_part(
+    images, classes, _ = dataset.load_part(
         "t10k", written(tmp_path / "eval.npz", features=features, labels=labels)
     )
     assert images.dtype == dtype
@@ -33,15 +33,16 @@ ONE, LABEL = np.zeros((1, 2, 2, 1), np.int8), np.zeros(1, np.uint8)
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"features": ONE}, "no array 'labels', only features"),
+        ({"labels": LABEL}, "no array 'features', only labels"),
         ({"x": ONE, "y": LABEL}, "no array 'features', only x, y"),
         ({"features": ONE.astype(float), "labels": LABEL}, "features are float64, not integers"),
         ({"features": ONE, "labels": LABEL > 0}, "labels are bool, not integers"),
         ({"features": ONE[0, 0, 0], "labels": LABEL}, "features have 1 dimensions, not 2 to 4"),
-        ({"features": ONE, "labels": ONE[0, 0]}, "labels have 2 dimensions, not 1 to 1"),
+        ({"features": ONE, "labels": ONE[0, 0]}, "labels have 2 dimensions, not 1"),
         ({"features": ONE, "labels": np.zeros(2, int)}, "1 features, but 2 labels"),
-        ({"features": ONE[:0], "labels": LABEL[:0]}, "0 features, but 0 labels"),
-        ({"features": ONE, "labels": np.array([-1])}, "smallest label is -1"),
+        ({"features": ONE[:0], "labels": LABEL[:0]}, "features are empty"),
+        ({"features": ONE, "labels": np.array([-1])}, "labels are from -1 to -1, not from 0 to 65535"),
+        ({"features": ONE, "labels": np.array([1 << 40])}, "labels are from 1099511627776 to"),
         ({"features": np.array([{}]), "labels": LABEL}, "cannot read test set"),
     ],
 )
@@ -65,3 +66,12 @@ def test_it_is_nothing_to_learn_from(tmp_path):
     path = written(tmp_path / "eval.npz", features=ONE, labels=LABEL)
     with pytest.raises(ValueError, match="holds a test set alone"):
         dataset.load(path)
+
+
+def test_labels_may_be_unknown(tmp_path):
+    part = dataset.load_part("t10k", written(tmp_path / "eval.npz", features=ONE))
+    assert part.labels is None and part.names is None
+    with pytest.raises(ValueError, match=r"eval\.npz holds no labels"):
+        part.labelled(None, "eval.npz")
+    with pytest.raises(ValueError, match="holds no labels"):
+        dataset.described(tmp_path / "eval.npz")

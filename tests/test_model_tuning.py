@@ -26,7 +26,7 @@ from model.training.tuning import Tuning, tuned
 
 @pytest.fixture(scope="module")
 def images():
-    found, labels = dataset.load_part("train")
+    found, labels, _ = dataset.load_part("train")
     return found[:3000], labels[:3000]
 
 

@@ -1,16 +1,19 @@
-"""Images with labels from IDX files: MNIST, which ships with the project, or a folder of the user's."""
+"""Images with labels: MNIST, which ships with the project, or the user's in any form that has a reader."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from model.files import features, idxnames
+from model.arithmetic.geometry import Shape
+from model.files import cifar, classfolders, features, idx
+from model.files.listing import lying
+from model.files.part import Missing, Part, by, silent
+
+__all__ = ["Dataset", "Part", "by", "load", "load_part"]
 
 MNIST = Path(__file__).parents[1] / "data" / "mnist"
 SHA256 = {
@@ -19,12 +22,12 @@ SHA256 = {
     "t10k-images-idx3-ubyte.gz": "1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be",
     "t10k-labels-idx1-ubyte.gz": "b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
 }
-UBYTE = 0x08
-"""IDX code of unsigned bytes."""
-MAX_BYTES = 1 << 31
-"""Larger arrays are refused before they are unpacked."""
-MAX_GZIP_RATIO = 1040
-"""Deflate never shrinks data by more (its limit is 1032)."""
+READERS = (idx, cifar)
+"""Of folders, by the names of the files in them. Where none of them finds any, pictures are looked for."""
+FORMS = "IDX files, CIFAR's binary files or folders of pictures by class"
+TAKEN = f"{FORMS}, or an .npz of features"
+"""What a test set may be."""
+BINARY = "the binary version, whose files end in .bin"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Dataset:
     name : str
     train_images, test_images : ndarray of uint8, (N, H, W, C)
     train_labels, test_labels : ndarray of int64, (N,)
+    names : tuple of str
+        Of the classes.
     """
 
     name: str
@@ -43,52 +48,69 @@ class Dataset:
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
+    names: tuple[str, ...]
 
     @property
-    def in_shape(self) -> tuple[int, int, int]:
+    def in_shape(self) -> Shape:
         """Height, width and channels of an image."""
         return self.train_images.shape[1:]
 
     @property
     def classes(self) -> int:
-        """Number of classes: one more than the largest label learnt from."""
-        return int(self.train_labels.max()) + 1
+        """Number of classes: as many as have names, or one more than the largest label learnt from."""
+        return len(self.names)
 
 
-def load(folder=None) -> Dataset:
-    """A data set from a folder of IDX files; MNIST by default.
+def load(folder=None, tell: Callable[[int, int], None] = silent) -> Dataset:
+    """A data set to train with; MNIST by default.
 
     Parameters
     ----------
     folder : str or Path, optional
-        Holds MNIST's four files, plain or with ``.gz``, by names that `idxnames` knows; images of any size,
-        H x W or H x W x C.
+        IDX files (MNIST's four, plain or with ``.gz``, by names that `idxnames` knows), CIFAR's binary files,
+        or folders of pictures by class; images of any size, H x W or H x W x C.
+    tell : callable
+        Is given how many pictures have been read, and of how many.
 
     Raises
     ------
     ValueError
         If a file is missing, damaged, or does not fit the others; names the file.
     """
-    train_images, train_labels = load_part("train", folder)
-    test_images, test_labels = load_part("t10k", folder)
-    data = Dataset(
-        "MNIST" if folder is None else Path(folder).resolve().name,
-        train_images, train_labels, test_images, test_labels,
-    )  # fmt: skip
-    if train_images.shape[1:] != test_images.shape[1:]:
+    train, test = (load_part(part, folder, tell) for part in ("train", "t10k"))
+    if train.images.shape[1:] != test.images.shape[1:]:
         raise ValueError(
-            f"{folder}: training images have {by(train_images.shape[1:])} pixels,"
-            f" test images {by(test_images.shape[1:])}"
+            f"{folder}: training images have {by(train.images.shape[1:])} pixels,"
+            f" test images {by(test.images.shape[1:])}"
         )
-    if data.classes < 2:
-        raise ValueError(f"{folder}: all training images have the label 0; at least two classes are needed")
-    if test_labels.max() >= data.classes:
-        raise ValueError(f"{folder}: the test label {test_labels.max()} does not occur in training")
-    return data
+    names = names_of(train)
+    if len(names) < 2:
+        only = "of one class" if train.names else "with the label 0"
+        raise ValueError(f"{folder}: all training images are {only}; at least two classes are needed")
+    if test.labels.max() >= len(names):
+        raise ValueError(f"{folder}: the test label {test.labels.max()} does not occur in training")
+    name = "MNIST" if folder is None else Path(folder).resolve().name
+    return Dataset(name, train.images, train.labels, test.images, test.labels, names)
 
 
-def load_part(part: str, folder=None) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, H, W, C) and labels (N,) of one part.
+def described(folder, tell: Callable[[int, int], None] = silent) -> tuple[Shape, int]:
+    """Shape of the images and number of classes of a data set, of which a test set is enough."""
+    try:
+        data = load(folder, tell)
+    except Missing:
+        part = load_part("t10k", folder, tell)
+        part.labelled(None, folder)
+        return part.images.shape[1:], len(names_of(part))
+    return data.in_shape, data.classes
+
+
+def names_of(part: Part) -> tuple[str, ...]:
+    """What the classes are called: their numbers where nobody says."""
+    return part.names or tuple(map(str, range(int(part.labels.max()) + 1)))
+
+
+def load_part(part: str, folder=None, tell: Callable[[int, int], None] = silent) -> Part:
+    """Images (N, H, W, C), labels (N,) and classes of one part.
 
     Parameters
     ----------
@@ -97,83 +119,37 @@ def load_part(part: str, folder=None) -> tuple[np.ndarray, np.ndarray]:
     folder : str or Path, optional
         MNIST by default, its files compared with their SHA-256. For a test set also an ``.npz``, see
         `model.files.features`.
+    tell : callable
+        Is given how many pictures have been read, and of how many.
     """
-    if folder is not None and Path(folder).suffix.lower() == ".npz":
+    if folder is None:
+        return idx.load(MNIST, part, sums=SHA256)
+    folder = Path(folder)
+    if folder.suffix.lower() == ".npz" and not folder.is_dir():
         if part != "t10k":
-            raise ValueError(f"{folder} holds a test set alone: to learn from, name a folder of IDX files")
+            raise Missing(f"{folder} holds a test set alone: to learn from, name a folder of {FORMS}")
         return features.load(folder)
-    images_path, images = read_member(folder, part, "images", (3, 4))
-    labels_path, labels = read_member(folder, part, "labels", (1,))
-    if len(images) != len(labels):
-        raise ValueError(f"{images_path} holds {len(images)} images, but {labels_path} {len(labels)} labels")
-    if not images.size:
-        raise ValueError(f"{images_path} holds no pixels")
-    return images.reshape(*images.shape[:3], -1), labels.astype(np.int64)
+    return reader_of(folder).load(folder, part, tell)
 
 
-def read_member(folder, part: str, what: str, dimensions: tuple[int, ...]) -> tuple[Path, np.ndarray]:
-    """One of a data set's four files, and where it was found."""
-    folder_path = MNIST if folder is None else Path(folder)
-    if not folder_path.is_dir():
-        raise ValueError(f"{folder_path} is no folder of IDX files")
-    path = idxnames.find(folder_path, part, what, dimensions)
-    if folder is None and hashlib.sha256(path.read_bytes()).hexdigest() != SHA256.get(path.name):
-        raise ValueError(f"{path} is not the file that ships with the project (its SHA-256 differs)")
-    array = read_idx(path)
-    if array.ndim not in dimensions:
-        raise ValueError(
-            f"{path} has {array.ndim} dimensions; {what} have {' or '.join(map(str, dimensions))}"
-        )
-    return path, array
-
-
-def read_idx(path) -> np.ndarray:
-    """The array of an IDX file of unsigned bytes, plain or gzipped (by content, not by name).
+def reader_of(folder: Path):
+    """The reader of what a folder holds.
 
     Raises
     ------
     ValueError
-        If the file is no such thing, too short or too long; names the file.
+        If there is none, or there are several; says what lies there.
     """
-    path = Path(path)
-    try:
-        size = path.stat().st_size
-        with open(path, "rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            if not zipped:
-                return parse_idx(raw, size)
-            with gzip.GzipFile(fileobj=raw) as file:
-                return parse_idx(file, size * MAX_GZIP_RATIO)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise ValueError(f"{path}: its gzip data are damaged or cut short") from None
-
-
-def parse_idx(file, limit: int) -> np.ndarray:
-    """The array of an open IDX file that holds `limit` bytes at most."""
-    magic = file.read(4)
-    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] != UBYTE or not 1 <= magic[3] <= 4:
-        raise ValueError(f"no IDX file of unsigned bytes (it starts with {magic.hex(' ') or 'nothing'})")
-    header = file.read(4 * magic[3])
-    if len(header) < 4 * magic[3]:
-        raise ValueError("cut short within its header")
-    shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(0, len(header), 4))
-    count = 1
-    for size in shape:
-        count *= size
-    if MAX_BYTES < count <= limit:
-        raise ValueError(f"too large: its header promises {by(shape)} bytes, and {MAX_BYTES:,} are taken")
-    # Before a wrong header makes us ask for gigabytes.
-    data = file.read(count + 1) if count <= limit else b""
-    if len(data) < count:
-        raise ValueError(f"cut short: its header promises {by(shape)} bytes")
-    if len(data) > count:
-        raise ValueError(f"too long: its header promises {by(shape)} bytes")
-    return np.frombuffer(data, np.uint8).reshape(shape)
-
-
-def by(shape: tuple[int, ...]) -> str:
-    """Sizes as people write them."""
-    return " x ".join(map(str, shape))
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder of {FORMS}, nor an .npz of features and labels")
+    found = [reader for reader in READERS if reader.holds(folder)]
+    if len(found) > 1:
+        kinds = " and ".join(reader.KIND for reader in found)
+        raise ValueError(f"{folder} holds several sets, {kinds}; put the one into a folder of its own")
+    if found:
+        return found[0]
+    if classfolders.holds(folder):
+        return classfolders
+    if pickle := cifar.pickled(folder):
+        raise ValueError(f"{pickle} is a Python pickle, which could run any program when read; take {BINARY}")
+    raise ValueError(f"{folder} holds no {FORMS}; {lying(folder)}")

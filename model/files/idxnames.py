@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from pathlib import Path
+
+from model.files.listing import entries, lying
+from model.files.part import Missing
 
 NAME = re.compile(
     r"(?P<set>.*?)(?P<part>train|t10k|test)[-_. ](?P<what>images|labels)[-_. ]idx(?P<sizes>[0-9])[-_. ]ubyte"
@@ -19,8 +21,6 @@ DEPTH = 2
 """Folders within folders that are looked into: torchvision writes to ``MNIST/raw``."""
 MOST = 256
 """Folders that are looked into at most."""
-SHOWN = 6
-"""Names that a message shows."""
 
 
 def find(folder: Path, part: str, what: str, dimensions: tuple[int, ...]) -> Path:
@@ -36,8 +36,10 @@ def find(folder: Path, part: str, what: str, dimensions: tuple[int, ...]) -> Pat
 
     Raises
     ------
+    Missing
+        If there is none; names what lies there.
     ValueError
-        If there is none, or files of several sets; names what lies there.
+        If there are files of several sets; names them.
     """
     folders = [folder]
     for _ in range(DEPTH + 1):
@@ -58,29 +60,29 @@ def find(folder: Path, part: str, what: str, dimensions: tuple[int, ...]) -> Pat
             raise ValueError(f"{folder} holds several sets: {sets}; put the one into a folder of its own")
         for (_, place, _), files in plain.items():
             return place / min(files)[2]
-        inner = (Path(entry) for place in folders for entry in entries(place) if entry.is_dir())
-        folders = list(itertools.islice(inner, MOST))
+        folders = inner(folders)
     usual = [f"{part}-{what}-idx{sizes}-ubyte{end}" for sizes in dimensions for end in ("", ".gz")]
-    raise ValueError(f"{folder} holds no {usual[0]} (nor {', '.join(usual[1:])}); {lying(folder)}")
+    raise Missing(f"{folder} holds no {usual[0]} (nor {', '.join(usual[1:])}); {lying(folder)}")
+
+
+def holds(folder: Path) -> bool:
+    """Whether any file of a data set lies there."""
+    folders = [folder]
+    for _ in range(DEPTH + 1):
+        there = (entry for place in folders for entry in entries(place))
+        if any(NAME.fullmatch(entry.name) and entry.is_file() for entry in there):
+            return True
+        folders = inner(folders)
+    return False
+
+
+def inner(folders: list[Path]) -> list[Path]:
+    """The folders in folders, but for the very many."""
+    within = (Path(entry) for place in folders for entry in entries(place) if entry.is_dir())
+    return list(itertools.islice(within, MOST))
 
 
 def sort_of(match: re.Match) -> tuple[str, str]:
     """Part and contents that a name speaks of."""
     part = match["part"].lower()
     return PARTS.get(part, part), match["what"].lower()
-
-
-def entries(folder: Path) -> list[os.DirEntry]:
-    """What lies in a folder, by name; nothing where it may not be read."""
-    try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
-    except OSError:
-        return []
-
-
-def lying(folder: Path) -> str:
-    """What lies in a folder, in words."""
-    names = [entry.name + "/" * entry.is_dir() for entry in entries(folder)]
-    more = f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
-    return f"there lies {', '.join(names[:SHOWN])}{more}" if names else "it is empty"

@@ -53,6 +53,32 @@ def read_image(path, shape: Shape, *, invert: bool = False, resize: bool = False
     height, width, channels = shape
     if channels not in MODES:
         raise ValueError(f"{path}: a picture has 1 or 3 channels, but the net takes {channels}")
+    flat = opened(path, MODES[channels])
+    if flat.size != (width, height):
+        if not resize:
+            raise ValueError(
+                f"{path} has {flat.height} x {flat.width} pixels, but the net takes {height} x {width}"
+                " (--resize scales it)"
+            )
+        flat = flat.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(flat).reshape(shape)
+    return 255 - pixels if invert else pixels
+
+
+def decoded(path) -> np.ndarray:
+    """A picture as it is, (H, W, 1) if it is grey and (H, W, 3) if it has colours: uint8.
+
+    Raises
+    ------
+    ValueError, OSError
+        As of `read_image`.
+    """
+    pixels = np.asarray(opened(path))
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def opened(path, mode: str | None = None) -> Image.Image:
+    """An upright picture without transparency, of a mode in `MODES`: its own one unless another is named."""
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder; name the pictures in it")
     with open(path, "rb") as file, warnings.catch_warnings():
@@ -61,7 +87,8 @@ def read_image(path, shape: Shape, *, invert: bool = False, resize: bool = False
             with Image.open(file, formats=("PNG", "JPEG")) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
-                flat = flattened(upright(picture)).convert(MODES[channels])
+                mode = mode or MODES[1 if is_grey(picture) else 3]
+                return flattened(upright(picture)).convert(mode)
         except UnidentifiedImageError:
             raise ValueError(f"{path} is no PNG or JPEG picture") from None
         except (
@@ -78,15 +105,14 @@ def read_image(path, shape: Shape, *, invert: bool = False, resize: bool = False
             Image.DecompressionBombError,
         ) as error:
             raise ValueError(f"{path}: the picture cannot be read: {error}") from None
-    if flat.size != (width, height):
-        if not resize:
-            raise ValueError(
-                f"{path} has {flat.height} x {flat.width} pixels, but the net takes {height} x {width}"
-                " (--resize scales it)"
-            )
-        flat = flat.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(flat).reshape(shape)
-    return 255 - pixels if invert else pixels
+
+
+def is_grey(picture: Image.Image) -> bool:
+    """Whether a picture has no colours, by how it is held: of a palette, whether that has none."""
+    if picture.mode in ("P", "PA"):
+        palette = np.array(picture.getpalette() or [0, 0, 0], np.uint8).reshape(-1, 3)
+        return bool((palette == palette[:, :1]).all())
+    return picture.mode in ("1", "L", "LA") or picture.mode.startswith("I")
 
 
 def upright(picture: Image.Image) -> Image.Image:

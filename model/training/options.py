@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from model import cli
+from model.files import dataset
 from model.files.whole import check_writable, special
 from model.golden.workers import MAX_THREADS
 from model.net.losses import LOSSES, Penalty
@@ -23,7 +24,7 @@ examples:
   python -m model.train lenet                               build/lenet.npz from MNIST
   python -m model.train lecture --epochs 5 --seed 0
   python -m model.train lecture --epochs 5 --seed 0 --resume  goes on where that was cut short, bit for bit
-  python -m model.train lenet --data my_images/ --out my.npz  IDX files of your own, any size and classes
+  python -m model.train lenet --data my_images/ --out my.npz  images of your own, any size and classes
   python -m model.train lenet --weight-bits 6,conv1=8 --activation-bits 6
   python -m model.train lenet --weight-bits 4 --activation-bits 4 --qat-epochs 30
   python -m model.train lenet --optimiser adam --rate 0.002 --schedule linear
@@ -119,7 +120,7 @@ def deciding(argv: list[str]) -> list[str]:
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """What data, what files, how fast: the options that are no part of a recipe."""
-    parser.add_argument("--data", metavar="DIR", help="a folder of IDX files in place of MNIST")
+    parser.add_argument("--data", metavar="DIR", help=f"{dataset.FORMS}, in place of MNIST")
     parser.add_argument("--seed", type=cli.natural, default=0, metavar="S", help="of every random draw (0)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="artifact to write (build/NET.npz)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")

@@ -23,8 +23,8 @@ def of_data(data: Dataset) -> list[str]:
     counts = np.bincount(data.train_labels, minlength=data.classes)
     empty = np.flatnonzero(counts == 0)
     if len(empty):
-        names = ", ".join(map(str, empty[:SHOWN])) + ", ..." * (len(empty) > SHOWN)
-        start = "labels begin at 0; " if counts[0] == 0 else ""
+        names = ", ".join(data.names[label] for label in empty[:SHOWN]) + ", ..." * (len(empty) > SHOWN)
+        start = "labels begin at 0; " if counts[0] == 0 and data.names[0] == "0" else ""
         remarks.append(
             f"{data.name}: {len(empty)} of {data.classes} classes have no training image ({start}{names}),"
             " yet each has an output"

@@ -28,6 +28,7 @@ from model.training.checkpoint import Checkpoint
 from sim.damage import mutators
 
 NET = "tiny"
+TEN = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TEXTS = {
     "conv": 'layers = [{conv = 2, kernel = 3}, "relu", {pool = 2}, {dense = "classes"}]\n',
     "residual": """layers = [
@@ -45,7 +46,7 @@ activations = 8
 }
 OPTIONS = {
     "describe": ("--data", "--shape", "--classes", "--json", "lenet", "28x28x1", "1x1x1", "9999x9999x9999"),
-    "classify": ("--invert", "--resize", "--json", "lenet"),
+    "classify": ("--invert", "--resize", "--data", "--json", "lenet"),
     "report": ("--json", "lenet"),
     "train": (
         "--data",
@@ -159,6 +160,21 @@ def data_set() -> dict[str, bytes]:
     return made
 
 
+def cifar() -> dict[str, bytes]:
+    """A test set of CIFAR-10's of a few images, and the names of its classes."""
+    random = np.random.default_rng(0)
+    records = [bytes([label]) + random.bytes(3 * 32 * 32) for label in range(10)]
+    return {"test_batch.bin": b"".join(records), "batches.meta.txt": "\n".join(TEN).encode()}
+
+
+def features() -> dict[str, bytes]:
+    """A test set of signed integers."""
+    file, random = io.BytesIO(), np.random.default_rng(0)
+    rows = random.integers(-128, 128, (5, 4, 3), dtype=np.int8)
+    np.savez(file, features=rows, labels=np.arange(5, dtype=np.uint8))
+    return {"features.npz": file.getvalue()}
+
+
 def zipped(random: Random, content: bytes) -> bytes:
     """IDX damaged inside its gzip, or outside of it."""
     if content[:2] == b"\x1f\x8b" and random.random() < 0.5:
@@ -219,6 +235,14 @@ def targets(commands: dict[str, Callable]) -> dict[str, Target]:
         "idx": Target(
             data_set(), zipped,
             lambda folder, name: (model.describe.main, [NET, "--data", str(folder)]), 6,
+        ),
+        "cifar": Target(
+            cifar(), mutators.damaged,
+            lambda folder, name: (model.describe.main, [NET, "--data", str(folder)]), 3,
+        ),
+        "features": Target(
+            features(), mutators.as_archive,
+            lambda folder, name: (model.describe.main, [NET, "--data", str(folder / name)]), 3,
         ),
         "picture": Target(
             pictures(), mutators.as_picture,
