@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
 
+from drawn_rules import draw_rule
 from hdl.folding.net import Plan, weighted
 from hdl.folding.stage import SERIAL, WIRED, StagePlan
 from hdl.planning.search import divisors
 from model.arithmetic.qformat import QFormat
+from model.arithmetic.rescale import matched
+from model.arithmetic.steps import Function
 from model.golden.qnetwork import QNetwork
-from model.layers import ConvSpec
+from model.golden.spec import Spec, WeightedSpec
+from model.layers import ConvSpec, PoolSpec, RescaleSpec
 from random_nets import INNER, NetDrawer
 
-INSIDE = (*INNER, "residual", "scaled")
+INSIDE = (*INNER, "residual", "scaled", "scaled")
 """Of the layers between the first and the last."""
+SUMS = "general", "general", "dense", "average", "addition"
+"""What a rescale follows."""
 WIDEST_TABLE = 12
 """Bits of a table's input, at most."""
 
@@ -39,10 +46,21 @@ class Choices:
 
 
 class DrawnNets(NetDrawer):
-    """A `NetDrawer` led by Hypothesis, which uses all widths up to 16 bits."""
+    """A `NetDrawer` led by Hypothesis, which uses all widths up to 16 bits.
+
+    Attributes
+    ----------
+    rules : dict of (str, Function)
+        Of each rescale that was found for one: what another framework computes, and its name.
+    """
 
     def __init__(self, draw):
         self.rng = self.scales = self.sharing = Choices(draw)
+        self.rules: dict[str, tuple[str, Function]] = {}
+
+    def any_of(self, names: Sequence[str]) -> str:
+        """One of some names, each as likely, where Hypothesis itself prefers the first."""
+        return names[int(self.rng.integers(0, len(names), 1)[0])]
 
     def format(self, low: int = 1, high: int = 9, signed: bool | None = None) -> QFormat:
         return super().format(low, (high, high, 16)[self.integer(0, 2)], signed)
@@ -54,6 +72,58 @@ class DrawnNets(NetDrawer):
         # a dense layer inside a net rounds, and here the last one stands for it
         last = last and not (kind == "dense" and self.integer(0, 1))
         return super().layer(kind, name, shape, src, last)
+
+    def layers(self, kind, name, shape, src, last):
+        if kind != "scaled":
+            made = super().layers(kind, name, shape, src, last)
+            if last and made[-1].dst == made[-1].accumulator and self.integer(0, 1):
+                made.append(self.ruled(f"{name}_out", made[-1]))
+            return made
+        made = self.sums(self.any_of(SUMS), name, shape, src)
+        return [made, self.ruled(f"{name}_out", made)]
+
+    def sums(self, kind: str, name: str, shape, src: QFormat) -> Spec:
+        """A layer that leaves its sums exact."""
+        if kind in ("general", "dense"):
+            return super().layer(kind, name, shape, src, True)
+        if kind == "average":
+            geometry = self.geometry(shape, 3)
+            spec = PoolSpec(
+                name=name, in_shape=shape, src=src, dst=src, mode="sum", kernel=geometry.kernel,
+                stride=geometry.stride, padding=geometry.padding,
+            )  # fmt: skip
+        else:
+            spec = self.residual(name, shape, src)
+            # the scales of the branches stand in tables, as TFLite's additions have them
+            ends = []
+            for end, branch in zip("ab", (spec.body, spec.shortcut)):
+                fmt = branch[-1].dst if branch else src
+                ends.append((*branch, self.layer("table", f"{name}{end}t", spec.out_shape, fmt)))
+            spec = replace(spec, body=ends[0], shortcut=ends[1])
+        return replace(spec, dst=spec.sum_format)
+
+    def ruled(self, name: str, sums: Spec) -> RescaleSpec:
+        """The rescale of a drawn rule; any other one where there is none."""
+        shape, src = sums.out_shape, sums.dst
+        # all 8-bit results, or those of a few bits
+        dst = QFormat(8, 0, bool(self.integer(0, 1))) if self.integer(0, 1) else NetDrawer.format(self)
+        low, high = (np.full(shape[2], end) for end in (src.min, src.max))
+        if isinstance(sums, WeightedSpec) and sums.bias.ndim == 1:
+            low, high = (end << sums.shifts for end in sums.sum_ranges)
+        bottom, top = sorted(self.integer(dst.min, dst.max) for _ in range(2))
+        if self.integer(0, 1):
+            bottom, top = dst.min, dst.max
+        rule, function = draw_rule(self, low, high, dst)
+        try:
+            form = matched(function, low, high, bottom, top)
+            spec = RescaleSpec(
+                name=name, in_shape=shape, src=src, dst=dst, low=bottom, high=top, odd=form.odd,
+                multipliers=form.multipliers, offsets=form.offsets, shifts=form.shifts,
+            )  # fmt: skip
+        except ValueError:
+            return self.rescale(name, shape, src)
+        self.rules[name] = rule, function
+        return spec
 
     def drawn(self) -> tuple[QNetwork, Plan]:
         """A net of 2 to 6 layers, grey and reduction among them, and a plan."""

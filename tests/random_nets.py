@@ -13,6 +13,7 @@ from hdl.planning.search import divisors
 from model.arithmetic.geometry import Geometry
 from model.arithmetic.qformat import QFormat
 from model.golden.qnetwork import QNetwork
+from model.golden.spec import Spec
 from model.layers import (
     ConvSpec,
     DenseSpec,
@@ -89,6 +90,10 @@ class NetDrawer:
         )
         accumulator = make(**fields, dst=src).accumulator
         return make(**fields, dst=accumulator if last else self.destination(accumulator))
+
+    def layers(self, kind: str, name: str, shape, src: QFormat, last: bool) -> list[Spec]:
+        """One layer of a kind, or those that stand for it."""
+        return [self.layer(kind, name, shape, src, last)]
 
     def layer(self, kind: str, name: str, shape, src: QFormat, last: bool = False):
         if kind == "conv":
@@ -213,14 +218,9 @@ class NetDrawer:
             last = index == layers - 1
             kinds = ["conv", "dense"] if last else inner
             kind = kinds[self.integer(0, len(kinds) - 1)]
-            if kind == "scaled":
-                # exact sums, and what another framework makes of them
-                specs.append(self.layer("general", f"layer{index}", shape, src, True))
-                spec = self.rescale(f"layer{index}_out", specs[-1].out_shape, specs[-1].dst)
-            else:
-                spec = self.layer(kind, f"layer{index}", shape, src, last)
-            specs.append(spec)
-            shape, src = spec.out_shape, spec.dst
+            made = self.layers(kind, f"layer{index}", shape, src, last)
+            specs += made
+            shape, src = made[-1].out_shape, made[-1].dst
         return QNetwork("random", input_format, tuple(specs))
 
     def plan(self, net: QNetwork, *, shares: bool = True) -> Plan:

@@ -1,5 +1,7 @@
 """Nets and plans drawn by Hypothesis: the accelerator puts out the golden model's every value."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, event, given, settings
@@ -7,8 +9,10 @@ from hypothesis import strategies as st
 
 import stream_sim
 from drawn_nets import DrawnNets
+from drawn_rules import RULES
 from hdl.network import Accelerator
 from model.golden.qchain import walk
+from model.golden.qnetwork import QNetwork
 from sim.bench.accelerator import AcceleratorBench, Unloaded, first_mismatch
 from sim.bench.cover import KINDS, Cover
 from sim.bench.taps import first_difference
@@ -31,6 +35,7 @@ def check(data, wanted=lambda cover: True) -> Cover:
     drawer = DrawnNets(data.draw)
     net, plan = drawer.drawn()
     images = drawer.images(net, IMAGES)
+    cases = [*ruled(drawer, net, images), *shapes(net)]
     # all draws come before what depends on other nets: Hypothesis wants to find them again
     stalls = drawer.integer(0, 4) / 10, drawer.integer(0, 4) / 10
     seed, longest = drawer.integer(0, 1000), (1, 4, 60)[drawer.integer(0, 2)]
@@ -43,6 +48,9 @@ def check(data, wanted=lambda cover: True) -> Cover:
     event(f"weights {plan.weights}")
     for stage in plan.stages.values():
         event(f"weights {stage.weights}, pixel lanes {stage.pixel_lanes}, digits {stage.digits}")
+    for case in cases:
+        event(case)
+        cover.counts["drawn", case] += 1
     accelerator = Accelerator(net, plan)
     got, _ = stream_sim.run(
         Unloaded(accelerator) if plan.loadable else accelerator,
@@ -57,6 +65,43 @@ def check(data, wanted=lambda cover: True) -> Cover:
     np.testing.assert_array_equal(logits, net.logits(images))
     np.testing.assert_array_equal([answer.cls for answer in got], net.classify(images))
     return cover
+
+
+def ruled(drawer: DrawnNets, net: QNetwork, images: np.ndarray) -> Iterator[str]:
+    """Compares each rescale's values with the rule that it was found for; which rules, behind which sums."""
+    values = net.trace(images)
+    for before, spec, sums, results in zip(net.specs, net.specs[1:], values, values[1:]):
+        if spec.name in drawer.rules:
+            name, rule = drawer.rules[spec.name]
+            by_channel = np.moveaxis(sums, 3, 0)
+            due = rule(by_channel.reshape(len(by_channel), -1)).clip(spec.low, spec.high)
+            np.testing.assert_array_equal(results, np.moveaxis(due.reshape(by_channel.shape), 0, 3))
+            yield f"rule: {name}"
+            yield f"rule behind {before.kind}"
+            if spec.odd is not None:
+                yield "rule that needs offsets of odd results"
+            if len(np.unique(results)) > 1:
+                yield "rule with more than one result"
+
+
+def shapes(net: QNetwork) -> Iterator[str]:
+    """What is special of a net's input."""
+    for size, what in zip(net.in_shape, ("row", "column", "channel")):
+        if size == 1:
+            yield f"one {what}"
+    yield "signed input" if net.input_format.signed else "unsigned input"
+
+
+MET = {
+    *(f"rule: {name}" for name in RULES),
+    *(f"rule behind {kind}" for kind in ("conv", "dense", "pool", "residual")),
+    "rule that needs offsets of odd results",
+    "rule with more than one result",
+    *(f"one {what}" for what in ("row", "column", "channel")),
+    "signed input",
+    "unsigned input",
+}
+"""What many drawn nets have among them."""
 
 
 def holes(cover: Cover) -> set[tuple[str, str]]:
@@ -94,6 +139,7 @@ def test_many_drawn_nets_equal_the_golden_model():
     run()
     fill()
     assert not holes(cover)
+    assert {case for group, case in cover.counts if group == "drawn"} >= MET
 
 
 @pytest.mark.slow

@@ -72,21 +72,34 @@ def seeded(src: QFormat, dst: QFormat) -> Bench:
     return of_pipe(dut, lambda beat, out, lane: nearest(beat[lane], 1 << src.frac - dst.frac, out, dst))
 
 
-def rescaled(src: QFormat, offsets, shifts, low: int, high: int) -> Bench:
+def rescaled(src: QFormat, offsets, shifts, low: int, high: int, odd=None) -> Bench:
     """Two channels with multipliers of 5 and 3."""
     multipliers = np.array([5, 3])
     spec = RescaleSpec(
         name="s", in_shape=(1, 1, 2), src=src, dst=QFormat(5, 0), multipliers=multipliers,
         offsets=np.array(offsets), shifts=np.array(shifts), low=low, high=high,
+        odd=None if odd is None else np.array(odd),
     )  # fmt: skip
     dut = hdl.stages.rescale.RescalePipe(spec, 2, hdl.devices.device.PORTABLE)
 
-    def relation(beat, out, lane):
-        negative, other = (int(offset) for offset in spec.offsets[:, lane])
-        total = beat[lane] * int(multipliers[lane]) + Mux(beat[lane] < 0, negative, other)
-        return within(total, 1 << int(shifts[lane]), out, low, high)
+    def total(value, lane, of):
+        negative, other = (int(offset) for offset in of[:, lane])
+        return value * int(multipliers[lane]) + Mux(value < 0, negative, other)
 
-    return of_pipe(dut, relation)
+    def relation(beat, out, lane):
+        return within(total(beat[lane], lane, spec.offsets), 1 << int(shifts[lane]), out, low, high)
+
+    def by_parity(beat, out, lane):
+        """The largest result that the offsets of its parity reach: those of the next two do not reach them."""
+        even, uneven = (total(beat[lane], lane, of) for of in (spec.offsets, spec.odd))
+
+        def reached(result):
+            return Mux(result[0], uneven, even) >= result * (1 << int(shifts[lane]))
+
+        largest = both((out + more > high) | ~reached(out + more) for more in (1, 2))
+        return (out >= low) & (out <= high) & ((out == low) | reached(out)) & largest
+
+    return of_pipe(dut, relation if odd is None else by_parity)
 
 
 def pooled(mode: str, kernel, src: QFormat, dst: QFormat) -> Bench:
@@ -236,6 +249,12 @@ PROOFS = [
         "RescalePipe, s6 by sign",
         partial(rescaled, S(6, 0), [[-7, -4], [9, -4]], [3, 2], -6, 11),
         "rescaled",
+        fast=True,
+    ),
+    Proof(
+        "RescalePipe, s5, halves to even",
+        partial(rescaled, S(5, 0), [[3, 1], [4, 2]], [3, 2], -6, 7, [[4, 2], [3, 2]]),
+        "to_even",
         fast=True,
     ),
     Proof("RescalePipe, u8", partial(rescaled, U(8, 0), [[0, 5], [0, 5]], [4, 6], 0, 15)),
