@@ -21,6 +21,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 """Of pictures that are read."""
 OTHERS = (".bmp", ".gif", ".pgm", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 """Of pictures that are not: left out in silence they would be missed."""
+STEP = 100
+"""Pictures between two words on how far it is."""
 KINDS = {1: "grey", 3: "colour"}
 
 
@@ -53,7 +55,7 @@ def seen(place) -> list[os.DirEntry]:
     return [entry for entry in entries(place) if not entry.name.startswith((".", "__"))]
 
 
-def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent) -> Part:
+def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent, most: int | None = None) -> Part:
     """A part. The classes take turns, so that the first few pictures are of all of them.
 
     Parameters
@@ -63,6 +65,8 @@ def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent) -> 
     part : {"train", "t10k"}
     tell : callable
         Is given how many pictures have been read, and of how many, now and then.
+    most : int, optional
+        So many pictures are enough.
 
     Raises
     ------
@@ -84,7 +88,7 @@ def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent) -> 
         label = names.index(entry.name)
         by_class[label] = [(Path(picture), label) for picture in pictures(entry)]
     turns = [picture for turn in itertools.zip_longest(*by_class) for picture in turn if picture]
-    paths, labels = zip(*turns)
+    paths, labels = zip(*turns[:most])
     return Part(read(paths, tell), np.array(labels, np.int64), names)
 
 
@@ -114,5 +118,6 @@ def read(paths: tuple[Path, ...], tell: Callable[[int, int], None]) -> np.ndarra
             one, other = KINDS[picture.shape[2]], KINDS[first.shape[2]]
             raise ValueError(f"{path} is {one}, but {paths[0]} {other}; all must be alike")
         images[index] = picture
-        tell(index + 1, len(paths))
+        if index % STEP == 0 or index == len(paths) - 1:
+            tell(index + 1, len(paths))
     return images
