@@ -23,6 +23,8 @@ OTHERS = (".bmp", ".gif", ".pgm", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 """Of pictures that are not: left out in silence they would be missed."""
 STEP = 100
 """Pictures between two words on how far it is."""
+LEFT = ("__MACOSX", "__pycache__")
+"""Folders that archives and programs leave behind."""
 KINDS = {1: "grey", 3: "colour"}
 
 
@@ -51,8 +53,8 @@ def pictures(place) -> list[os.DirEntry]:
 
 
 def seen(place) -> list[os.DirEntry]:
-    """What lies in a folder; what is hidden is somebody else's."""
-    return [entry for entry in entries(place) if not entry.name.startswith((".", "__"))]
+    """What lies in a folder, but for what other programs leave there."""
+    return [entry for entry in entries(place) if not entry.name.startswith(".") and entry.name not in LEFT]
 
 
 def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent, most: int | None = None) -> Part:
@@ -79,7 +81,11 @@ def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent, mos
     if place is None:
         raise Missing(f"{folder} has no folder {' or '.join(PARTS[part])} of pictures by class")
     names = tuple(entry.name for entry in classes_in(learnt or place))
-    by_class = [[] for _ in names]
+    by_class: list[list[tuple[Path, int]]] = [[] for _ in names]
+    for entry in classes_in(learnt or place):
+        os.scandir(entry).close()  # one that may not be read is told so
+        if not pictures(entry):
+            raise ValueError(f"{Path(entry)} holds no picture, and would be a class all the same")
     for entry in classes_in(place):
         if entry.name not in names:
             raise ValueError(f"{Path(entry)}: there is no class of that name in {learnt}")
