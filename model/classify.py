@@ -97,6 +97,8 @@ def main(argv: list[str]) -> None:
         values.save(options.values, logits.reshape(-1, *net.out_shape))
     result = {"net": net.name, "answers": answers}
     if labels is not None:
+        for answer, label in zip(answers, labels):
+            answer["label"] = class_name(net, int(label))
         right = int((logits.argmax(axis=1) == labels).sum())
         result |= {"images": len(images), "right": right, "accuracy": right / len(images)}
     cli.write_json(options.json, result)

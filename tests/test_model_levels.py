@@ -166,6 +166,7 @@ def test_classify(given, name, capsys):
     assert run(classify, folder / "net.npz", "--data", folder / name, "--json", folder / "out.json") == 0
     found = json.loads((folder / "out.json").read_text())
     rows = sorted(row["logits"] for row in found["answers"])
+    assert all(row["label"] == row["class"] for row in found["answers"])
     assert rows == sorted(logits.tolist()) and (found["right"], found["accuracy"]) == (20, 1.0)
     assert "right: 20 of 20, 100.00%" in capsys.readouterr().out
 
