@@ -191,8 +191,8 @@ def test_classify_a_picture_and_features_without_labels(given, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "name pictures, or a test set with --data"),
-        (["one.png", "--data", "idx"], "name pictures, or a test set with --data"),
+        ([], "name a PICTURE or more, or a test set with --data"),
+        (["one.png", "--data", "idx"], "name a PICTURE or more, or a test set with --data"),
         (["folders", "--resize"], "--invert and --resize are for pictures"),
         (["one.png", "folders"], "folders is a folder; name the pictures in it"),
         (["none.npz"], "none.npz"),
