@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
     net = artifact.load(options.check) if options.check else None
     other = artifact.load(options.load) if options.load else None
     plan = Plan.load(options.plan, other) if other is not None else None
-    data = test_set(options.data, net) if options.dataset else None
+    data = test_set(options, net) if options.dataset else None
     if options.watch is not None and not Path(options.watch).is_dir():
         raise ValueError(f"--watch {options.watch} is no folder")
     for path in options.pictures:
@@ -85,11 +85,11 @@ def main(argv: list[str]) -> None:
             )
 
 
-def test_set(folder: str | None, net: QNetwork | None) -> tuple[np.ndarray, np.ndarray]:
+def test_set(options: Namespace, net: QNetwork | None) -> tuple[np.ndarray, np.ndarray]:
     """Images, and labels as a net counts them, if there is one to compare with."""
     with cli.counted("reading pictures") as tell:
-        part = dataset.load_part("t10k", folder, tell)
-    return part.images, part.labelled(net and net.metadata.get("classes"), folder)
+        part = dataset.load_part("t10k", options.data, tell, options.frames)
+    return part.images, part.labelled(net and net.metadata.get("classes"), options.data)
 
 
 def found(options: Namespace) -> Board:

@@ -56,7 +56,7 @@ def parse(argv: list[str]) -> Namespace:
     if options.data is None and len(options.pictures) == 1 and is_set(options.pictures[0]):
         options.data = options.pictures.pop()
     if bool(options.pictures) == (options.data is not None):
-        known.error("name pictures, or a test set with --data")
+        known.error("name a PICTURE or more, or a test set with --data")
     if options.data is not None and (options.invert or options.resize):
         known.error("--invert and --resize are for pictures, and --data is a test set")
     check_writable(options.json, options.values)
@@ -97,6 +97,8 @@ def main(argv: list[str]) -> None:
         values.save(options.values, logits.reshape(-1, *net.out_shape))
     result = {"net": net.name, "answers": answers}
     if labels is not None:
+        for answer, label in zip(answers, labels):
+            answer["label"] = class_name(net, int(label))
         right = int((logits.argmax(axis=1) == labels).sum())
         result |= {"images": len(images), "right": right, "accuracy": right / len(images)}
     cli.write_json(options.json, result)

@@ -110,7 +110,7 @@ def main(argv: list[str]) -> None:
     started = time.monotonic()
     net = artifact.load(options.net)
     with cli.counted("reading pictures") as tell:
-        images = dataset.load_part("t10k", options.data, tell).images
+        images = dataset.load_part("t10k", options.data, tell, options.frames or FRAMES).images
     images = net.checked(levels.for_net(images, net))
     if (options.frames or 0) > len(images):
         raise ValueError(f"--frames {options.frames}: the test set has only {len(images)} images")

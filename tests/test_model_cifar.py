@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import idx
 from model.files import dataset
+from model.training import remarks
 
 NAMES = [f"class {number}" for number in range(100)]
 TEN = [f"data_batch_{number}.bin" for number in range(1, 6)], ["test_batch.bin"], "batches.meta.txt", 10
@@ -67,6 +68,13 @@ def test_names_may_be_unknown(tmp_path):
     (tmp_path / TEN[2]).unlink()
     data = dataset.load(tmp_path)
     assert data.names == tuple(map(str, range(made["train"][1].max() + 1)))
+
+
+def test_classes_without_an_image_are_remarked_on_by_name(tmp_path):
+    made = written(tmp_path, count=1)
+    (remark,) = remarks.of_data(dataset.load(tmp_path))
+    first = min(set(range(10)) - set(made["train"][1].tolist()))
+    assert f"of 10 classes have no training image ({NAMES[first]}, " in remark
 
 
 def cut(path):

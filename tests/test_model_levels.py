@@ -166,6 +166,7 @@ def test_classify(given, name, capsys):
     assert run(classify, folder / "net.npz", "--data", folder / name, "--json", folder / "out.json") == 0
     found = json.loads((folder / "out.json").read_text())
     rows = sorted(row["logits"] for row in found["answers"])
+    assert all(row["label"] == row["class"] for row in found["answers"])
     assert rows == sorted(logits.tolist()) and (found["right"], found["accuracy"]) == (20, 1.0)
     assert "right: 20 of 20, 100.00%" in capsys.readouterr().out
 
@@ -190,8 +191,8 @@ def test_classify_a_picture_and_features_without_labels(given, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "name pictures, or a test set with --data"),
-        (["one.png", "--data", "idx"], "name pictures, or a test set with --data"),
+        ([], "name a PICTURE or more, or a test set with --data"),
+        (["one.png", "--data", "idx"], "name a PICTURE or more, or a test set with --data"),
         (["folders", "--resize"], "--invert and --resize are for pictures"),
         (["one.png", "folders"], "folders is a folder; name the pictures in it"),
         (["none.npz"], "none.npz"),

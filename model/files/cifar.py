@@ -75,15 +75,15 @@ def places(folder: Path) -> list[tuple[Path, Layout]]:
     return found
 
 
-def load(folder: Path, part: str, tell=None) -> Part:
+def load(folder: Path, part: str, tell=None, most: int | None = None) -> Part:
     """A part.
 
     Parameters
     ----------
     folder : Path
     part : {"train", "t10k"}
-    tell : ignored
-        The files are read in a moment.
+    tell, most : ignored
+        The files are read in a moment, whole.
 
     Raises
     ------

@@ -21,6 +21,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 """Of pictures that are read."""
 OTHERS = (".bmp", ".gif", ".pgm", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 """Of pictures that are not: left out in silence they would be missed."""
+STEP = 100
+"""Pictures between two words on how far it is."""
+LEFT = ("__MACOSX", "__pycache__")
+"""Folders that archives and programs leave behind."""
 KINDS = {1: "grey", 3: "colour"}
 
 
@@ -49,11 +53,11 @@ def pictures(place) -> list[os.DirEntry]:
 
 
 def seen(place) -> list[os.DirEntry]:
-    """What lies in a folder; what is hidden is somebody else's."""
-    return [entry for entry in entries(place) if not entry.name.startswith((".", "__"))]
+    """What lies in a folder, but for what other programs leave there."""
+    return [entry for entry in entries(place) if not entry.name.startswith(".") and entry.name not in LEFT]
 
 
-def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent) -> Part:
+def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent, most: int | None = None) -> Part:
     """A part. The classes take turns, so that the first few pictures are of all of them.
 
     Parameters
@@ -63,6 +67,8 @@ def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent) -> 
     part : {"train", "t10k"}
     tell : callable
         Is given how many pictures have been read, and of how many, now and then.
+    most : int, optional
+        So many pictures are enough.
 
     Raises
     ------
@@ -75,7 +81,11 @@ def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent) -> 
     if place is None:
         raise Missing(f"{folder} has no folder {' or '.join(PARTS[part])} of pictures by class")
     names = tuple(entry.name for entry in classes_in(learnt or place))
-    by_class = [[] for _ in names]
+    by_class: list[list[tuple[Path, int]]] = [[] for _ in names]
+    for entry in classes_in(learnt or place):
+        os.scandir(entry).close()  # one that may not be read is told so
+        if not pictures(entry):
+            raise ValueError(f"{Path(entry)} holds no picture, and would be a class all the same")
     for entry in classes_in(place):
         if entry.name not in names:
             raise ValueError(f"{Path(entry)}: there is no class of that name in {learnt}")
@@ -84,7 +94,7 @@ def load(folder: Path, part: str, tell: Callable[[int, int], None] = silent) -> 
         label = names.index(entry.name)
         by_class[label] = [(Path(picture), label) for picture in pictures(entry)]
     turns = [picture for turn in itertools.zip_longest(*by_class) for picture in turn if picture]
-    paths, labels = zip(*turns)
+    paths, labels = zip(*turns[:most])
     return Part(read(paths, tell), np.array(labels, np.int64), names)
 
 
@@ -114,5 +124,6 @@ def read(paths: tuple[Path, ...], tell: Callable[[int, int], None]) -> np.ndarra
             one, other = KINDS[picture.shape[2]], KINDS[first.shape[2]]
             raise ValueError(f"{path} is {one}, but {paths[0]} {other}; all must be alike")
         images[index] = picture
-        tell(index + 1, len(paths))
+        if index % STEP == 0 or index == len(paths) - 1:
+            tell(index + 1, len(paths))
     return images

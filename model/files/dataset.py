@@ -109,7 +109,9 @@ def names_of(part: Part) -> tuple[str, ...]:
     return part.names or tuple(map(str, range(int(part.labels.max()) + 1)))
 
 
-def load_part(part: str, folder=None, tell: Callable[[int, int], None] = silent) -> Part:
+def load_part(
+    part: str, folder=None, tell: Callable[[int, int], None] = silent, most: int | None = None
+) -> Part:
     """Images (N, H, W, C), labels (N,) and classes of one part.
 
     Parameters
@@ -121,6 +123,8 @@ def load_part(part: str, folder=None, tell: Callable[[int, int], None] = silent)
         `model.files.features`.
     tell : callable
         Is given how many pictures have been read, and of how many.
+    most : int, optional
+        So many images are enough; where it takes nothing to read more, there may be more.
     """
     if folder is None:
         return idx.load(MNIST, part, sums=SHA256)
@@ -129,7 +133,7 @@ def load_part(part: str, folder=None, tell: Callable[[int, int], None] = silent)
         if part != "t10k":
             raise Missing(f"{folder} holds a test set alone: to learn from, name a folder of {FORMS}")
         return features.load(folder)
-    return reader_of(folder).load(folder, part, tell)
+    return reader_of(folder).load(folder, part, tell, most)
 
 
 def reader_of(folder: Path):

@@ -25,15 +25,22 @@ def holds(folder: Path) -> bool:
     return idxnames.holds(folder)
 
 
-def load(folder: Path, part: str, tell=None, *, sums: Mapping[str, str] | None = None) -> Part:
+def load(
+    folder: Path,
+    part: str,
+    tell=None,
+    most: int | None = None,
+    *,
+    sums: Mapping[str, str] | None = None,
+) -> Part:
     """A part.
 
     Parameters
     ----------
     folder : Path
     part : {"train", "t10k"}
-    tell : ignored
-        Arrays are read in a moment.
+    tell, most : ignored
+        Arrays are read in a moment, whole.
     sums : mapping of str, optional
         SHA-256 by the names of the only files that are taken.
 

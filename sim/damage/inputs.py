@@ -170,8 +170,8 @@ def cifar() -> dict[str, bytes]:
 def features() -> dict[str, bytes]:
     """A test set of signed integers."""
     file, random = io.BytesIO(), np.random.default_rng(0)
-    rows = random.integers(-128, 128, (5, 4, 3), dtype=np.int8)
-    np.savez(file, features=rows, labels=np.arange(5, dtype=np.uint8))
+    rows = random.integers(-128, 128, (10, 16, 16), dtype=np.int8)
+    np.savez(file, features=rows, labels=np.arange(10, dtype=np.uint8))
     return {"features.npz": file.getvalue()}
 
 
