@@ -100,7 +100,7 @@ def test_biases_count_once(network, images):
             return []
 
         try:
-            return tuned(network, scheme, Tuning(1), Recipe(epochs=1), train)[0]
+            return tuned(network, scheme, Tuning(1), Recipe(epochs=1), train, None)[0]
         except FloatingPointError:
             return None
 
