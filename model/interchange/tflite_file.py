@@ -11,7 +11,7 @@ import numpy as np
 from model.arithmetic.qformat import QFormat
 from model.interchange.description import Values, problem
 
-MAX_BYTES, MAX_OPERATORS, MAX_TENSORS, MAX_VALUES = 1 << 23, 256, 4096, 1 << 24
+MAX_BYTES, MAX_OPERATORS, MAX_TENSORS, MAX_VALUES = 1 << 23, 128, 4096, 1 << 24
 """Larger files and nets are refused before anything is made of them."""
 MAX_DIMS, MAX_ENDS = 8, 64
 """Dimensions of a tensor, and inputs or outputs of an operator; those of the format's own runtime are fewer."""

@@ -53,8 +53,9 @@ def window(op: Operator, x: Values, y: Values, kernel, stride, padding: int, dil
     """Where a window stands; its positions are those of the output."""
     if padding not in PADDINGS:
         raise ValueError(problem("padding", padding, "SAME or VALID"))
-    if len(x.dims) != 3:
-        raise ValueError(problem("its input's shape", (1, *x.dims), "batch, height, width and channels"))
+    for what, values in (("its input's shape", x), ("its output's shape", y)):
+        if len(values.dims) != 3:
+            raise ValueError(problem(what, (1, *values.dims), "batch, height, width and channels"))
     op.demand(max(kernel) <= MOST, "its window", tuple(kernel), f"up to {MOST} on each side")
     geometry = Geometry.resolve(x.dims, kernel, stride, PADDINGS[padding], dilation)
     shape = (1, *geometry.positions(x.dims))

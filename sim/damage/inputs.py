@@ -18,6 +18,7 @@ from PIL import Image
 
 import hdl.plan
 import model.classify
+import model.convert
 import model.describe
 import model.report
 import model.train
@@ -25,7 +26,7 @@ from hdl.folding.net import Plan
 from hdl.planning.search import default
 from model.files import artifact
 from model.training.checkpoint import Checkpoint
-from sim.damage import mutators
+from sim.damage import mutators, tflite_odd
 
 NET = "tiny"
 TEXTS = {
@@ -44,6 +45,7 @@ activations = 8
 """,
 }
 OPTIONS = {
+    "convert": ("-o", "--out", "--name", "--answer", "class", "values", "--json", "lenet", "x.tflite"),
     "describe": ("--data", "--shape", "--classes", "--json", "lenet", "28x28x1", "1x1x1", "9999x9999x9999"),
     "classify": ("--invert", "--resize", "--json", "lenet"),
     "report": ("--json", "lenet"),
@@ -241,6 +243,12 @@ def targets(commands: dict[str, Callable]) -> dict[str, Target]:
             lambda folder, name: (
                 hdl.plan.main, [str(folder / "net.npz"), "--plan", str(folder / "plan.json")]
             ), 1,
+        ),
+        "tflite": Target(
+            {f"net{layers}.tflite": tflite_odd.sound(layers) for layers in (1, 4)}, mutators.as_tflite,
+            lambda folder, name: (
+                model.convert.main, [str(folder / name), "-o", str(folder / "converted.npz")]
+            ), 6,
         ),
         "plan": Target(
             {"plan.json": plan_file()}, mutators.as_json,

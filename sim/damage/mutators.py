@@ -13,6 +13,8 @@ from random import Random
 
 import numpy as np
 
+from sim.damage import tflite_odd
+
 NUMBERS = (
     0,
     1,
@@ -241,6 +243,12 @@ def changed(random: Random, array: np.ndarray) -> np.ndarray:
     if wide.size:
         wide.flat[random.randrange(wide.size)] = random.choice([n for n in NUMBERS if abs(n) < 1 << 63])
     return wide
+
+
+def as_tflite(random: Random, content: bytes) -> bytes:
+    """A TFLite file with bytes or words of it changed, or another one that no net can be made of."""
+    make = random.choice((damaged, tflite_odd.damaged, tflite_odd.damaged, None))
+    return tflite_odd.odd(random) if make is None else make(random, content)
 
 
 def as_picture(random: Random, content: bytes) -> bytes:

@@ -140,7 +140,7 @@ class OddNet(Writer):
     def quantisation(self) -> None:
         """Values at an odd scale or zero point, of an odd type, shape or name."""
         shape = self.random.choice(
-            (self.SHAPE, (2, 4, 4, 2), (1, HUGE, HUGE, 2), (1, 1 << 16, 1 << 16), (), (0,), (1, -1, 4, 2), (1,) * 9)
+            (self.SHAPE, (2, 4, 4, 2), (1, HUGE, HUGE, 2), (1, 1 << 16, 1 << 16), (), (0,), (1, -1, 4, 2), (1,) * 9, (1,) * 99_999)
         )
         one = self.random.choice(SCALES)
         fields = {
@@ -229,10 +229,10 @@ class OddNet(Writer):
                 self.at = self.operator("FULLY_CONNECTED", inputs, out, "FullyConnectedOptions")
 
     def shared(self) -> None:
-        """Thousands of tensors that share a name, or a shape of a million dimensions."""
-        name, shape = self.random.choice((("n" * (1 << 21), self.SHAPE), (None, (1,) * (1 << 20))))
-        for _ in range(self.random.choice((4000, 5000, 20_000))):
-            self.values(shape, name=name)
+        """Thousands of tensors that share a long name, or scales."""
+        fields = self.random.choice(({"name": "n" * (1 << 21)}, {"scales": np.ones(1 << 14)}))
+        for _ in range(self.random.choice((4000, 5000))):
+            self.values(**fields)
         self.attribute()
 
 
@@ -249,6 +249,23 @@ def sound(layers: int = 3) -> bytes:
     for _ in range(layers):
         net.good()
     return net.content(net.source, net.at)
+
+
+def damaged(random: Random, content: bytes) -> bytes:
+    """A file in which words are others: offsets exchanged or moved, vectors longer, sizes enormous."""
+    words = np.frombuffer(content[: len(content) & ~3], "<u4").copy()
+    for _ in range(random.choice((1, 1, 2, 5))):
+        a, b = (random.randrange(len(words)) for _ in range(2))
+        kind = random.randrange(4)
+        if kind == 0:
+            words[[a, b]] = words[[b, a]]
+        elif kind == 1:
+            words[a] = random.choice(NUMBERS) & 0xFFFFFFFF
+        elif kind == 2:
+            words[a] += np.uint32(random.choice((4, 8, 1, 1 << 16, (1 << 32) - 4)))
+        else:
+            words[a] ^= np.uint32(1 << random.randrange(32))
+    return words.tobytes() + content[len(content) & ~3 :]
 
 
 def odd(random: Random) -> bytes:
