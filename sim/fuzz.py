@@ -39,6 +39,8 @@ COMMANDS = {
     "verify": sim.verify.main,
 }
 """What is given odd command lines."""
+FOLDERS = "a", "a", "a b", "größe", "-n", "x" * 60, "[red]", "{0}%s$x", "a\nb"
+"""Names of the folder in which the files lie."""
 CASES = 20_000
 SLOW = 20
 """Seconds in which a damaged file must be refused."""
@@ -140,20 +142,20 @@ def fuzz(name: str, target: Target, cases: int, seed: int, folder: Path, advance
     random, tally = Random(f"{seed} {name}"), Tally()
     takes_json = name not in ("plan", "command line")
     for _ in range(cases):
+        place = folder / random.choice(FOLDERS)
+        place.mkdir()
         for path, content in target.seeds.items():
-            (folder / path).write_bytes(content)
+            (place / path).write_bytes(content)
         victim = random.choice(list(target.seeds))
         content = target.mutate(random, target.seeds[victim])
-        (folder / victim).write_bytes(content)
-        command, argv = target.command(folder, victim)
-        out = folder / "out.json"
+        (place / victim).write_bytes(content)
+        command, argv = target.command(place, victim)
+        out = place / "out.json"
         status, problem = outcome(command, [*argv, "--json", str(out)] if takes_json else argv, out)
         tally.statuses[status] += 1
         if problem:
             tally.failures.append((problem, victim, content))
-        for path in folder.iterdir():
-            if path.name not in target.seeds:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(place)
         advance()
     return tally
 

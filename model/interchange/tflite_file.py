@@ -187,7 +187,9 @@ class File:
             """Tensors by their numbers; None for -1."""
             found = vectors.numbers(indices, int).tolist()
             if len(found) > MAX_ENDS:
-                raise ValueError(f"{what} has {len(found):,} inputs or outputs; up to {MAX_ENDS} are accepted")
+                raise ValueError(
+                    f"{what} has {len(found):,} inputs or outputs; up to {MAX_ENDS} are accepted"
+                )
             if wrong := [index for index in found if not -1 <= index < len(self.tensors)]:
                 raise ValueError(f"it is damaged: {what} names tensor {wrong[0]}, which is not there")
             return [None if index < 0 else self.tensors[index] for index in found]
@@ -221,7 +223,9 @@ class Vectors:
         """A vector of the file."""
         self.taken += vector.nbytes
         if self.taken > MAX_BYTES:
-            raise ValueError(f"its tensors share what they hold, and are larger together than {MAX_BYTES:,} bytes")
+            raise ValueError(
+                f"its tensors share what they hold, and are larger together than {MAX_BYTES:,} bytes"
+            )
         return vector
 
     def numbers(self, vector, kind) -> np.ndarray:

@@ -17,7 +17,16 @@ HUGE = (1 << 31) - 1
 NUMBERS = 0, -1, 2, 3, 7, 255, 4097, 1 << 20, HUGE, -HUGE - 1
 SCALES = 0.0, -0.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e-45, 1e-38, 3e38, 1e-6, 1e6
 ZEROS = -129, 128, 1 << 31, -(1 << 62), HUGE
-NAMES = "", "a\nb\rc", "\x00\x1b[31m\x07", "[/red][bold]", "é" * 90, "x" * (1 << 20), "../../x", "\u202e{0} %s"
+NAMES = (
+    "",
+    "a\nb\rc",
+    "\x00\x1b[31m\x07",
+    "[/red][bold]",
+    "é" * 90,
+    "x" * (1 << 20),
+    "../../x",
+    "\u202e{0} %s",
+)
 TYPES = "FLOAT32", "FLOAT16", "INT16", "UINT8", "INT32", "INT64", "BOOL", "STRING", "COMPLEX64"
 KINDS = sorted(kind for kind in vars(tflite.BuiltinOperator) if kind.isupper())
 WINDOW = {"Padding": 1, "StrideH": 1, "StrideW": 1}
@@ -60,7 +69,9 @@ class OddNet(Writer):
         else:
             self.at = self.operator(kind, [self.at], self.values())
 
-    def conv(self, kind="CONV_2D", out=None, options="Conv2DOptions", weights=None, bias=None, **fields) -> None:
+    def conv(
+        self, kind="CONV_2D", out=None, options="Conv2DOptions", weights=None, bias=None, **fields
+    ) -> None:
         """A convolution of 1 x 1 pixels, with what is given in the place of what is right."""
         if weights is None:
             weights = self.constant(self.small((2, 1, 1, 2)), "INT8", scales=[0.1, 0.2])
@@ -123,7 +134,9 @@ class OddNet(Writer):
     def ends(self) -> None:
         """An operator with any inputs and outputs: of cycles, twice made, not there, or very many."""
         known = range(len(self.tensors))
-        inputs = [self.random.choice((-1, self.at, *known)) for _ in range(self.random.choice((0, 1, 2, 3, 300)))]
+        inputs = [
+            self.random.choice((-1, self.at, *known)) for _ in range(self.random.choice((0, 1, 2, 3, 300)))
+        ]
         if self.random.random() < 0.1:
             inputs.append(self.random.choice((99, HUGE, -2)))
         out = self.random.choice((self.values(), self.source, self.at))
@@ -140,7 +153,17 @@ class OddNet(Writer):
     def quantisation(self) -> None:
         """Values at an odd scale or zero point, of an odd type, shape or name."""
         shape = self.random.choice(
-            (self.SHAPE, (2, 4, 4, 2), (1, HUGE, HUGE, 2), (1, 1 << 16, 1 << 16), (), (0,), (1, -1, 4, 2), (1,) * 9, (1,) * 99_999)
+            (
+                self.SHAPE,
+                (2, 4, 4, 2),
+                (1, HUGE, HUGE, 2),
+                (1, 1 << 16, 1 << 16),
+                (),
+                (0,),
+                (1, -1, 4, 2),
+                (1,) * 9,
+                (1,) * 99_999,
+            )
         )
         one = self.random.choice(SCALES)
         fields = {
@@ -262,7 +285,7 @@ def damaged(random: Random, content: bytes) -> bytes:
         elif kind == 1:
             words[a] = random.choice(NUMBERS) & 0xFFFFFFFF
         elif kind == 2:
-            words[a] += np.uint32(random.choice((4, 8, 1, 1 << 16, (1 << 32) - 4)))
+            words[a] = (int(words[a]) + random.choice((4, 8, 1, 1 << 16, -4))) & 0xFFFFFFFF
         else:
             words[a] ^= np.uint32(1 << random.randrange(32))
     return words.tobytes() + content[len(content) & ~3 :]
