@@ -65,7 +65,7 @@ def test_odd_files_are_one_report(part, tmp_path, capsys):
 
 
 def measured(path, out) -> tuple[int, str, float, float, int]:
-    """Status, standard error, seconds, those of the processor, and bytes of a conversion of its own process."""
+    """Status, standard error, seconds, those of the processor, and bytes of a conversion."""
     begun = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, str(path), "-o", str(out)], capture_output=True, text=True,

@@ -14,7 +14,7 @@ from model.interchange.description import Values, problem
 MAX_BYTES, MAX_OPERATORS, MAX_TENSORS, MAX_VALUES = 1 << 23, 128, 4096, 1 << 24
 """Larger files and nets are refused before anything is made of them."""
 MAX_DIMS, MAX_ENDS = 8, 64
-"""Dimensions of a tensor, and inputs or outputs of an operator; those of the format's own runtime are fewer."""
+"""Dimensions of a tensor, and inputs or outputs of an operator."""
 NAME_LENGTH = 60
 """Characters of a tensor's name that a report shows."""
 
@@ -45,7 +45,8 @@ class Tensor:
         self.dims = tuple(vectors.numbers(table.ShapeAsNumpy(), int).tolist())
         if len(self.dims) > MAX_DIMS:
             raise ValueError(
-                f"tensor {index} {self.name!r} has {len(self.dims):,} dimensions; up to {MAX_DIMS} are accepted"
+                f"tensor {index} {self.name!r} has {len(self.dims):,} dimensions; up to {MAX_DIMS} are"
+                " accepted"
             )
         self.type = types.get(table.Type(), f"type {table.Type()}")
         quantised = table.Quantization()

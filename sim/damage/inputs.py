@@ -36,7 +36,8 @@ TEXTS = {
     "conv": 'layers = [{conv = 2, kernel = 3}, "relu", {pool = "max", kernel = 2}, {dense = "classes"}]\n',
     "residual": """layers = [
     {conv = 4, kernel = 3, stride = 2, padding = "same", bias = "none"}, {batchnorm = 0.9}, "sigmoid",
-    {residual = [{conv = 4, kernel = [3, 1], padding = [[1, 1], [0, 0]]}], shortcut = [{conv = 4, kernel = 1}]},
+    {residual = [{conv = 4, kernel = [3, 1], padding = [[1, 1], [0, 0]]}],
+        shortcut = [{conv = 4, kernel = 1}]},
     {dropout = 0.5}, {pool = "avg", kernel = 2}, {dense = 10}, "softmax",
 ]
 [recipe]

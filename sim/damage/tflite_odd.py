@@ -261,7 +261,8 @@ class OddNet(Writer):
 
 ODDITIES: tuple[Callable[[OddNet], None], ...] = (
     *(OddNet.attribute, OddNet.weights, OddNet.quantisation, OddNet.ends, OddNet.operator_kind) * 3,
-    *(OddNet.options, OddNet.buffer, OddNet.dense, OddNet.mean, OddNet.pad, OddNet.inner, OddNet.addition) * 2,
+    *(OddNet.options, OddNet.buffer, OddNet.dense, OddNet.mean, OddNet.pad, OddNet.inner) * 2,
+    *(OddNet.addition, OddNet.addition),
     OddNet.reshape, OddNet.bias, OddNet.later, OddNet.nested, OddNet.many, OddNet.shared,
 )  # fmt: skip
 
