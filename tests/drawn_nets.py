@@ -13,12 +13,10 @@ from hdl.planning.search import divisors
 from model.arithmetic.qformat import QFormat
 from model.golden.qnetwork import QNetwork
 from model.layers import ConvSpec
-from random_nets import INNER, NetDrawer
+from random_nets import INNER, TABLE_BITS, NetDrawer
 
-INSIDE = (*INNER, "residual", "scaled")
+INSIDE = (*INNER, "residual", "scaled", "scaled")
 """Of the layers between the first and the last."""
-WIDEST_TABLE = 12
-"""Bits of a table's input, at most."""
 
 
 class Choices:
@@ -43,13 +41,14 @@ class DrawnNets(NetDrawer):
 
     def __init__(self, draw):
         self.rng = self.scales = self.sharing = Choices(draw)
+        self.rules = {}
 
     def format(self, low: int = 1, high: int = 9, signed: bool | None = None) -> QFormat:
         return super().format(low, (high, high, 16)[self.integer(0, 2)], signed)
 
     def layer(self, kind, name, shape, src, last=False):
         # what no table can take in
-        if kind == "table" and src.width > WIDEST_TABLE:
+        if kind == "table" and src.width > TABLE_BITS:
             kind = "requant"
         # a dense layer inside a net rounds, and here the last one stands for it
         last = last and not (kind == "dense" and self.integer(0, 1))
@@ -58,8 +57,11 @@ class DrawnNets(NetDrawer):
     def drawn(self) -> tuple[QNetwork, Plan]:
         """A net of 2 to 6 layers, grey and reduction among them, and a plan."""
         prepared = self.integer(0, 3) == 3
+        classifies = self.integer(0, 3) > 0
         fewest, most = (1, 4) if prepared else (2, 6)
-        net = self.net(self.integer(fewest, most), largest=7, prepared=prepared, inner=INSIDE)
+        net = self.net(
+            self.integer(fewest, most), largest=7, prepared=prepared, inner=INSIDE, classifies=classifies
+        )
         return net, self.any_plan(net)
 
     def any_plan(self, net: QNetwork) -> Plan:

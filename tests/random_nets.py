@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,8 @@ from hdl.folding.stage import WIRED, StagePlan
 from hdl.planning.search import divisors
 from model.arithmetic.geometry import Geometry
 from model.arithmetic.qformat import QFormat
+from model.arithmetic.rescale import matched
+from model.arithmetic.rules import ROUNDINGS, FloatProduct, Mean, TwoRoundings
 from model.golden.qnetwork import QNetwork
 from model.layers import (
     ConvSpec,
@@ -25,6 +27,8 @@ from model.layers import (
     TableSpec,
 )
 
+TABLE_BITS = 12
+"""Bits of a table's input, at most."""
 INNER = "conv", "general", "pool", "table", "requant"
 """Kinds of the layers before the last."""
 
@@ -41,6 +45,8 @@ class NetDrawer:
         # Of its own, so that it changes no shape or format of a net that tests know by its seed.
         self.scales = np.random.default_rng((seed, 1))
         self.sharing = np.random.default_rng((seed, 2))
+        # What another framework's rule makes of the sums that a rescale of this name takes, (C, N) to (C, N).
+        self.rules: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
 
     def integer(self, low: int, high: int) -> int:
         return int(self.rng.integers(low, high + 1))
@@ -162,6 +168,84 @@ class NetDrawer:
             shifts=self.rng.integers(0, bits + src.width, channels),
         )  # fmt: skip
 
+    def scaled(self, name: str, shape, src: QFormat) -> list:
+        """A layer that leaves its sums exact, and what the rule of another framework makes of them."""
+        kind = ("general", "general", "dense", "sums", "addition")[self.integer(0, 4)]
+        if kind in ("general", "dense"):
+            spec = self.layer(kind, name, shape, src, True)
+            low, high = (end << spec.shifts for end in spec.sum_ranges)
+            if low.ndim > 1:
+                low, high = low.min(axis=(0, 1)), high.max(axis=(0, 1))
+            spec = replace(spec, dst=spec.accumulator)
+        elif kind == "sums":
+            geometry = self.geometry(shape, 3)
+            spec = PoolSpec(
+                name=name, in_shape=shape, src=src, dst=src, mode="sum", kernel=geometry.kernel,
+                stride=geometry.stride, padding=geometry.padding,
+            )  # fmt: skip
+            spec = replace(spec, dst=spec.sum_format)
+            low, high = (np.array([end]) for end in (spec.dst.min, spec.dst.max))
+        else:
+            spec = self.addition(name, shape, src)
+            low, high = (
+                np.array([sum(int(end(branch[-1].table)) for branch in spec.branches)])
+                for end in (np.min, np.max)
+            )
+        low, high = (np.resize(end, spec.out_shape[2]) for end in (low, high))
+        return [spec, self.ruled(f"{name}_out", spec, low, high)]
+
+    def addition(self, name: str, shape, src: QFormat) -> ResidualSpec:
+        """Two branches that end in a table, as a framework's addition at two scales does."""
+        ends = []
+        for branch in "ab":
+            specs, fmt = [], src
+            if (branch == "a" and self.integer(0, 1)) or src.width > TABLE_BITS:
+                kernel = self.integer(1, 3), self.integer(1, 3)
+                padding = Geometry.resolve(shape, kernel, (1, 1), "same").padding
+                weights = (*kernel, shape[2], shape[2])
+                specs.append(
+                    self.weighted(ConvSpec, f"{name}{branch}", shape, src, weights, False, padding=padding)
+                )
+                fmt = specs[-1].dst
+            dst = QFormat(self.integer(2, 12), 0)
+            codes = self.values(dst, 1 << fmt.width)
+            table = TableSpec(
+                name=f"{name}_{branch}", in_shape=shape, src=fmt, dst=dst, function="scale", table=codes
+            )
+            ends.append((*specs, table))
+        spec = ResidualSpec(name=name, in_shape=shape, src=src, dst=src, body=ends[0], shortcut=ends[1])
+        return replace(spec, dst=spec.sum_format)
+
+    def ruled(self, name: str, spec, low: np.ndarray, high: np.ndarray) -> RescaleSpec:
+        """A rescale that does what a rule does, of any kind, at any scales and zero point."""
+        channels, dst = spec.out_shape[2], self.format(2, 9)
+        dst = QFormat(min(dst.width, 9), 0, dst.signed)
+        bottom, top = sorted(self.integer(dst.min, dst.max) for _ in range(2))
+        bottom, top = (dst.min, dst.max) if self.integer(0, 1) else (bottom, top)
+        zero = (0, dst.min, dst.max, self.integer(dst.min, dst.max))[self.integer(0, 3)]
+        reach = np.maximum(np.maximum(np.abs(low), np.abs(high)), 1)
+        scales = (1 << dst.width) / reach * 2.0 ** (self.rng.integers(-400, 100, channels) / 100)
+        kind = self.integer(0, 3)
+        if kind == 0:
+            rule = TwoRoundings.of(scales, zero)
+        elif kind == 3:
+            rule = Mean(self.integer(1, 64))
+        else:
+            rounding = list(ROUNDINGS)[self.integer(0, len(ROUNDINGS) - 1)]
+            rule = FloatProduct(scales, zero, (np.float32, np.float64)[kind - 1], rounding)
+        try:
+            form = matched(rule, low, high, bottom, top)
+            fields = dict(
+                multipliers=form.multipliers, offsets=form.offsets, shifts=form.shifts, odd=form.odd
+            )
+            made = RescaleSpec(
+                **fields, name=name, in_shape=spec.out_shape, src=spec.dst, dst=dst, low=bottom, high=top
+            )
+        except ValueError:  # no such form, or too wide: the importer refuses such a net too
+            return self.rescale(name, spec.out_shape, spec.dst)
+        self.rules[name] = lambda sums: np.clip(rule(sums), bottom, top)
+        return made
+
     def residual(self, name: str, shape, src: QFormat) -> ResidualSpec:
         """Two branches of up to three layers each, which keep their places in the image together."""
         stride = self.integer(1, 2), self.integer(1, 2)
@@ -194,12 +278,18 @@ class NetDrawer:
         return replace(spec, dst=self.destination(spec.sum_format))
 
     def net(
-        self, layers: int, largest: int = 8, *, prepared: bool = False, inner: Sequence[str] = INNER
+        self,
+        layers: int,
+        largest: int = 8,
+        *,
+        prepared: bool = False,
+        inner: Sequence[str] = INNER,
+        classifies: bool = True,
     ) -> QNetwork:
         """A net of `layers` layers on images up to `largest` pixels wide, ending in a dense layer or not.
 
-        All but the last are of the kinds `inner`. A `prepared` one has up to two more layers before them,
-        which make its images grey or reduce them.
+        All but the last of one that classifies are of the kinds `inner`. A `prepared` one has up to two more
+        layers before them, which make its images grey or reduce them.
         """
         shape = (self.integer(1, largest), self.integer(1, largest), self.integer(1, 3))
         src = input_format = self.format(1, 8)
@@ -210,18 +300,21 @@ class NetDrawer:
                 specs.append(self.layer(kind, f"{kind}1", shape, src))
                 shape = specs[-1].out_shape
         for index in range(layers):
-            last = index == layers - 1
+            last = classifies and index == layers - 1
             kinds = ["conv", "dense"] if last else inner
             kind = kinds[self.integer(0, len(kinds) - 1)]
-            if kind == "scaled":
-                # exact sums, and what another framework makes of them
+            if kind == "scaled" and self.integer(0, 2):
+                *before, spec = self.scaled(f"layer{index}", shape, src)
+                specs += before
+            elif kind == "scaled":
+                # exact sums, and a rescale that no framework has
                 specs.append(self.layer("general", f"layer{index}", shape, src, True))
                 spec = self.rescale(f"layer{index}_out", specs[-1].out_shape, specs[-1].dst)
             else:
                 spec = self.layer(kind, f"layer{index}", shape, src, last)
             specs.append(spec)
             shape, src = spec.out_shape, spec.dst
-        return QNetwork("random", input_format, tuple(specs))
+        return QNetwork("random", input_format, tuple(specs), classifies=classifies)
 
     def plan(self, net: QNetwork, *, shares: bool = True) -> Plan:
         """A legal plan: any lanes, shared in any way or not at all."""
