@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **kwargs | texts)
 
     def error(self, message: str):
-        self.exit(2, f"{self.prog}: error: {message} (--help shows how)\n")
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (--help shows how)\n")
 
 
 def natural(text: str) -> int:

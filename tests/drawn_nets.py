@@ -126,10 +126,11 @@ class DrawnNets(NetDrawer):
         return spec
 
     def drawn(self) -> tuple[QNetwork, Plan]:
-        """A net of 2 to 6 layers, grey and reduction among them, and a plan."""
+        """A net of 2 to 6 layers, grey and reduction among them, which classifies or not, and a plan."""
         prepared = self.integer(0, 3) == 3
         fewest, most = (1, 4) if prepared else (2, 6)
         net = self.net(self.integer(fewest, most), largest=7, prepared=prepared, inner=INSIDE)
+        net = replace(net, classifies=self.integer(0, 3) > 0)
         return net, self.any_plan(net)
 
     def any_plan(self, net: QNetwork) -> Plan:

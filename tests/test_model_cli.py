@@ -129,3 +129,13 @@ def test_options_end_with_a_status(capsys):
 
     assert cli.run(command, ["--none"]) == 2 and capsys.readouterr().err.count("\n") == 1
     assert cli.run(command, ["--help"]) == 0 and "usage" in capsys.readouterr().out
+
+
+def test_a_line_of_the_parser_is_one_line(capsys):
+    """Whatever a file is called."""
+
+    def command(argv):
+        cli.Parser(prog="x").parse_args(argv)
+
+    assert cli.run(command, ["a\nb", "c\r\nd"]) == 2
+    assert capsys.readouterr().err == "x: error: unrecognized arguments: a b c d (--help shows how)\n"

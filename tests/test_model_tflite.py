@@ -15,7 +15,7 @@ from model.files import artifact
 from model.golden.qchain import walk
 from model.interchange.assemble import classifies
 from model.interchange.tflite_operators import OPERATORS
-from tflite_files import Writer
+from sim.damage.tflite_writer import Writer
 from tflite_nets import FUNCTIONS, TFLiteDrawer
 
 CI, ALL = 50, 200

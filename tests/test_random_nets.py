@@ -55,15 +55,20 @@ def check(data, wanted=lambda cover: True) -> Cover:
     got, _ = stream_sim.run(
         Unloaded(accelerator) if plan.loadable else accelerator,
         stream_sim.frames(net, images, accelerator.lanes),
-        IMAGES,
+        IMAGES * accelerator.out_beats,
         stalls,
         seed=seed,
         limit=200_000,
         longest=longest,
     )
-    logits = np.array([list(answer.logits) for answer in got])
-    np.testing.assert_array_equal(logits, net.logits(images))
-    np.testing.assert_array_equal([answer.cls for answer in got], net.classify(images))
+    if net.classifies:
+        values = [list(answer.logits) for answer in got]
+        np.testing.assert_array_equal([answer.cls for answer in got], net.classify(images))
+    else:
+        values, places = [list(beat.data) for beat in got], range(accelerator.out_beats)
+        marks = [(place == places[0], place == places[-1]) for place in places]
+        assert [(beat.first, beat.last) for beat in got] == marks * IMAGES
+    np.testing.assert_array_equal(np.reshape(values, (IMAGES, -1)), net.logits(images))
     return cover
 
 
@@ -85,11 +90,12 @@ def ruled(drawer: DrawnNets, net: QNetwork, images: np.ndarray) -> Iterator[str]
 
 
 def shapes(net: QNetwork) -> Iterator[str]:
-    """What is special of a net's input."""
+    """What is special of a net's input and its answer."""
     for size, what in zip(net.in_shape, ("row", "column", "channel")):
         if size == 1:
             yield f"one {what}"
     yield "signed input" if net.input_format.signed else "unsigned input"
+    yield "classes" if net.classifies else "values"
 
 
 MET = {
@@ -100,6 +106,8 @@ MET = {
     *(f"one {what}" for what in ("row", "column", "channel")),
     "signed input",
     "unsigned input",
+    "classes",
+    "values",
 }
 """What many drawn nets have among them."""
 

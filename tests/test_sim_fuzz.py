@@ -1,6 +1,7 @@
 """Some damaged inputs against every command, and that the fuzzer notices what it is for."""
 
 import json
+import sys
 import time
 from random import Random
 
@@ -9,7 +10,7 @@ import pytest
 from model import cli
 from sim import fuzz
 from sim.damage import mutators
-from sim.damage.inputs import Target
+from sim.damage.inputs import Target, quiet, targets
 
 GOOD = b'{"a": [1, 2]}'
 
@@ -19,13 +20,44 @@ def test_some_of_every_kind(tmp_path):
     assert cli.run(fuzz.main, ["--cases", "150", "--seed", "3", "--json", str(out)]) == 0
     result = json.loads(out.read_text())
     assert result["cases"] >= 150 and all(row["failures"] == [] for row in result["rows"])
-    assert {row["input"] for row in result["rows"]} >= {"idx", "picture", "plan", "description", "checkpoint"}
+    assert {row["input"] for row in result["rows"]} >= {
+        "idx",
+        "picture",
+        "plan",
+        "tflite",
+        "description",
+        "checkpoint",
+    }
     assert sum(row["refused"] for row in result["rows"]) > 75
 
 
 @pytest.mark.slow
 def test_many():
     assert cli.run(fuzz.main, []) == 0
+
+
+def test_what_is_not_damaged_is_good(tmp_path):
+    """Otherwise nothing but refusals would be tried."""
+    known = targets(fuzz.COMMANDS)
+    del known["command line"]
+    for name, target in known.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        for path, content in target.seeds.items():
+            (folder / path).write_bytes(content)
+        for victim in target.seeds:
+            command, argv = target.command(folder, victim)
+            with quiet() as (_, err):
+                assert (cli.run(command, argv), name, victim) == (0, name, victim), err.getvalue()
+
+
+def test_a_list_of_problems_is_one_report(tmp_path, monkeypatch):
+    def several(argv):
+        print("- one\n- two", file=sys.stderr)
+        raise ValueError("2 problems")
+
+    assert ends(several, tmp_path, monkeypatch).statuses == {2: 3}
+    assert not ends(several, tmp_path, monkeypatch).failures
 
 
 def ends(command, tmp_path, monkeypatch):
@@ -72,13 +104,13 @@ def swallow(argv):
 
 @pytest.mark.parametrize(("command", "said"), [
     (crash, "KeyError"), (fail, "exit status 1: error: no"), (two_lines, "not one line"),
-    (half, "and yet wrote"), (left, "not whole"), (hang, "still busy"), (swallow, "still busy"),
+    (half, "and yet wrote out.json"), (left, "not whole"), (hang, "still busy"), (swallow, "still busy"),
 ])  # fmt: skip
 def test_mutants_fail(command, said, tmp_path, monkeypatch):
     tally = ends(command, tmp_path, monkeypatch)
     assert len(tally.failures) == 3
     assert all(said in problem for problem, _, _ in tally.failures)
-    assert list(tmp_path.iterdir()) == [tmp_path / "a.json"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def refuse(argv):
@@ -90,7 +122,7 @@ def test_good_endings_pass(tmp_path, monkeypatch):
     assert ends(lambda argv: None, tmp_path, monkeypatch).statuses == {0: 3}
 
 
-@pytest.mark.parametrize("mutate", [mutators.damaged, mutators.as_json, mutators.as_text])
+@pytest.mark.parametrize("mutate", [mutators.damaged, mutators.as_json, mutators.as_text, mutators.as_tflite])
 def test_damage_is_drawn_from_the_seed(mutate):
     twice = [[mutate(random, GOOD) for _ in range(50)] for random in (Random(1), Random(1))]
     assert twice[0] == twice[1]

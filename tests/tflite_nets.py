@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.arithmetic.geometry import Geometry
-from tflite_files import Writer
+from sim.damage.tflite_writer import Writer
 
 ACTIVATIONS = (0, 0, 0, 1, 2, 3)
 FUNCTIONS = "RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "QUANTIZE"

@@ -35,8 +35,9 @@ from model.layers import ConvSpec, DenseSpec, PoolSpec, RescaleSpec, ResidualSpe
 
 WEIGHTS = QFormat(8, 0)
 BORDERED = "a convolution, or a max pooling of values whose zero point is the least of them"
-MAX_CHANNELS = 1 << 15
-"""Output channels of all layers together, each of which has a rescale to be found."""
+MAX_CHANNELS, MAX_WEIGHTS = 1 << 13, 1 << 23
+"""Output channels of all layers together, each of which has a rescale to be found, and their weights: layers
+may share these in a file."""
 
 
 def assembled(description: Description, name: str, problems: list[str]) -> QNetwork:
@@ -84,7 +85,7 @@ class Assembler:
     def __init__(self, description: Description, problems: list[str]):
         self.values, self.notes, self.problems = description.values, description.notes, problems
         self.tensors: dict[str, str] = {}
-        self.left_out = self.channels = 0
+        self.left_out = self.channels = self.weights = 0
         self.counts: Counter[str] = Counter()
 
     def entered(self, chain: Chain, first: Values) -> tuple[Chain, Shape]:
@@ -153,10 +154,12 @@ class Assembler:
             )  # fmt: skip
         if isinstance(node, Conv | Dense):
             self.channels += len(node.bias)
-            if self.channels > MAX_CHANNELS:
-                raise ValueError(
-                    problem("the sum of channels up to here", self.channels, f"{MAX_CHANNELS:,}")
-                )
+            self.weights += node.weights.size
+            for what, sum_, most in (
+                ("channels", self.channels, MAX_CHANNELS), ("weights", self.weights, MAX_WEIGHTS),
+            ):  # fmt: skip
+                if sum_ > most:
+                    raise ValueError(problem(f"the sum of {what} up to here", f"{sum_:,}", f"{most:,}"))
         if isinstance(node, Conv):
             return self.conv(node, shape, src, dst)
         if isinstance(node, Dense):

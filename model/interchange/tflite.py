@@ -28,7 +28,9 @@ def read(path) -> tuple[Description, list[str]]:
         raise ValueError("TFLite files need the package tflite (pip install tflite)") from None
     ends = (file.inputs, "inputs"), (file.outputs, "outputs")
     if wrong := [
-        f"the net has {len(found)} {what}; accepted: one" for found, what in ends if len(found) != 1
+        f"the net has {len([tensor for tensor in found if tensor])} {what}; accepted: one"
+        for found, what in ends
+        if len(found) != 1 or found[0] is None
     ]:
         raise Refused(wrong)
     reader = Reader(file)

@@ -11,8 +11,10 @@ import numpy as np
 from model.arithmetic.qformat import QFormat
 from model.interchange.description import Values, problem
 
-MAX_BYTES, MAX_OPERATORS, MAX_TENSORS, MAX_VALUES = 1 << 24, 1000, 10_000, 1 << 24
+MAX_BYTES, MAX_OPERATORS, MAX_TENSORS, MAX_VALUES = 1 << 23, 128, 4096, 1 << 24
 """Larger files and nets are refused before anything is made of them."""
+MAX_DIMS, MAX_ENDS = 8, 64
+"""Dimensions of a tensor, and inputs or outputs of an operator."""
 NAME_LENGTH = 60
 """Characters of a tensor's name that a report shows."""
 
@@ -37,13 +39,19 @@ class Tensor:
         A constant's values.
     """
 
-    def __init__(self, index: int, table, buffers: Callable[[int], np.ndarray | None], types: dict[int, str]):
-        self.index, self.name = index, (table.Name() or b"").decode(errors="replace") or f"tensor{index}"
-        self.dims = tuple(numbers(table.ShapeAsNumpy(), int).tolist())
+    def __init__(self, index: int, table, vectors: Vectors, buffers: Callable, types: dict[int, str]):
+        name = vectors.text(table.Name())
+        self.index, self.name = index, shortened(name.decode(errors="replace")) or f"tensor{index}"
+        self.dims = tuple(vectors.numbers(table.ShapeAsNumpy(), int).tolist())
+        if len(self.dims) > MAX_DIMS:
+            raise ValueError(
+                f"tensor {index} {self.name!r} has {len(self.dims):,} dimensions; up to {MAX_DIMS} are"
+                " accepted"
+            )
         self.type = types.get(table.Type(), f"type {table.Type()}")
         quantised = table.Quantization()
-        self.scales = numbers(quantised.ScaleAsNumpy() if quantised else 0, np.float32)
-        self.zeros = numbers(quantised.ZeroPointAsNumpy() if quantised else 0, np.int64)
+        self.scales = vectors.numbers(quantised.ScaleAsNumpy() if quantised else 0, np.float32)
+        self.zeros = vectors.numbers(quantised.ZeroPointAsNumpy() if quantised else 0, np.int64)
         self.axis = quantised.QuantizedDimension() if quantised else 0
         self.data = None
         raw, kind = buffers(table.Buffer()), {"INT8": np.int8, "INT32": "<i4"}.get(self.type)
@@ -55,7 +63,7 @@ class Tensor:
     @property
     def key(self) -> str:
         """Number and name."""
-        return f"{self.index} {shortened(self.name)}"
+        return f"{self.index} {self.name}"
 
     @property
     def values(self) -> Values:
@@ -66,7 +74,7 @@ class Tensor:
         ValueError
             If they are no 8-bit integers of one scale, or of more than one image.
         """
-        what = f"tensor {self.index} {shortened(self.name)!r}"
+        what = f"tensor {self.index} {self.name!r}"
         if self.type != "INT8":
             raise ValueError(problem(f"type of {what}", self.type, "INT8"))
         if self.dims[:1] != (1,) or len(self.dims) > 4 or min(self.dims) < 1:
@@ -110,7 +118,7 @@ class Operator:
     def __init__(self, number: int, kind: str, inputs, outputs, table):
         self.kind, self.inputs, self.outputs, self.table = kind, inputs, outputs, table
         name = next((tensor.name for tensor in outputs if tensor), "")
-        self.where = f"operator {number} {kind} {shortened(name)!r}"
+        self.where = f"operator {number} {kind} {name!r}"
         self.problems: list[str] = []
 
     def input(self, place: int) -> Tensor | None:
@@ -168,22 +176,29 @@ class File:
                 f"it has {graph.OperatorsLength():,} operators and {graph.TensorsLength():,} tensors;"
                 f" 1 to {MAX_OPERATORS:,} and up to {MAX_TENSORS:,} are accepted"
             )
-        types, kinds = named(tflite.TensorType), named(tflite.BuiltinOperator)
-        taken = 0
+        types, kinds, vectors = named(tflite.TensorType), named(tflite.BuiltinOperator), Vectors()
 
         def buffer(index):
-            nonlocal taken
             if not 0 < index < model.BuffersLength():
                 return None
             raw = model.Buffers(index).DataAsNumpy()
-            if np.isscalar(raw):
-                return None
-            taken += raw.size
-            if taken > MAX_BYTES:
-                raise ValueError("its constants are larger than the file")
-            return raw
+            return None if np.isscalar(raw) else vectors.counted(raw)
 
-        self.tensors = [Tensor(i, graph.Tensors(i), buffer, types) for i in range(graph.TensorsLength())]
+        def chosen(indices, what="the net"):
+            """Tensors by their numbers; None for -1."""
+            found = vectors.numbers(indices, int).tolist()
+            if len(found) > MAX_ENDS:
+                raise ValueError(
+                    f"{what} has {len(found):,} inputs or outputs; up to {MAX_ENDS} are accepted"
+                )
+            if wrong := [index for index in found if not -1 <= index < len(self.tensors)]:
+                raise ValueError(f"it is damaged: {what} names tensor {wrong[0]}, which is not there")
+            return [None if index < 0 else self.tensors[index] for index in found]
+
+        self.tensors = [
+            Tensor(index, graph.Tensors(index), vectors, buffer, types)
+            for index in range(graph.TensorsLength())
+        ]
         self.operators = []
         for number in range(graph.OperatorsLength()):
             table = graph.Operators(number)
@@ -191,21 +206,36 @@ class File:
                 raise ValueError(f"it is damaged: operator {number} is of no kind")
             code = model.OperatorCodes(table.OpcodeIndex())
             kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-            ends = self.chosen(table.InputsAsNumpy()), self.chosen(table.OutputsAsNumpy())
+            ends = [chosen(e, f"operator {number}") for e in (table.InputsAsNumpy(), table.OutputsAsNumpy())]
             self.operators.append(Operator(number, kinds.get(kind, f"operator {kind}"), *ends, table))
-        self.inputs, self.outputs = self.chosen(graph.InputsAsNumpy()), self.chosen(graph.OutputsAsNumpy())
-
-    def chosen(self, indices) -> list[Tensor | None]:
-        """Tensors by their numbers; None for -1."""
-        found = numbers(indices, int).tolist()
-        if any(not -1 <= index < len(self.tensors) for index in found):
-            raise ValueError("it is damaged: an operator names a tensor that is not there")
-        return [None if index < 0 else self.tensors[index] for index in found]
+        self.inputs, self.outputs = chosen(graph.InputsAsNumpy()), chosen(graph.OutputsAsNumpy())
 
 
-def numbers(vector, kind) -> np.ndarray:
-    """A vector of the file; the package gives 0 for one that is missing."""
-    return np.zeros(0, kind) if np.isscalar(vector) else np.asarray(vector).astype(kind)
+class Vectors:
+    """What of a file is copied, which together is no more than a file may have.
+
+    Tables may share their parts, so a small file can hold as much as it likes.
+    """
+
+    def __init__(self):
+        self.taken = 0
+
+    def counted(self, vector: np.ndarray) -> np.ndarray:
+        """A vector of the file."""
+        self.taken += vector.nbytes
+        if self.taken > MAX_BYTES:
+            raise ValueError(
+                f"its tensors share what they hold, and are larger together than {MAX_BYTES:,} bytes"
+            )
+        return vector
+
+    def numbers(self, vector, kind) -> np.ndarray:
+        """Numbers of the file; the package gives 0 for a vector that is missing."""
+        return np.zeros(0, kind) if np.isscalar(vector) else self.counted(np.asarray(vector)).astype(kind)
+
+    def text(self, vector: bytes | None) -> bytes:
+        """The beginning of a text; more of it than reports show."""
+        return self.counted(np.frombuffer(vector or b"", np.uint8))[: 8 * NAME_LENGTH].tobytes()
 
 
 def named(enumeration: type) -> dict[int, str]:

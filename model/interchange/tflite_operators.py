@@ -38,7 +38,7 @@ PADDINGS = {0: "same", 1: "valid"}
 ACTIVATIONS = {0: (None, None), 1: (0.0, None), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 """Limits of fused activations (NONE, RELU, RELU_N1_TO_1, RELU6), by their numbers in the format."""
 MOST = 4096
-"""Height and width of a window, at most."""
+"""Height and width of a window, and channels of a layer, at most."""
 HEADROOM = 20
 """Bits by which an addition moves its inputs to the left before it scales them."""
 
@@ -53,8 +53,9 @@ def window(op: Operator, x: Values, y: Values, kernel, stride, padding: int, dil
     """Where a window stands; its positions are those of the output."""
     if padding not in PADDINGS:
         raise ValueError(problem("padding", padding, "SAME or VALID"))
-    if len(x.dims) != 3:
-        raise ValueError(problem("its input's shape", (1, *x.dims), "batch, height, width and channels"))
+    for what, values in (("its input's shape", x), ("its output's shape", y)):
+        if len(values.dims) != 3:
+            raise ValueError(problem(what, (1, *values.dims), "batch, height, width and channels"))
     op.demand(max(kernel) <= MOST, "its window", tuple(kernel), f"up to {MOST} on each side")
     geometry = Geometry.resolve(x.dims, kernel, stride, PADDINGS[padding], dilation)
     shape = (1, *geometry.positions(x.dims))
@@ -68,6 +69,8 @@ def constants(op: Operator, rank: int, axis: int) -> tuple[np.ndarray, np.ndarra
     if weights is None or weights.data is None or weights.type != "INT8" or len(weights.dims) != rank:
         what = f"{weights.type} of shape {list(weights.dims)}" if weights else "missing"
         raise ValueError(problem("the weights' tensor", what, f"INT8 constants of {rank} dimensions"))
+    if not 0 < (channels := weights.dims[axis]) <= MOST:
+        raise ValueError(problem("the number of its output channels", f"{channels:,}", f"1 to {MOST:,}"))
     scales = weights.per_channel(axis)
     if scales is None:
         raise ValueError(
@@ -76,7 +79,6 @@ def constants(op: Operator, rank: int, axis: int) -> tuple[np.ndarray, np.ndarra
                 "one scale, or one an output channel, and zero points of 0",
             )
         )  # fmt: skip
-    channels = weights.dims[axis]
     if bias is None:
         return weights.data, scales, np.zeros(channels, np.int64)
     if bias.data is None or bias.type != "INT32" or bias.data.size != channels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -79,8 +79,18 @@ class RescaleSpec(Spec):
         They are the last sum before any channel's first step, and the sum of any channel's last step. A
         multiplier needs to be no wider than these; often that is some bits less than `src`.
         """
-        ends = [np.full(len(self.multipliers), end) for end in (self.src.min, self.src.max)]
-        at = steps(self.rescale, *ends, self.low, self.high)
+        # Often all channels have one rescale: that of an addition, or of an average.
+        arrays = [self.multipliers, *self.offsets, self.shifts, *(() if self.odd is None else self.odd)]
+        different = np.unique(np.array(arrays), axis=1, return_index=True)[1]
+        one = replace(
+            self.rescale,
+            multipliers=self.multipliers[different],
+            offsets=self.offsets[:, different],
+            shifts=self.shifts[different],
+            odd=None if self.odd is None else self.odd[:, different],
+        )
+        ends = [np.full(len(different), end) for end in (self.src.min, self.src.max)]
+        at = steps(one, *ends, self.low, self.high)
         at = at[(at > self.src.min) & (at <= self.src.max)]
         return (int(at.min()) - 1, int(at.max())) if at.size else (0, 0)
 

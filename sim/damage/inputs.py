@@ -18,6 +18,7 @@ from PIL import Image
 
 import hdl.plan
 import model.classify
+import model.convert
 import model.describe
 import model.report
 import model.train
@@ -25,15 +26,19 @@ from hdl.folding.net import Plan
 from hdl.planning.search import default
 from model.files import artifact
 from model.training.checkpoint import Checkpoint
-from sim.damage import mutators
+from sim.damage import mutators, tflite_odd
 
 NET = "tiny"
 TEN = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+ODD_NAME = "-größe 1 [b]{0}%s" + "x" * 150
+SIDES = 1, 1, 2, 7, 300
+"""Pixels of odd images."""
 TEXTS = {
-    "conv": 'layers = [{conv = 2, kernel = 3}, "relu", {pool = 2}, {dense = "classes"}]\n',
+    "conv": 'layers = [{conv = 2, kernel = 3}, "relu", {pool = "max", kernel = 2}, {dense = "classes"}]\n',
     "residual": """layers = [
     {conv = 4, kernel = 3, stride = 2, padding = "same", bias = "none"}, {batchnorm = 0.9}, "sigmoid",
-    {residual = [{conv = 4, kernel = [3, 1], padding = [[1, 1], [0, 0]]}], shortcut = [{conv = 4}]},
+    {residual = [{conv = 4, kernel = [3, 1], padding = [[1, 1], [0, 0]]}],
+        shortcut = [{conv = 4, kernel = 1}]},
     {dropout = 0.5}, {pool = "avg", kernel = 2}, {dense = 10}, "softmax",
 ]
 [recipe]
@@ -45,6 +50,7 @@ activations = 8
 """,
 }
 OPTIONS = {
+    "convert": ("-o", "--out", "--name", "--answer", "class", "values", "--json", "lenet", "x.tflite"),
     "describe": ("--data", "--shape", "--classes", "--json", "lenet", "28x28x1", "1x1x1", "9999x9999x9999"),
     "classify": ("--invert", "--resize", "--data", "--json", "lenet"),
     "report": ("--json", "lenet"),
@@ -146,7 +152,7 @@ def pictures() -> dict[str, bytes]:
         pixels = random.integers(0, 256, (28, 28, 4), dtype=np.uint8)
         Image.fromarray(pixels, "RGBA").convert(mode).save(file, kind)
         made[name] = file.getvalue()
-    return made
+    return {**made, ODD_NAME + ".png": made["grey.png"]}
 
 
 def data_set() -> dict[str, bytes]:
@@ -175,11 +181,16 @@ def features() -> dict[str, bytes]:
     return {"features.npz": file.getvalue()}
 
 
-def zipped(random: Random, content: bytes) -> bytes:
-    """IDX damaged inside its gzip, or outside of it."""
+def as_data_set(random: Random, content: bytes) -> bytes:
+    """IDX damaged inside its gzip or outside of it, or as many images of another size, or other labels."""
     if content[:2] == b"\x1f\x8b" and random.random() < 0.5:
-        return gzip.compress(mutators.damaged(random, gzip.decompress(content)), mtime=0)
-    return mutators.damaged(random, content)
+        return gzip.compress(as_data_set(random, gzip.decompress(content)), mtime=0)
+    if content[:2] == bytes(2) and random.random() < 0.4:
+        count = int.from_bytes(content[4:8], "big")
+        sizes = (random.choice(SIDES), random.choice(SIDES)) if content[3] == 3 else ()
+        values = np.random.default_rng(random.randrange(99)).integers(0, 256, (count, *sizes))
+        return idx((values % random.choice((1, 2, 3, 256))).astype(np.uint8))
+    return by_name(random, content)
 
 
 def training(folder: Path) -> list[str]:
@@ -202,18 +213,18 @@ def checkpoint() -> dict[str, bytes]:
         return {path.name: path.read_bytes(), **files}
 
 
-def plan_file() -> bytes:
-    """A plan of the net with everything in it that a plan may have."""
+def plan_files() -> dict[str, bytes]:
+    """Plans of the net with everything in them that plans may have."""
     net = artifact.load(NET)
-    plan = default(net).made_loadable(net)
+    plans = {"quick": default(net), "loadable": Plan.serial(net).made_loadable(net)}
+    return {f"{name}.json": plan_text(plan) for name, plan in plans.items()}
+
+
+def plan_text(plan: Plan) -> bytes:
+    """A plan as a file."""
     stages = {name: stage.described() for name, stage in plan.stages.items()}
-    return json.dumps({"weights": plan.weights, "stages": stages, "fracs": plan.fracs}).encode()
-
-
-def serial_file() -> bytes:
-    """The plan of one multiplier a layer."""
-    stages = {name: stage.described() for name, stage in Plan.serial(artifact.load(NET)).stages.items()}
-    return json.dumps({"stages": stages}).encode()
+    parts = {"weights": plan.weights, "stages": stages, "fracs": plan.fracs}
+    return json.dumps({key: part for key, part in parts.items() if part}).encode()
 
 
 def read_plan(argv: list[str]) -> None:
@@ -233,8 +244,10 @@ def targets(commands: dict[str, Callable]) -> dict[str, Target]:
     net = artifact.find(NET).read_bytes()
     return {
         "idx": Target(
-            data_set(), zipped,
-            lambda folder, name: (model.describe.main, [NET, "--data", str(folder)]), 6,
+            {**data_set(), "net.toml": b'layers = [{dense = "classes"}]\n'}, as_data_set,
+            lambda folder, name: (
+                model.describe.main, [str(folder / "net.toml"), "--data", str(folder)]
+            ), 6,
         ),
         "cifar": Target(
             cifar(), mutators.damaged,
@@ -261,13 +274,20 @@ def targets(commands: dict[str, Callable]) -> dict[str, Target]:
             lambda folder, name: (model.report.main, [str(folder / name)]), 4,
         ),
         "artifact, planned": Target(
-            {"net.npz": net, "plan.json": serial_file()}, by_name,
+            {"net.npz": net, "plan.json": plan_text(Plan.serial(artifact.load(NET)))}, by_name,
             lambda folder, name: (
                 hdl.plan.main, [str(folder / "net.npz"), "--plan", str(folder / "plan.json")]
             ), 1,
         ),
+        "tflite": Target(
+            {"net.tflite": tflite_odd.sound(1), f"{ODD_NAME}.tflite": tflite_odd.sound(4)},
+            mutators.as_tflite,
+            lambda folder, name: (
+                model.convert.main, [str(folder / name), "-o", str(folder / "converted.npz")]
+            ), 6,
+        ),
         "plan": Target(
-            {"plan.json": plan_file()}, mutators.as_json,
+            plan_files(), mutators.as_json,
             lambda folder, name: (read_plan, [str(folder / name)]), 6,
         ),
         "description": Target(
@@ -291,6 +311,8 @@ def by_name(random: Random, content: bytes) -> bytes:
         return mutators.as_archive(random, content)
     if content[:1] == b"{":
         return mutators.as_json(random, content)
+    if content[:6] == b"layers":
+        return mutators.as_text(random, content)
     return mutators.damaged(random, content)
 
 

@@ -13,6 +13,8 @@ from random import Random
 
 import numpy as np
 
+from sim.damage import tflite_odd
+
 NUMBERS = (
     0,
     1,
@@ -165,15 +167,42 @@ def retold(random: Random, text) -> object:
     return text
 
 
+def encoded(random: Random, content: bytes) -> bytes:
+    """A text as some editor writes it: another encoding, other ends of lines, other quotes or spaces."""
+    text = content.decode()
+    text = random.choice(
+        (
+            text,
+            text.replace("\n", "\r\n"),
+            text.replace("\n", "\r"),
+            text.replace("\n", "\u2028"),
+            text.replace('"', "\u201c", 1).replace('"', "\u201d", 1),
+            text.replace('"', "\u201d"),
+            text.replace('"', "'"),
+            text.replace(" ", "\u00a0"),
+            text.replace(" ", "\t"),
+            text.replace(", ", ",\u200b "),
+            f"{text}\x1a",
+            f"# größe\n{text}",
+        )
+    )
+    encoding = random.choice(("utf-8", "utf-8-sig", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"))
+    return text.encode(encoding, errors="replace")
+
+
 def as_json(random: Random, content: bytes) -> bytes:
-    """A JSON file that tells something else, or is damaged."""
+    """A JSON file that tells something else, in another encoding, or damaged."""
+    if random.random() < 0.1:
+        return encoded(random, content)
     if random.random() < 0.3:
         return damaged(random, content)
     return json.dumps(retold(random, json.loads(content))).encode()
 
 
 def as_text(random: Random, content: bytes) -> bytes:
-    """A text file with lines and words moved about, or damaged."""
+    """A text file with lines and words moved about, in another encoding, or damaged."""
+    if random.random() < 0.2:
+        return encoded(random, content)
     if random.random() < 0.4:
         return damaged(random, content)
     words = content.replace(b"\n", b" \n ").split(b" ")
@@ -241,6 +270,12 @@ def changed(random: Random, array: np.ndarray) -> np.ndarray:
     if wide.size:
         wide.flat[random.randrange(wide.size)] = random.choice([n for n in NUMBERS if abs(n) < 1 << 63])
     return wide
+
+
+def as_tflite(random: Random, content: bytes) -> bytes:
+    """A TFLite file with bytes or words of it changed, or another one that no net can be made of."""
+    make = random.choice((damaged, tflite_odd.damaged, tflite_odd.damaged, None))
+    return tflite_odd.odd(random) if make is None else make(random, content)
 
 
 def as_picture(random: Random, content: bytes) -> bytes:

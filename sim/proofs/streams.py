@@ -102,6 +102,34 @@ def verdict() -> Bench:
     return bench
 
 
+def frame_verdict(beats: int) -> Bench:
+    """Frames of values leave whole, with marks on their ends, or not at all."""
+    dut = hdl.parts.gate.FrameVerdict(BIT, 2, beats, PORTABLE)
+    bench = Bench(dut)
+    m = bench.m
+    bench.feed(dut.i)
+    bench.feed(dut.verdict, "verdict")
+    bench.drain(dut.o)
+    (queue,) = (part for part in bench.parts if isinstance(part, hdl.parts.buffer.Buffer))
+    leaves, judges = queue.o.valid & queue.o.ready, dut.verdict.valid & dut.verdict.ready
+    place, held = Signal(range(beats)), Signal(range(2 * beats + 4))
+    m.d.sync += held.eq(held + (dut.i.valid & dut.i.ready) - leaves)
+    with m.If(leaves):
+        m.d.sync += place.eq(Mux(place == beats - 1, 0, place + 1))
+    judged, good = queue.o.valid & dut.verdict.valid, dut.verdict.payload
+    bench.hold(OUTPUTS, judges == (leaves & (place == beats - 1)))
+    bench.hold(OUTPUTS, (dut.o.valid & dut.o.ready) == (leaves & good))
+    # a broken frame waits for nobody
+    bench.hold(OUTPUTS, ~(judged & ~good) | leaves)
+    bench.hold(OUTPUTS, ~(judged & good) | dut.o.valid)
+    # there is room for a whole frame, as its verdict comes after it
+    bench.hold(OUTPUTS, (held >= beats) | dut.i.ready)
+    bench.hold(VALUES, ~dut.o.valid | (Value.cast(dut.o.payload.data) == Value.cast(queue.o.payload)))
+    bench.hold(VALUES, ~dut.o.valid | (dut.o.payload.first == (place == 0)))
+    bench.hold(VALUES, ~dut.o.valid | (dut.o.payload.last == (place == beats - 1)))
+    return bench
+
+
 def gate(beats: int, *, holds: bool) -> Bench:
     """Whatever the marks, frames of the right length come out, each with the right verdict."""
     with mock.patch.object(hdl.parts.gate, "VERDICTS", 3):
@@ -148,6 +176,8 @@ PROOFS = [
     Proof("Fork", fork, "fork", fast=True),
     Proof("Join", join, "join", fast=True),
     Proof("Verdict", verdict, "verdict", fast=True),
+    Proof("FrameVerdict, 1 beat", partial(frame_verdict, 1)),
+    Proof("FrameVerdict, 3 beats", partial(frame_verdict, 3), "frames", fast=True),
     Proof("Gate, 4 beats", partial(gate, 4, holds=False)),
     Proof("Gate that holds, 3 beats", partial(gate, 3, holds=True), "gate", fast=True),
 ]

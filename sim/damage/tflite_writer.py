@@ -1,4 +1,4 @@
-"""Writes TFLite files, table by table, with the format's own builders: what the tests read and run."""
+"""Writes TFLite files, table by table, with the format's own builders: right ones, and any that are not."""
 
 from __future__ import annotations
 
@@ -16,14 +16,21 @@ class Writer:
     """
 
     def __init__(self):
-        self.tensors: list[tuple] = []
+        self.tensors: list[dict] = []
         self.operators: list[tuple] = []
 
-    def tensor(self, shape, type="INT8", *, data=None, scales=(), zeros=None, axis=0) -> int:
-        """Add a tensor; its number."""
+    def tensor(
+        self, shape, type="INT8", *, data=None, scales=(), zeros=None, axis=0, name=None, buffer=None
+    ) -> int:
+        """Add a tensor; its number. Its buffer's number is its own unless another one is given."""
         scales = np.atleast_1d(np.asarray(scales, np.float32))
         zeros = np.zeros(len(scales), int) if zeros is None else np.atleast_1d(zeros)
-        self.tensors.append((tuple(map(int, shape)), type, data, scales, zeros, axis))
+        self.tensors.append(
+            dict(
+                shape=tuple(map(int, shape)), type=type, data=data, scales=scales, zeros=zeros, axis=axis,
+                name=f"t{len(self.tensors)}" if name is None else name, buffer=buffer,
+            )
+        )  # fmt: skip
         return len(self.tensors) - 1
 
     def constant(self, values, type="INT32", **quantisation) -> int:
@@ -38,8 +45,13 @@ class Writer:
 
     def write(self, path, source: int | list[int], sink: int | list[int]) -> None:
         """Write the file, with its input and its output."""
-        self.builder = builder = flatbuffers.Builder(1024)
-        data = [b""] + [d.tobytes() for _, _, d, *_ in self.tensors if d is not None]
+        path.write_bytes(self.content(source, sink))
+
+    def content(self, source: int | list[int], sink: int | list[int], graphs: int = 1) -> bytes:
+        """The file's bytes; equal vectors and texts in it are one."""
+        self.builder, self.vectors = flatbuffers.Builder(1024), {}
+        builder = self.builder
+        data = [b""] + [one["data"].tobytes() for one in self.tensors if one["data"] is not None]
         buffers = [
             self.table("Buffer", Data=builder.CreateByteVector(each) if each else None) for each in data
         ]
@@ -49,22 +61,23 @@ class Writer:
             number = getattr(tflite.BuiltinOperator, kind)
             fields = {"DeprecatedBuiltinCode": min(number, 127), "BuiltinCode": number, "Version": 1}
             codes.append(self.table("OperatorCode", **fields))
-        tensors = []
-        for number, (shape, type_, values, scales, zeros, axis) in enumerate(self.tensors):
-            earlier = sum(each[2] is not None for each in self.tensors[:number])
+        tensors, filled = [], 0
+        for tensor in self.tensors:
+            filled += tensor["data"] is not None
+            own = filled if tensor["data"] is not None else 0
             quantised = None
-            if len(scales):
+            if len(tensor["scales"]) or len(tensor["zeros"]):
                 quantised = self.table(
                     "QuantizationParameters",
-                    Scale=builder.CreateNumpyVector(scales),
-                    ZeroPoint=builder.CreateNumpyVector(zeros.astype(np.int64)),
-                    QuantizedDimension=axis,
+                    Scale=self.vector(tensor["scales"]),
+                    ZeroPoint=self.vector(tensor["zeros"].astype(np.int64)),
+                    QuantizedDimension=tensor["axis"],
                 )
             fields = {
-                "Shape": self.integers(shape),
-                "Type": getattr(tflite.TensorType, type_),
-                "Buffer": 0 if values is None else earlier + 1,
-                "Name": builder.CreateString(f"t{number}"),
+                "Shape": self.integers(tensor["shape"]),
+                "Type": getattr(tflite.TensorType, tensor["type"]),
+                "Buffer": own if tensor["buffer"] is None else tensor["buffer"],
+                "Name": builder.CreateSharedString(tensor["name"]),
                 "Quantization": quantised,
             }
             tensors.append(self.table("Tensor", **fields))
@@ -86,10 +99,10 @@ class Writer:
         graph = self.table(
             "SubGraph", Tensors=self.offsets(tensors), Operators=self.offsets(operators), **ends
         )
-        fields = {"OperatorCodes": codes, "Subgraphs": [graph], "Buffers": buffers}
+        fields = {"OperatorCodes": codes, "Subgraphs": [graph] * graphs, "Buffers": buffers}
         model = self.table("Model", Version=3, **{key: self.offsets(all_) for key, all_ in fields.items()})
         builder.Finish(model, b"TFL3")
-        path.write_bytes(bytes(builder.Output()))
+        return bytes(builder.Output())
 
     def table(self, kind: str, **fields) -> int:
         """A table with some of its fields."""
@@ -99,8 +112,16 @@ class Writer:
                 getattr(tflite, f"{kind}Add{name}")(self.builder, value)
         return getattr(tflite, f"{kind}End")(self.builder)
 
+    def vector(self, values: np.ndarray) -> int:
+        """A vector of numbers."""
+        key = values.dtype.str, values.tobytes()
+        if key not in self.vectors:
+            self.vectors[key] = self.builder.CreateNumpyVector(values)
+        return self.vectors[key]
+
     def integers(self, values) -> int:
-        return self.builder.CreateNumpyVector(np.asarray(values, np.int32))
+        """A vector of 32-bit integers."""
+        return self.vector(np.asarray(values, np.int32))
 
     def offsets(self, tables: list[int]) -> int:
         """A vector of tables."""
