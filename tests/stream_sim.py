@@ -122,6 +122,20 @@ def frames(net, images, lanes: int = 0) -> list[dict]:
     return beats
 
 
+def answers(
+    accelerator, images, stalls=0.0, seed: int = 0, limit: int = 200_000, longest: int = 4
+) -> np.ndarray:
+    """What an accelerator answers to images, (N, outputs): logits, whose classes are asserted, or values."""
+    net, each = accelerator.net, accelerator.out_beats
+    beats = frames(net, images, accelerator.lanes)
+    got, _ = run(accelerator, beats, len(images) * each, stalls, seed, limit, longest)
+    if not net.classifies:
+        return np.reshape([list(beat.data) for beat in got], (len(images), -1))
+    logits = np.array([list(answer.logits) for answer in got])
+    np.testing.assert_array_equal([answer.cls for answer in got], logits.argmax(axis=1))
+    return logits
+
+
 def values(beats) -> list[list[int]]:
     """Beats of lanes as lists of integers."""
     return [list(beat) for beat in beats]

@@ -10,15 +10,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import litert
+import stream_sim
+from hdl.network import Accelerator
 from model import cli, convert
 from model.files import artifact
 from model.golden.qchain import walk
+from model.golden.qnetwork import QNetwork
 from model.interchange.assemble import classifies
 from model.interchange.tflite_operators import OPERATORS
+from random_nets import NetDrawer
 from sim.damage.tflite_writer import Writer
 from tflite_nets import FUNCTIONS, TFLiteDrawer
 
 CI, ALL = 50, 200
+RTL = 12
+"""Nets of those in CI that are simulated too."""
 IDLE = {"QUANTIZE", "RESHAPE", "SOFTMAX", "DEQUANTIZE"}
 
 
@@ -42,6 +48,29 @@ def test_random_nets_equal_the_reference(seed, tmp_path):
         }
         return
     assert litert.compare(path, net, images) >= 1
+    if seed < RTL or seed >= CI:
+        check_rtl(net, seed)
+
+
+def check_rtl(net: QNetwork, seed: int) -> None:
+    """The hardware under a drawn plan, with stalls, on three frames."""
+    drawer = NetDrawer(seed)
+    images = drawer.images(net, 3)
+    accelerator = Accelerator(net, drawer.plan(net))
+    found = stream_sim.answers(accelerator, images, (0.0, 0.2)[seed % 2], seed)
+    np.testing.assert_array_equal(found, net.logits(images))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(RTL, CI))
+def test_random_nets_in_hardware(seed, tmp_path):
+    path, drawer = tmp_path / "net.tflite", TFLiteDrawer(seed)
+    drawer.write(path, drawer.integer(1, 6))
+    try:
+        net, _ = convert.converted(path, "net")
+    except ValueError:  # it has no layers, see above
+        return
+    check_rtl(net, seed)
 
 
 @pytest.mark.parametrize("kind", FUNCTIONS)
