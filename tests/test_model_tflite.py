@@ -319,6 +319,21 @@ def test_shapes_of_an_open_batch_are_folded_away(tmp_path):
     assert litert.compare(path, net, images) == 1
 
 
+def test_a_view_that_is_only_asked_for_its_shape_is_folded_away(tmp_path):
+    """As Keras writes a Flatten behind a Conv1D: the RESHAPE takes the values from before the view."""
+    path = tmp_path / "net.tflite"
+
+    def build(writer, x):
+        view = unary(writer, "RESHAPE", x, (1, 16, 2), extra=[writer.constant([1, 16, 2])])
+        shape = writer.operator("SHAPE", [view], writer.tensor((3,), "INT32"), "ShapeOptions", OutType=2)
+        return unary(writer, "RELU", unary(writer, "RESHAPE", x, (1, 32), extra=[shape]), (1, 32))
+
+    map_net(path, build)
+    net, notes = convert.converted(path, "net")
+    assert [spec.kind for spec in net.specs] == ["table"]
+    assert [note.split()[2] for note in notes] == ["RESHAPE", "SHAPE"]
+
+
 def test_a_shape_that_is_used_otherwise_is_refused(tmp_path, capsys):
     """Here the batch goes into a sum, which is no shape."""
 

@@ -16,7 +16,8 @@ def without_shapes(operators: list[Operator], sink: Tensor) -> tuple[list[Operat
     """The operators but for those of shapes alone, and these; a RESHAPE keeps no input that they computed."""
     left_out: list[Operator] = []
     for operator in reversed(operators):  # those that use a tensor stand behind the one that makes it
-        if operator.kind in OF_SHAPES and all(
+        # a RESHAPE too, where it is only asked for its shape
+        if operator.kind in {*OF_SHAPES, RESHAPE} and all(
             made is not None and made is not sink and only_shapes(made, operators, left_out)
             for made in operator.outputs
         ):
