@@ -18,6 +18,7 @@ from model.golden.qchain import walk
 from model.golden.qnetwork import QNetwork
 from model.interchange.assemble import classifies
 from model.interchange.tflite_operators import OPERATORS
+from model.interchange.tflite_shapes import OF_SHAPES
 from random_nets import NetDrawer
 from sim.damage.tflite_writer import Writer
 from tflite_nets import FUNCTIONS, TFLiteDrawer
@@ -319,11 +320,67 @@ def test_graphs_that_are_refused(build, problem, tmp_path, capsys):
     assert not (tmp_path / "net.npz").exists()
 
 
+def flattened(writer, x, behind=None):
+    """A dense layer behind a Flatten whose batch is open, as Keras writes it; `behind` gets the batch too."""
+    shape = writer.operator("SHAPE", [x], writer.tensor((4,), "INT32"), "ShapeOptions", OutType=2)
+    ends = [writer.constant([n]) for n in (0, 1, 1)]
+    fields = dict(ShrinkAxisMask=1)
+    batch = writer.tensor((), "INT32")
+    writer.operator("STRIDED_SLICE", [shape, *ends], batch, "StridedSliceOptions", **fields)
+    sizes = [batch, writer.tensor((), "INT32", data=np.array(32, np.int32))]
+    packed = writer.operator("PACK", sizes, writer.tensor((2,), "INT32"), "PackOptions", ValuesCount=2)
+    if behind:
+        behind(writer, batch)
+    y = unary(writer, "RESHAPE", x, (1, 32), extra=[packed])
+    rows = writer.constant(np.arange(-48, 48).reshape(3, 32), "INT8", scales=0.1)
+    return unary(
+        writer, "FULLY_CONNECTED", y, (1, 3), scale=2.0, extra=[rows, -1], options="FullyConnectedOptions"
+    )
+
+
+def test_shapes_of_an_open_batch_are_folded_away(tmp_path):
+    path = tmp_path / "net.tflite"
+    map_net(path, flattened)
+    net, notes = convert.converted(path, "net")
+    assert [spec.kind for spec in net.specs] == ["dense", "rescale"]
+    assert [note.split()[2] for note in notes] == ["SHAPE", "STRIDED_SLICE", "PACK"]
+    images = np.random.default_rng(0).integers(-128, 128, (20, 4, 4, 2)).astype(np.int8)
+    assert litert.compare(path, net, images) == 1
+
+
+def test_a_view_that_is_only_asked_for_its_shape_is_folded_away(tmp_path):
+    """As Keras writes a Flatten behind a Conv1D: the RESHAPE takes the values from before the view."""
+    path = tmp_path / "net.tflite"
+
+    def build(writer, x):
+        view = unary(writer, "RESHAPE", x, (1, 16, 2), extra=[writer.constant([1, 16, 2])])
+        shape = writer.operator("SHAPE", [view], writer.tensor((3,), "INT32"), "ShapeOptions", OutType=2)
+        return unary(writer, "RELU", unary(writer, "RESHAPE", x, (1, 32), extra=[shape]), (1, 32))
+
+    map_net(path, build)
+    net, notes = convert.converted(path, "net")
+    assert [spec.kind for spec in net.specs] == ["table"]
+    assert [note.split()[2] for note in notes] == ["RESHAPE", "SHAPE"]
+
+
+def test_a_shape_that_is_used_otherwise_is_refused(tmp_path, capsys):
+    """Here the batch goes into a sum, which is no shape."""
+
+    def added(writer, batch):
+        writer.operator("ADD", [batch, batch], writer.tensor((), "INT32"), "AddOptions")
+
+    map_net(tmp_path / "net.tflite", lambda writer, x: flattened(writer, x, added))
+    assert run(tmp_path / "net.tflite", "-o", tmp_path / "net.npz") == 2
+    said = capsys.readouterr().err
+    assert "operator 0 SHAPE 't1': is unknown" in said and "STRIDED_SLICE" in said
+    assert not (tmp_path / "net.npz").exists()
+
+
 def test_the_documentation_lists_what_is_accepted():
     table = (Path(__file__).parents[1] / "docs" / "convert.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     listed = {name for row in rows for name in re.findall("`([A-Z0-9_]+)`", row)}
-    assert listed == {*OPERATORS, "DEQUANTIZE", "SOFTMAX"}
+    assert listed == {*OPERATORS, *OF_SHAPES, "DEQUANTIZE", "SOFTMAX"}
 
 
 def test_several_ends_are_refused(tmp_path, capsys):

@@ -8,6 +8,7 @@ from model.arithmetic.qformat import QFormat
 from model.interchange.description import Description, Node, Refused, Unknown, Values
 from model.interchange.tflite_file import File, Operator, Tensor
 from model.interchange.tflite_operators import OPERATORS, folded_input, folded_output
+from model.interchange.tflite_shapes import without_shapes
 
 SOURCE = "TFLite, as LiteRT 2.3's reference kernels compute it (OpResolverType.BUILTIN_REF)"
 
@@ -49,7 +50,8 @@ class Reader:
     def __init__(self, file: File):
         self.description, self.problems = Description(SOURCE), []
         (source,), (sink,) = file.inputs, file.outputs
-        operators = list(file.operators)
+        operators, shapes = without_shapes(file.operators, sink)
+        self.description.notes += [f"{operator.where}: of a shape that is known" for operator in shapes]
         while (found := folded_input(operators, source)) or (found := folded_output(operators, sink)):
             operator, note = found
             if operator.input(0) is source:

@@ -90,7 +90,7 @@ def rescaled(src: QFormat, offsets, shifts, low: int, high: int, odd=None) -> Be
         return within(total(beat[lane], lane, spec.offsets), 1 << int(shifts[lane]), out, low, high)
 
     def by_parity(beat, out, lane):
-        """The largest result that its own parity's offsets reach, and that those of the next two do not."""
+        """The largest result that the offsets of its parity reach: the next two are not reached."""
         even, uneven = (total(beat[lane], lane, of) for of in (spec.offsets, spec.odd))
 
         def reached(result):
