@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from dataclasses import asdict, fields, replace
+from functools import cache
 
 from hdl.devices import chips
 from hdl.devices.budget import UNITS, Budget, lacking
@@ -48,14 +49,13 @@ def main(argv: list[str]) -> None:
     else:
         plan = beside(artifact.find(options.net), net)
         if plan is None or lacking(fitter.fit(plan).need, budget):
-            plan = (fitter.fastest(budget) or fitter.smallest()).plan
-    sheet = Sheet(net, plan, device)
+            plan = (fitter.fastest(budget) or fitter.smallest(budget)).plan
+    sheet = Sheet(net, plan, device, on_board=fitter.on_board)
     if options.latency is not None and sheet.latency > options.latency:
         sheet = quicker(sheet, options.latency, min(options.multipliers or PLENTY, budget.dsp))
         plan = sheet.plan
-    need = fitter.fit(plan).need
-    if lacking(need, budget):
-        raise ValueError(refusal(fitter, plan, need, name, budget))
+    if lacking(sheet.total, budget):
+        raise ValueError(refusal(fitter, plan, sheet.total, name, budget))
     console = cli.console()
     console.print(sheet.table())
     console.print(summary(sheet, options.clock))
@@ -119,7 +119,7 @@ def quicker(sheet: Sheet, cycles: int, multipliers: int) -> Sheet:
         # More lanes are deeper trees, so a step may fall short of what it was made for: then the next.
         last = sheet.latency - sheet.ends
         plan = quickened(sheet.net, sheet.plan, sheet.delays, last - late, multipliers)
-        sheet = Sheet(sheet.net, plan, sheet.device)
+        sheet = Sheet(sheet.net, plan, sheet.device, on_board=sheet.on_board)
     return sheet
 
 
@@ -129,17 +129,17 @@ def refusal(fitter: Fitter, plan: Plan, need: Budget, name: str, budget: Budget)
     said = f"net {fitter.net.name!r} {taken}"
     if near := fitter.nearest(budget):
         return f"{said}; {near}"
-    return f"{said}; no plan fits, the smallest needs {roomy(fitter)}"
+    return f"{said}; {fitter.short(budget)}; {roomy(fitter)}"
 
 
 def roomy(fitter: Fitter) -> str:
-    """The smallest chip that has room for a net, or what the smallest plan takes where none has."""
+    """The smallest chip that has room for a net, or that there is none."""
+    # chips of a family share what was counted
+    fitters = cache(lambda device: Fitter(fitter.net, device, on_board=fitter.on_board))
     for chip in sorted(chips.CHIPS.values(), key=lambda chip: chip.budget.lut):
-        other = Fitter(fitter.net, chip.device, on_board=fitter.on_board)
-        if not lacking(other.smallest().need, chip.room):
-            return f"a chip like {chip.name}"
-    needs = fitter.smallest().need
-    return ", ".join(f"{getattr(needs, key):,} {UNITS[key]}" for key in UNITS)
+        if not lacking(fitters(chip.device).smallest(chip.room).need, chip.room):
+            return f"a chip like {chip.name} has room"
+    return "no chip known here has room"
 
 
 def summary(sheet: Sheet, clock: float) -> str:

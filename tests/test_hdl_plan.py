@@ -1,11 +1,15 @@
 """The planner's command: what fits, what does not and why, and files that come back."""
 
+import functools
 import json
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hdl import plan as module
-from hdl.devices.budget import Budget, lacking
+from hdl.devices.budget import Budget, lacking, shortage
 from hdl.devices.chips import find
 from hdl.devices.ecp5 import ECP5
 from hdl.folding.net import Plan
@@ -38,7 +42,9 @@ def test_the_plan_of_a_board_fits_it(board, tmp_path, capsys):
     result, plan, budget = json.loads(report.read_text()), Plan.load(out, LENET), find(board).budget
     assert result["plan"] == json.loads(out.read_text())["stages"]
     taken = Budget(**result["estimate"])
-    assert taken == estimate(LENET, plan, ECP5) and not lacking(on_board(LENET, plan, ECP5), budget)
+    # what is shown is what has to fit: with the memory of images, and the rest of the shell
+    assert taken == on_board(LENET, plan, ECP5) and not lacking(taken, budget)
+    assert taken.bram > estimate(LENET, plan, ECP5).bram
     assert result["cycles"] == planned_cycles(LENET, plan)
     assert result["frames_per_second"] == round(1e8 / result["cycles"], 1)
     assert sum(row["macs"] for row in result["stages"]) == LENET.macs
@@ -78,7 +84,8 @@ def test_small_chips(tmp_path, capsys):
     assert fitted("iCE40HX8K", tiny).need.dsp == 0
     said = error(capsys, "large", "--board", "iCE40UP5K")
     assert "'large' with 1 multipliers does not fit iCE40UP5K" in said
-    assert "block RAMs of 30" in said and "no plan fits, the smallest needs a chip like GW1NR-9C" in said
+    assert "block RAMs of 30" in said and "no plan fits: the smallest has 1 multipliers" in said
+    assert "LUT and 31 block RAMs; a chip like GW1NR-9C has room" in said
 
 
 def test_an_edited_plan_comes_back(tmp_path, capsys):
@@ -134,7 +141,8 @@ def test_what_does_not_fit_is_refused(capsys):
     )
     said = error(capsys, "lenet", "--lut", 500, "--bram", 0)
     assert "LUT of 500" in said and "block RAMs of 0" in said
-    assert "no plan fits, the smallest needs a chip like iCE40UP5K" in said
+    need = estimate(LENET, Search(LENET).within(1), ECP5)
+    assert f"short of about {need.lut - 500:,} LUT and {need.bram} block RAMs; a chip like iCE40UP5K" in said
     assert "about 1 multipliers of 0" in error(capsys, "lenet", "--dsp", 0)
 
 
@@ -142,7 +150,46 @@ def test_where_even_the_largest_chip_is_too_small(capsys, monkeypatch):
     monkeypatch.setattr(module.chips, "CHIPS", {})
     need = estimate(LENET, Search(LENET).within(1), ECP5)
     said = error(capsys, "lenet", "--lut", 500)
-    assert f"no plan fits, the smallest needs {need.lut:,} LUT, {need.ff:,} flip-flops, 1 multipliers" in said
+    assert f"short of about {need.lut - 500:,} LUT; no chip known here has room" in said
+
+
+@functools.cache
+def few(name: str) -> tuple[Fitter, list[Budget]]:
+    """What each plan of few multipliers takes."""
+    fitter = Fitter(artifact.load(name), ECP5)
+    plans = [search.within(count) for count in range(1, 9) for search in fitter.searches]
+    return fitter, [fitter.fit(plan).need for plan in plans]
+
+
+@given(
+    name=st.sampled_from(["large", "record", "lecture"]),
+    counted=st.integers(0, 15),
+    more=st.tuples(*[st.integers(0, 9)] * 4),
+)
+def test_no_plan_fits_only_where_none_does(name, counted, more):
+    """A budget that one of few plans just fits, or with some of anything to spare."""
+    fitter, needs = few(name)
+    budget = needs[counted] + Budget(*more)
+    found = fitter.smallest(budget)
+    assert not lacking(found.need, budget) and found.need == fitter.fit(found.plan).need
+
+
+@given(st.sampled_from(["large", "record"]), st.integers(0, 15), st.integers(0, 20))
+def test_the_smallest_lacks_least(name, counted, bram):
+    """No plan of few multipliers lacks less than the one that is named where none fits."""
+    fitter, needs = few(name)
+    budget = replace(needs[counted], bram=bram)
+    found = shortage(fitter.smallest(budget).need, budget)
+    assert found == 0 or found <= min(shortage(need, budget) for need in needs)
+
+
+def test_more_multipliers_may_take_less_memory(capsys):
+    """Six multipliers take fewer block RAMs than one; the old search called that too small a chip."""
+    net = artifact.load("large")
+    one, six = (estimate(net, Search(net).within(count), ECP5).bram for count in (1, 6))
+    assert six < one
+    assert run("large", "--bram", six) == 0
+    assert f"short of about {six} block RAMs" in error(capsys, "large", "--bram", 0)
 
 
 @pytest.mark.parametrize(

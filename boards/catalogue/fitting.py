@@ -10,6 +10,8 @@ from hdl.planning.fit import Fitter, excess
 from hdl.planning.search import DEFAULT_MULTIPLIERS
 from model.golden.qnetwork import QNetwork
 
+SMALLER = "; take a smaller net or a larger board"
+
 
 def taken(net: QNetwork, plan: Plan, target: Target) -> Budget:
     """What the accelerator and the shell round it take of a chip, estimated."""
@@ -23,7 +25,8 @@ def default_plan(
     if shipped is not None and not loadable and not lacking(taken(net, shipped, target), target.budget):
         return shipped
     fitter = Fitter(net, target.family, loadable=loadable)
-    return (fitter.fastest(target.chip.room, DEFAULT_MULTIPLIERS, wires=False) or fitter.smallest()).plan
+    room = target.chip.room
+    return (fitter.fastest(room, DEFAULT_MULTIPLIERS, wires=False) or fitter.smallest(room)).plan
 
 
 def checked_fit(net: QNetwork, plan: Plan, target: Target) -> Budget:
@@ -39,6 +42,6 @@ def checked_fit(net: QNetwork, plan: Plan, target: Target) -> Budget:
         fitter = Fitter(net, target.family)
         raise ValueError(
             f"net {net.name!r} is too large for {target.name}: it needs {excess(need, target.budget)};"
-            f" {fitter.nearest(target.budget) or 'no plan fits: take a smaller net or a larger board'}"
+            f" {fitter.nearest(target.budget) or fitter.short(target.budget) + SMALLER}"
         )
     return need

@@ -11,19 +11,12 @@ from rich.table import Table
 
 from boards.catalogue.board import Target, request
 from boards.catalogue.targets import ALIASES, TARGETS
-from hdl.devices.budget import Budget, lacking
-from hdl.devices.device import Device
+from hdl.devices.budget import lacking
 from hdl.planning.fit import Fitter
 from model.files import artifact
-from model.golden.qnetwork import QNetwork
 
 SECONDS = Path(__file__).with_name("seconds.json")
 """Processor seconds of each default build, as ``python -m benchmarks.builds --write`` measures them."""
-
-
-def smallest(net: QNetwork, family: Device) -> Budget:
-    """What the smallest plan of a net takes of a family's chips, by the estimate."""
-    return Fitter(net, family).smallest().need
 
 
 def places(target: Target) -> str:
@@ -42,12 +35,15 @@ def rows(progress: Callable[[], None] = lambda: None) -> list[dict]:
         Called once for each board.
     """
     nets = {name: artifact.load(name) for name in artifact.names()}
-    # chips of a family differ in what they have alone
-    needs = functools.cache(lambda name, family: smallest(nets[name], family))
+    # what a plan takes is the same of all chips of a family
+    fitters = functools.cache(lambda name, family: Fitter(nets[name], family))
+
+    def fits(name: str, target: Target) -> bool:
+        return not lacking(fitters(name, target.family).smallest(target.budget).need, target.budget)
 
     def fitting(target: Target) -> list[str]:
         progress()
-        return [name for name in nets if not lacking(needs(name, target.family), target.budget)]
+        return [name for name in nets if fits(name, target)]
 
     seconds = json.loads(SECONDS.read_text(encoding="utf-8"))
     other = {name: alias for alias, name in ALIASES.items()}

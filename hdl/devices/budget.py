@@ -36,3 +36,9 @@ class Budget:
 def lacking(need: Budget, budget: Budget) -> list[str]:
     """Resources of which more is needed than there is."""
     return [name for name in UNITS if getattr(need, name) > getattr(budget, name)]
+
+
+def shortage(need: Budget, budget: Budget) -> float:
+    """How much more is needed than there is, in shares of it, all resources together; 0 if it fits."""
+    pairs = [(getattr(need, name), getattr(budget, name)) for name in lacking(need, budget)]
+    return sum((needed - there) / max(there, 1) for needed, there in pairs)

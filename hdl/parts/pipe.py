@@ -7,10 +7,11 @@ the FIFO behind the pipes has room for what the beat yields.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from functools import reduce
 from itertools import pairwise
 
-from amaranth.hdl import Module, Mux, ShapeLike, Signal, Value, signed, unsigned
+from amaranth.hdl import Format, Module, Mux, ShapeLike, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,10 +20,20 @@ from hdl.parts.buffer import Buffer
 from hdl.parts.counting import counted_down, counted_up, counter
 from model.arithmetic.qformat import QFormat
 
+UNSEEN = ContextVar("unseen", default=False)
+"""Whether signals are made that nobody will look at: then it is not described how their lanes are shown."""
+
+
+class Lanes(data.ArrayLayout):
+    """Values side by side. Of wide signals most time would go into how a simulator shows each lane."""
+
+    def format(self, value, format_spec):
+        return Format("{}", Value.cast(value)) if UNSEEN.get() else super().format(value, format_spec)
+
 
 def lanes_of(fmt: QFormat, lanes: int) -> data.ArrayLayout:
     """Payload of a beat: `lanes` values of a format."""
-    return data.ArrayLayout(shape_of(fmt), lanes)
+    return Lanes(shape_of(fmt), lanes)
 
 
 def shape_of(fmt: QFormat):

@@ -21,6 +21,7 @@ from hdl.devices.ecp5 import ECP5
 from hdl.folding.net import Plan
 from hdl.network import Accelerator
 from hdl.parts.chain import Chain
+from hdl.parts.pipe import UNSEEN
 from hdl.planning.pieces import counter, ram
 from hdl.planning.products import resources
 from hdl.planning.tally import Tally
@@ -59,7 +60,11 @@ def counting() -> Iterator[None]:
     """For parts that are counted, never elaborated: they are gone before Amaranth may complain of that."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedElaboratable)
-        yield
+        before = UNSEEN.set(True)
+        try:
+            yield
+        finally:
+            UNSEEN.reset(before)
         gc.collect()
 
 

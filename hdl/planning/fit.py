@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hdl.devices.budget import UNITS, Budget, lacking
+from hdl.devices.budget import UNITS, Budget, lacking, shortage
 from hdl.devices.device import Device
 from hdl.folding.net import Plan, weighted
 from hdl.parts.pipe import shape_of
@@ -25,6 +25,14 @@ STEPS = 16
 """A plan is looked for until a 16th more multipliers are known to be too many."""
 TRIED = 32
 """Up to so many multipliers plans with each number of them are tried."""
+EFFORT, PLAIN = 1_000_000, 17_500
+"""Plans that are counted in search of the smallest: so many flip-flops together, each plan with some more.
+Parts are described bit by bit, so it takes some 2 us a flip-flop.
+"""
+PATIENCE = 8
+"""Numbers of multipliers that are tried although none of them has made what is short less."""
+SLACK = 0.25
+"""No plan with more multipliers than the fewest is counted where these lack so much logic, see `shortage`."""
 FEW = 4
 """Channels of a pixel from which on it pays to take no more than a pixel in a cycle."""
 
@@ -76,6 +84,7 @@ class Fitter:
         self.net, self.device, self.on_board, self.loadable = net, device, on_board, loadable
         self.searches = [kind(net, shares=not loadable, device=device) for kind in (Search, Frugal)]
         self.known: dict[tuple, Fit] = {}
+        self.least: dict[Budget, Fit] = {}
 
     def fit(self, plan: Plan) -> Fit:
         """What a plan takes."""
@@ -110,7 +119,28 @@ class Fitter:
             tried = self.best([search], budget, limit)
             if tried is not None and (best is None or tried.cycles < best.cycles):
                 best = tried
-        return self.serial(best, budget) if wires and not self.loadable else best
+        if wires and not self.loadable:
+            best = self.serial(best, budget)
+        return best or self.upwards(budget, limit)
+
+    def upwards(self, budget: Budget, limit: int) -> Fit | None:
+        """The fastest plan found from the smallest one on, where that is not the one with fewest multipliers.
+
+        None if that does not fit either.
+        """
+        start = self.smallest(budget)
+        if lacking(start.need, budget):
+            return None
+        most = min(self.products(budget.dsp), limit)
+        found = [start]
+        for search in self.searches:
+            count = start.plan.multipliers
+            while (count := count + max(count // STEPS, 1)) <= min(search.most, most):
+                fit = self.fit(search.within(count))
+                if lacking(fit.need, budget):
+                    break
+                found.append(fit)
+        return preferred(found)
 
     def serial(self, best: Fit | None, budget: Budget) -> Fit | None:
         """A plan as fast as pixels come, with layers bit by bit, if the best one is slower; else that."""
@@ -126,7 +156,7 @@ class Fitter:
     def best(self, searches: list[Search], budget: Budget, limit: int) -> Fit | None:
         """The best plan of some searches that fits."""
         found = [fit for search in searches for fit in self.steps(search, budget, limit)]
-        return min(found, key=lambda fit: (fit.cycles**SPEED * fit.need.lut, fit.cycles), default=None)
+        return preferred(found)
 
     def steps(self, search: Search, budget: Budget, limit: int) -> Iterator[Fit]:
         """Plans of a search that fit, faster and faster."""
@@ -170,12 +200,60 @@ class Fitter:
             f" and takes {near.cycles:,} cycles a frame"
         )
 
-    def smallest(self) -> Fit:
-        """The plan with the fewest LUTs found."""
-        return min(
-            (self.fit(search.within(search.least)) for search in self.searches),
-            key=lambda fit: fit.need.lut,
+    def short(self, budget: Budget) -> str:
+        """What to say where no plan fits: what the one that lacks least is short of."""
+        least = self.smallest(budget)
+        return (
+            f"no plan fits: the smallest has {multipliers(least.plan)} and is short of about"
+            f" {missing(least.need, budget)}"
         )
+
+    def smallest(self, budget: Budget) -> Fit:
+        """The smallest plan found: the smallest in what a budget is short of.
+
+        A plan that fits, if any of those looked at does; else the one that lacks least. The fewest
+        multipliers take the fewest LUTs and flip-flops or hardly more, but not the least memory, which
+        depends on how wide its words are. So where there is logic enough, plans of more multipliers are
+        counted too, one after another, until `PATIENCE` or `EFFORT` is at its end.
+        """
+        if budget not in self.least:
+            self.least[budget] = self.least_lacking(budget)
+        return self.least[budget]
+
+    def least_lacking(self, budget: Budget) -> Fit:
+        """What `smallest` says."""
+        first = self.searches[0].least
+        found = [self.fit(search.within(first)) for search in self.searches]
+        base = min(found, key=lambda fit: fit.need.lut).need
+        if all(lacking(fit.need, budget) for fit in found) and logic_short(base, budget) <= SLACK:
+            count = EFFORT // (PLAIN + base.ff) // len(self.searches)
+            last = min(first + count, max(search.most for search in self.searches))
+            lack, vain = min(shortage(fit.need, budget) for fit in found), 0
+            for number in range(first + 1, last + 1):
+                found += [self.fit(search.within(number)) for search in self.searches]
+                least = min(shortage(fit.need, budget) for fit in found)
+                vain = 0 if least < lack else vain + 1
+                if not least or vain == PATIENCE:
+                    break
+                lack = least
+        return min(found, key=lambda fit: (shortage(fit.need, budget), fit.need.lut))
+
+
+def logic_short(need: Budget, budget: Budget) -> float:
+    """How much logic is short."""
+    return shortage(replace(need, dsp=0, bram=0), budget)
+
+
+def missing(need: Budget, budget: Budget) -> str:
+    """What is short, and by how much."""
+    return " and ".join(
+        f"{getattr(need, key) - getattr(budget, key):,} {UNITS[key]}" for key in lacking(need, budget)
+    )
+
+
+def preferred(found: list[Fit]) -> Fit | None:
+    """The fastest plan of some, or a much smaller one that is nearly as fast."""
+    return min(found, key=lambda fit: (fit.cycles**SPEED * fit.need.lut, fit.cycles), default=None)
 
 
 def excess(need: Budget, budget: Budget) -> str:

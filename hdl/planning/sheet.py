@@ -18,7 +18,7 @@ from hdl.parts.gate import FrameVerdict
 from hdl.parts.pipe import Elastic
 from hdl.parts.window import Window
 from hdl.planning.cost import answer_cycles, bound_cycles, cost, load_of, planned_cycles
-from hdl.planning.estimate import counting, resources, surround
+from hdl.planning.estimate import around, counting, resources, surround
 from hdl.planning.latency import Timeline, tolerance
 from hdl.planning.tally import Tally
 from hdl.stages.classify import Argmax
@@ -80,6 +80,8 @@ class Sheet:
     net : QNetwork
     plan : Plan
     device : Device
+    on_board : bool
+        Whether what a board has `around` the accelerator is counted too, its memory of images among it.
 
     Attributes
     ----------
@@ -97,8 +99,8 @@ class Sheet:
         Those behind the last layer.
     """
 
-    def __init__(self, net: QNetwork, plan: Plan, device: Device):
-        self.net, self.plan, self.device = net, plan, device
+    def __init__(self, net: QNetwork, plan: Plan, device: Device, *, on_board: bool = False):
+        self.net, self.plan, self.device, self.on_board = net, plan, device, on_board
         self.cycles, self.bound_cycles = planned_cycles(net, plan), bound_cycles(net, plan)
         with counting():
             accelerator = Accelerator(net, plan, device)
@@ -123,6 +125,8 @@ class Sheet:
                 latency=self.latency,
             )
         )
+        if on_board:
+            self.rows.append(Row("serial port, images", "board", estimate=around(net, plan, device)))
         self.total = sum((row.estimate for row in self.rows), Tally()).on(device)
         self.rows = [replace(row, estimate=row.estimate.on(device)) for row in self.rows]
 

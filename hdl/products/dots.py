@@ -12,13 +12,13 @@ import operator
 from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hdl.devices.device import Device
 from hdl.loadable.loading import Loads, memory
 from hdl.parts.memory import Rom
-from hdl.parts.pipe import delayed, lanes_of, tree, tree_latency
+from hdl.parts.pipe import Lanes, delayed, lanes_of, tree, tree_latency
 from model.arithmetic.qformat import QFormat
 
 
@@ -76,7 +76,7 @@ class Dots(wiring.Component):
             {
                 "x": In(lanes_of(src, input_lanes * pixel_lanes)),
                 "index": In(range(len(words))),
-                "dots": Out(data.ArrayLayout(signed(self.width), output_lanes * pixel_lanes)),
+                "dots": Out(Lanes(signed(self.width), output_lanes * pixel_lanes)),
             }
         )
 

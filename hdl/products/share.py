@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from itertools import chain
 
 from amaranth.hdl import Const, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 
 from hdl.devices.device import Device
 from hdl.folding.layer import Folding
-from hdl.parts.pipe import lanes_of
+from hdl.parts.pipe import Lanes, lanes_of
 from hdl.products.dots import Dots
 from model.arithmetic.qformat import QFormat
 
@@ -39,7 +39,7 @@ class Client:
         self.asks, self.turn = Signal(name="asks"), Signal(name="turn")
         self.x = Signal(lanes_of(folding.spec.src, folding.plan.input_lanes))
         self.index = Signal(range(first + folding.steps))
-        self.dots = Signal(data.ArrayLayout(signed(width), folding.plan.output_lanes))
+        self.dots = Signal(Lanes(signed(width), folding.plan.output_lanes))
 
 
 class Array(wiring.Component):
