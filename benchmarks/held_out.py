@@ -45,3 +45,35 @@ def rescaled() -> Iterator[Point]:
         yield Point(
             f"6, 5 and 7 bits, any scale, {plan.multipliers} multipliers", net.net(), plan, board=True
         )
+
+
+def planned() -> Iterator[Point]:
+    """Shipped nets as the planner folds them."""
+    for name, most in MULTIPLIERS:
+        net = artifact.load(name)
+        plan = Search(net).within(most)
+        yield Point(f"{name}, {plan.multipliers} multipliers", net, plan, board=True)
+    net = artifact.load("lecture")
+    plan = Search(net, shares=False).within(6).made_loadable(net)
+    yield Point(f"lecture, {plan.multipliers} multipliers, loadable", net, plan, board=True)
+    net = artifact.load("lenet")
+    search = Search(net, wired=next(wirable(net, Search(net).device, 1 << 16)))
+    yield Point("lenet, one layer hard-wired, 20 multipliers", net, search.within(20), board=True)
+
+
+def drawn() -> Iterator[Point]:
+    """Nets of other shapes and widths."""
+    net = Builder((21, 15, 2), 12).pool("avg", (3, 3), (3, 3)).conv(3, 6, StagePlan(6, 3), bits=7, to=10)
+    yield net.dense(4, StagePlan(3, 2), bits=6).point("12 bits, averages of 3 x 3 first", board=True)
+    net = Builder((12, 16, 1), 7).conv(3, 4, StagePlan(9, 1), bits=6, to=7).pool().dense(12, StagePlan(4, 1))
+    net = net.dense(4, StagePlan(3, 2), bits=5)
+    yield net.point("sums of a dense layer multiplied whole", board=True)
+    net = Builder((14, 14, 1), 4).conv(3, 6, StagePlan(9, 6, weights=WIRED, digits=2), bits=4, to=4)
+    net = net.pool("sum").conv(3, 8, StagePlan(54, 1, weights=SERIAL), bits=4, to=5)
+    yield net.dense(4, StagePlan(8, 1), bits=4).point("digits, sums, bit by bit", board=True)
+    net = Builder((16, 12, 3), 6).conv(1, 8, StagePlan(3, 4), bits=5, to=6).residual(StagePlan(12, 2), bits=5)
+    net = net.conv(3, 8, StagePlan(3, 1), groups=8, signed=True, dilation=(2, 2), padding=((2, 2), (2, 2)))
+    yield net.pool("avg").dense(4, StagePlan(4, 1)).point("residual, a kernel a channel", board=True)
+    net = Builder((13, 13, 2), 5).conv(3, 6, StagePlan(6, 2), bits=4, to=6, spread=3).table(5)
+    net = net.conv(3, 6, StagePlan(9, 3), bits=5, to=6).pool("avg").dense(4, StagePlan(6, 2), bits=5)
+    yield net.point("5 bits, table, averages, loadable", loadable=True, board=True)
