@@ -1,9 +1,9 @@
 """``python -m benchmarks.calibrate``: what yosys and nextpnr make of an ECP5's stages, for the estimator.
 
 A grid of small nets is synthesised and packed, and the LUTs of each kind of logic are fitted to the counts.
-With ``--held-out`` the estimate is compared with twelve whole boards that are not in the grid. An iCE40
-counts cells, which LUTs and flip-flops share: of those only what stands round an accelerator is fitted, with
-``--ice40``.
+With ``--held-out`` the estimate is compared with eighteen whole boards that are not in the grid, six of
+them with nets of any scale. An iCE40 counts cells, which LUTs and flip-flops share: of those only what stands
+round an accelerator is fitted, with ``--ice40``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from statistics import median
 import numpy as np
 from rich.table import Table
 
-from benchmarks.grid import Point, grid, small
+from benchmarks.grid import Point, grid, rescaled, small
 from benchmarks.held_out import held_out
 from benchmarks.packed import FOLDER, count
 from boards.catalogue.board import Target
@@ -38,10 +38,13 @@ MANY = 100_000
 """LUTs that rounding does not matter beside."""
 MEDIAN, WORST = 8.0, 20.0
 """Percents that the estimate of LUTs may be wrong by."""
+RESCALING = "scale", "shift"
+"""Kinds that nets of any scale alone have: what they take is fitted last, beside all others."""
 SWEEPS = 20_000
 """Of the fit, at most."""
 EXAMPLES = f"""examples:
   python -m benchmarks.calibrate               count the grid (kept in {FOLDER}), fit, write {FILE.name}
+  python -m benchmarks.calibrate --rescales    count nets of any scale, fit what rescaling takes
   python -m benchmarks.calibrate --held-out    count the held-out boards, and compare
   python -m benchmarks.calibrate --recorded    compare with what was counted before; no tool runs
   python -m benchmarks.calibrate --ice40       count boards with an iCE40, fit what their shell takes
@@ -55,6 +58,9 @@ def main(argv: list[str]) -> None:
         "--held-out", action="store_true", help="compare with builds that are not in the grid"
     )
     parser.add_argument("--recorded", action="store_true", help="the same, as recorded last")
+    parser.add_argument(
+        "--rescales", action="store_true", help="count nets of any scale, fit what that takes"
+    )
     parser.add_argument("--ice40", action="store_true", help="count cells of whole boards with an iCE40")
     parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
     options = parser.parse_args(argv)
@@ -70,10 +76,16 @@ def main(argv: list[str]) -> None:
         found = fit_shell(rows, device)
         weights = coefficients(device.name) | found
         record(coefficients=recorded()["coefficients"] | {device.name: found}, ice40=rows)
+    elif options.rescales:
+        rows = measured(list(rescaled()), target)
+        own = recorded()["coefficients"][device.name]
+        weights = own | fit(rows, {kind: own[kind] for kind in own if kind not in RESCALING})
+        record(coefficients=recorded()["coefficients"] | {device.name: weights}, rescaled=rows)
     else:
         rows = measured(grid(), target)
         weights = fit(rows)
-        record(coefficients=recorded()["coefficients"] | {device.name: weights}, grid=rows)
+        more = fit(recorded()["rescaled"], weights)
+        record(coefficients=recorded()["coefficients"] | {device.name: weights | more}, grid=rows)
     rows = [compared(row, weights, device) for row in rows]
     cli.console().print(table(rows))
     print(summary(rows))
@@ -106,16 +118,19 @@ def measured(points: Iterable[Point], target: Target) -> list[dict]:
     return rows
 
 
-def fit(rows: list[dict]) -> dict[str, float]:
+def fit(rows: list[dict], known: dict[str, float] | None = None) -> dict[str, float]:
     """LUTs of each kind: non-negative least squares of the relative errors.
 
-    Kinds that no net of the grid has are left out. Coordinate descent on the normal equations: each
-    coefficient in turn takes its best value that is not negative, until none moves.
+    Kinds that no net of the grid has are left out, and those that are `known`. Coordinate descent on the
+    normal equations: each coefficient in turn takes its best value that is not negative, until none moves.
     """
-    kinds = [kind for kind in KINDS if any(kind in row["kinds"] for row in rows)]
+    known = known or {}
+    kinds = [kind for kind in KINDS if kind not in known and any(kind in row["kinds"] for row in rows)]
     amounts = np.array([[row["kinds"].get(kind, 0) for kind in kinds] for row in rows], float)
-    amounts /= np.array([[row["counted"]["lut"]] for row in rows], float)
-    gram, target, found = amounts.T @ amounts, amounts.sum(axis=0), np.zeros(len(kinds))
+    counted = np.array([row["counted"]["lut"] for row in rows], float)
+    others = [sum(known.get(kind, 0) * count for kind, count in row["kinds"].items()) for row in rows]
+    amounts /= counted[:, None]
+    gram, target, found = amounts.T @ amounts, amounts.T @ (1 - others / counted), np.zeros(len(kinds))
     for _ in range(SWEEPS):
         before = found.copy()
         for index in range(len(kinds)):

@@ -21,6 +21,7 @@ from model.layers import (
     PoolSpec,
     ReduceSpec,
     RequantSpec,
+    RescaleSpec,
     ResidualSpec,
     TableSpec,
 )
@@ -129,6 +130,25 @@ class Builder:
         dst = QFormat(to, self.src.frac - 2, self.src.signed)
         return self.add(RequantSpec(**self.fields("requant"), dst=dst))
 
+    def rescale(self, bits: int, to: int = 8, apart: int = 1) -> Builder:
+        """Whole sums at drawn scales as integers of `to` bits.
+
+        Parameters
+        ----------
+        bits : int
+            Of the widest multiplier.
+        to : int
+        apart : int
+            Shifts that channels may have.
+        """
+        channels, dst = self.shape[2], QFormat(to, 0)
+        multipliers = self.rng.integers(1 << bits >> 1, 1 << bits, channels)
+        offsets = np.sort(self.rng.integers(-(1 << bits), 1 << bits, (2, channels)), axis=0)
+        shifts = self.src.width + bits - to + self.rng.integers(0, apart, channels)
+        numbers = {"multipliers": multipliers, "offsets": offsets, "shifts": shifts}
+        fields = self.fields("rescale") | numbers | {"low": dst.min, "high": dst.max}
+        return self.add(RescaleSpec(**fields, dst=dst))
+
     def grey(self, mode: str) -> Builder:
         """One channel in place of three."""
         return self.add(GreySpec(**self.fields("grey"), dst=self.src, mode=mode))
@@ -164,6 +184,16 @@ class Builder:
 def grid() -> list[Point]:
     """All of them."""
     return [*folded(), *unmultiplied(), *between(), *written(), *several()]
+
+
+def rescaled() -> Iterator[Point]:
+    """Sums at any scale: each lane's product, offset and shift, and the constants of channels."""
+    for bits, outputs, apart in ((16, 8, 1), (20, 1, 3), (20, 4, 3), (20, 8, 1), (23, 8, 4), (23, 2, 1)):
+        net = Builder((8, 8, 4), 8).conv(1, 8, StagePlan(4, outputs), to=None).rescale(bits, apart=apart)
+        yield net.point(f"rescale by {bits} bits, {outputs} lanes, {apart} shifts")
+    net = Builder((6, 6, 2), 8).conv(3, 16, StagePlan(18, 4), to=None).rescale(19, apart=2)
+    net = net.conv(1, 8, StagePlan(8, 4), to=None).rescale(21, apart=4)
+    yield net.point("two rescales of 4 lanes")
 
 
 def small() -> list[Point]:

@@ -1,11 +1,13 @@
 """The calibrated estimator: what the file says is what the code counts, fits and keeps to."""
 
 import json
+from statistics import median
 
 import pytest
 
 from benchmarks import calibrate, packed
-from benchmarks.grid import Builder, grid, small
+from benchmarks import held_out as boards_held_out
+from benchmarks.grid import Builder, grid, rescaled, small
 from benchmarks.held_out import drawn, held_out
 from boards.catalogue.targets import find
 from hdl.devices.ice40 import PLAIN
@@ -14,7 +16,7 @@ from hdl.planning.estimate import on_board
 from hdl.planning.tally import KINDS, PIECES, Tally, coefficients, recorded
 from model import cli
 
-GRID, HELD, ICE40 = (recorded()[part] for part in ("grid", "held_out", "ice40"))
+GRID, HELD, RESCALED, ICE40 = (recorded()[part] for part in ("grid", "held_out", "rescaled", "ice40"))
 FITTED, WEIGHTS = recorded()["coefficients"]["ecp5"], coefficients("ecp5")
 BOARD, SMALL_BOARD = find("ulx3s"), find("icebreaker")
 DEVICE, SMALL_DEVICE = BOARD.family, SMALL_BOARD.family
@@ -32,17 +34,24 @@ def test_the_file_is_of_this_code():
     names = [point.name for point in grid()]
     assert names == [row["name"] for row in GRID] and len(set(names)) == len(names)
     assert [point.name for point in held_out()] == [row["name"] for row in HELD]
-    known = {row["name"]: {key: row[key] for key in ("name", "kinds", "estimated")} for row in GRID + HELD}
-    for point in [*grid()[::7], *drawn()]:
+    assert [point.name for point in rescaled()] == [row["name"] for row in RESCALED]
+    rows = GRID + HELD + RESCALED
+    known = {row["name"]: {key: row[key] for key in ("name", "kinds", "estimated")} for row in rows}
+    for point in [*grid()[::7], *rescaled(), *drawn(), *boards_held_out.rescaled()]:
         assert described(point) == known[point.name]
 
 
 def test_the_coefficients_are_those_of_the_grid():
-    assert calibrate.fit(GRID) == FITTED
+    others = calibrate.fit(GRID)
+    assert others | calibrate.fit(RESCALED, others) == FITTED
+    assert (
+        not others.keys() & set(calibrate.RESCALING)
+        and others.keys() | set(calibrate.RESCALING) == FITTED.keys()
+    )
     assert min(FITTED.values()) >= 0 and KINDS.keys() >= FITTED.keys() and KINDS.keys() >= PIECES.keys()
     # a count that is another gives others
     first = GRID[0] | {"counted": GRID[0]["counted"] | {"lut": 2 * GRID[0]["counted"]["lut"]}}
-    assert calibrate.fit([first, *GRID[1:]]) != FITTED
+    assert calibrate.fit([first, *GRID[1:]]) != others
 
 
 def test_the_fit_finds_what_made_the_counts():
@@ -60,18 +69,22 @@ def test_the_fit_finds_what_made_the_counts():
 
 
 def test_multipliers_and_block_rams_are_exact_in_the_grid():
-    rows = [calibrate.compared(row, WEIGHTS, DEVICE) for row in GRID]
+    rows = [calibrate.compared(row, WEIGHTS, DEVICE) for row in GRID + RESCALED]
     assert all(map(calibrate.exact, rows))
 
 
 def test_held_out_boards_as_recorded(tmp_path):
     """LUTs are within bounds, multipliers and block RAMs exact, and the command says so."""
-    assert len(HELD) == 12 and not {row["name"] for row in HELD} & {row["name"] for row in GRID}
+    assert len(HELD) == 18 and not {row["name"] for row in HELD} & {row["name"] for row in GRID + RESCALED}
     path = tmp_path / "rows.json"
     assert cli.run(calibrate.main, ["--recorded", "--json", str(path)]) == 0
     rows = json.loads(path.read_text())["rows"]
-    errors = sorted(abs(row["error"]) for row in rows)
-    assert sum(errors[5:7]) / 2 <= 8 and errors[-1] <= 20
+    for some in (
+        [row for row in rows if "scale" not in row["kinds"]],
+        [row for row in rows if "scale" in row["kinds"]],
+    ):
+        errors = [abs(row["error"]) for row in some]
+        assert len(errors) >= 6 and median(errors) <= 8 and max(errors) <= 20
     assert all(row["estimated"][key] == row["counted"][key] for row in rows for key in ("dsp", "bram"))
 
 

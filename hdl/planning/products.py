@@ -193,7 +193,8 @@ def _(part: AveragePipe, device: Device) -> Tally:
 def _(part: RescalePipe, device: Device) -> Tally:
     spec, width, target = part.spec, part.sum_width, part.spec.dst.width
     source, late = shape_of(spec.src), part.product_latency
-    lane = Tally(choice=width * (len(part.choices) - 1), clamp=width + 2 * target, ff=2 * width + target + 2)
+    shift = Tally(shift=width * (len(part.choices) - 1))
+    lane = shift + Tally(scale=width + 2 * target, ff=2 * width + target + 2)
     if part.multiplies:
         lane += Tally(dsp=wide.multipliers(device, source, part.factor))
         for a, b in wide.pairs(device, source, part.factor):
@@ -201,13 +202,11 @@ def _(part: RescalePipe, device: Device) -> Tally:
                 lane += Tally(soft=device.product_luts(a.width + b.width), ff=late * (a.width + b.width))
             else:
                 lane += Tally(ff=(late - 2) * (a.width + b.width))
-    # offsets, one more where the sign chooses, and what is delayed beside the products
-    added = adder(width).times(part.parts) + Tally(ff=late * part.offset.width)
-    if part.by_sign:
-        added += Tally(choice=part.offset.width)
+    # offsets, which of two the LUTs of the adder choose, and what is delayed beside the products
+    added = Tally(scale=width, ff=width).times(part.parts) + Tally(ff=late * part.offset.width)
     lane += added
     if spec.odd is not None:
-        lane += added + larger(width) + Tally(choice=width * (len(part.choices) - 1), ff=width)
+        lane += added + larger(width) + shift + Tally(ff=width)
     total = lane.times(part.lanes) + Tally(ff=part.latency)
     if part.beats > 1:
         table = rom(part.word_width, part.words, device) + counter(part.beats)

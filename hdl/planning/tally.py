@@ -22,6 +22,8 @@ KINDS = {
     "choice": "bits chosen of two",
     "select": "bits of products by -1, 0 and 1, or by -1 and 1",
     "clamp": "bits of requantised values",
+    "scale": "bits of rescaled sums: of products and offsets added up, and of results clipped",
+    "shift": "bits of them chosen of two shifts",
     "control": "gates of hand-shakes",
     "lutram": "LUTs that are memory",
     "rom": "LUTs of tables",
