@@ -31,14 +31,14 @@ from sim.damage import mutators, tflite_odd
 NET = "tiny"
 TEN = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ODD_NAME = "-größe 1 [b]{0}%s" + "x" * 150
+SIMPLE = b'layers = [{dense = "classes"}]\n'
 SIDES = 1, 1, 2, 7, 300
 """Pixels of odd images."""
 TEXTS = {
     "conv": 'layers = [{conv = 2, kernel = 3}, "relu", {pool = "max", kernel = 2}, {dense = "classes"}]\n',
     "residual": """layers = [
     {conv = 4, kernel = 3, stride = 2, padding = "same", bias = "none"}, {batchnorm = 0.9}, "sigmoid",
-    {residual = [{conv = 4, kernel = [3, 1], padding = [[1, 1], [0, 0]]}],
-        shortcut = [{conv = 4, kernel = 1}]},
+    {residual = [{conv = 4, kernel = 3, padding = 1}], shortcut = [{conv = 4, kernel = 1}]},
     {dropout = 0.5}, {pool = "avg", kernel = 2}, {dense = 10}, "softmax",
 ]
 [recipe]
@@ -244,18 +244,23 @@ def targets(commands: dict[str, Callable]) -> dict[str, Target]:
     net = artifact.find(NET).read_bytes()
     return {
         "idx": Target(
-            {**data_set(), "net.toml": b'layers = [{dense = "classes"}]\n'}, as_data_set,
+            {**data_set(), "net.toml": SIMPLE}, as_data_set,
             lambda folder, name: (
                 model.describe.main, [str(folder / "net.toml"), "--data", str(folder)]
             ), 6,
         ),
         "cifar": Target(
-            cifar(), mutators.damaged,
-            lambda folder, name: (model.describe.main, [NET, "--data", str(folder)]), 3,
+            {**cifar(), "net.toml": SIMPLE}, by_name,
+            lambda folder, name: (
+                model.describe.main, [str(folder / "net.toml"), "--data", str(folder)]
+            ), 3,
         ),
         "features": Target(
-            features(), mutators.as_archive,
-            lambda folder, name: (model.describe.main, [NET, "--data", str(folder / name)]), 3,
+            {**features(), "net.toml": SIMPLE}, by_name,
+            lambda folder, name: (
+                model.describe.main,
+                [str(folder / "net.toml"), "--data", str(folder / "features.npz")],
+            ), 3,
         ),
         "picture": Target(
             pictures(), mutators.as_picture,
