@@ -109,7 +109,8 @@ def outcome(command: Callable, argv: list[str], out: Path) -> tuple[int | None, 
     said, made = err.getvalue(), set(out.parent.iterdir()) - before
     if status not in (0, 2):
         return status, f"exit status {status}: {said.strip()}"
-    *problems, line = said.split("\n")[:-1] or [""]
+    # Remarks on what goes on all the same may come before.
+    *problems, line = [line for line in said.split("\n")[:-1] if not line.startswith("note: ")] or [""]
     if status == 2 and not (line and problems_only(problems) and max(map(len, [*problems, line])) <= LINE):
         return status, f"not one line, or a list of problems and one: {said[:300]!r}"
     if any(path.name.endswith(PART) for path in made):

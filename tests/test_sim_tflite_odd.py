@@ -157,7 +157,7 @@ def wide(writer: Writer, x: int) -> int:
     ("build", "problem"),
     [
         (shared_name, "its tensors share what they hold, and are larger together than 8,388,608 bytes"),
-        (shared_weights, "the sum of weights up to here is 12,582,912; accepted: 8,388,608"),
+        (shared_weights, "the sum of weights of all layers is 12,582,912; accepted: 8,388,608"),
         (long_shape, "tensor 1 't1' has 9 dimensions; up to 8 are accepted"),
         (many_inputs, "operator 0 has 65 inputs or outputs; up to 64 are accepted"),
         (missing_end, "the net has 0 outputs; accepted: one"),

@@ -85,7 +85,19 @@ class Assembler:
     def __init__(self, description: Description, problems: list[str]):
         self.values, self.notes, self.problems = description.values, description.notes, problems
         self.tensors: dict[str, str] = {}
-        self.left_out = self.channels = self.weights = 0
+        self.left_out = 0
+        weighted = [node for node in description.nodes if isinstance(node, Conv | Dense)]
+        sums = (
+            ("channels", sum(len(node.bias) for node in weighted), MAX_CHANNELS),
+            ("weights", sum(node.weights.size for node in weighted), MAX_WEIGHTS),
+        )
+        larger = [
+            problem(f"the sum of {what} of all layers", f"{found:,}", f"{most:,}")
+            for what, found, most in sums
+            if found > most
+        ]
+        self.too_large = bool(larger)
+        self.problems += larger
         self.counts: Counter[str] = Counter()
 
     def entered(self, chain: Chain, first: Values) -> tuple[Chain, Shape]:
@@ -153,13 +165,9 @@ class Assembler:
                 )
             )  # fmt: skip
         if isinstance(node, Conv | Dense):
-            self.channels += len(node.bias)
-            self.weights += node.weights.size
-            for what, sum_, most in (
-                ("channels", self.channels, MAX_CHANNELS), ("weights", self.weights, MAX_WEIGHTS),
-            ):  # fmt: skip
-                if sum_ > most:
-                    raise ValueError(problem(f"the sum of {what} up to here", f"{sum_:,}", f"{most:,}"))
+            if self.too_large:
+                self.left_out += 1
+                return []
         if isinstance(node, Conv):
             return self.conv(node, shape, src, dst)
         if isinstance(node, Dense):
