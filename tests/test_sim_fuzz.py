@@ -56,8 +56,13 @@ def test_a_list_of_problems_is_one_report(tmp_path, monkeypatch):
         print("- one\n- two", file=sys.stderr)
         raise ValueError("2 problems")
 
-    assert ends(several, tmp_path, monkeypatch).statuses == {2: 3}
-    assert not ends(several, tmp_path, monkeypatch).failures
+    def remarks(argv):
+        print("note: something", file=sys.stderr)
+        several(argv)
+
+    for command in (several, remarks):
+        tally = ends(command, tmp_path, monkeypatch)
+        assert (tally.statuses, tally.failures) == ({2: 3}, [])
 
 
 def ends(command, tmp_path, monkeypatch):

@@ -164,10 +164,9 @@ class Assembler:
                     "a reshape before a dense layer, at the net's ends, or of dimensions of 1",
                 )
             )  # fmt: skip
-        if isinstance(node, Conv | Dense):
-            if self.too_large:
-                self.left_out += 1
-                return []
+        if self.too_large and isinstance(node, Conv | Dense):
+            self.left_out += 1
+            return []
         if isinstance(node, Conv):
             return self.conv(node, shape, src, dst)
         if isinstance(node, Dense):
