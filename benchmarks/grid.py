@@ -13,6 +13,8 @@ import numpy as np
 from hdl.folding.net import Plan
 from hdl.folding.stage import SERIAL, WIRED, StagePlan
 from model.arithmetic.qformat import QFormat
+from model.arithmetic.rescale import matched
+from model.arithmetic.rules import FloatProduct, TwoRoundings
 from model.golden.qnetwork import QNetwork
 from model.layers import (
     ConvSpec,
@@ -149,6 +151,28 @@ class Builder:
         fields = self.fields("rescale") | numbers | {"low": dst.min, "high": dst.max}
         return self.add(RescaleSpec(**fields, dst=dst))
 
+    def total(self, kernel, stride) -> Builder:
+        """Exact sums of windows, which a rescale makes averages of."""
+        fields = self.fields("pool") | {"mode": "sum", "kernel": kernel, "stride": stride}
+        return self.add(PoolSpec(**fields, dst=PoolSpec(**fields, dst=self.src).sum_format))
+
+    def rounded(self, to: int = 8, *, signed: bool = True, halves: bool = False) -> Builder:
+        """What another framework rounds exact sums to, at a drawn scale for each channel.
+
+        TFLite's two roundings; with `halves` a float32 product, to the even of two as near integers, at
+        powers of two, where that matters.
+        """
+        spec, channels = self.specs[-1], self.shape[2]
+        sums = getattr(spec, "sum_ranges", None)
+        low, high = sums or (np.full(channels, end) for end in (self.src.min, self.src.max))
+        dst = QFormat(to, 0, signed)
+        scales = (dst.max - dst.min) / np.maximum(high, -low) * self.rng.uniform(0.3, 2.0, channels)
+        even = FloatProduct(2.0 ** np.floor(np.log2(scales)), dst.min)
+        form = matched(even if halves else TwoRoundings.of(scales, dst.min), low, high, dst.min, dst.max)
+        constants = {name: getattr(form, name) for name in ("multipliers", "offsets", "shifts", "odd")}
+        fields = self.fields("rescale") | constants | {"low": form.low, "high": form.high}
+        return self.add(RescaleSpec(**fields, dst=dst))
+
     def grey(self, mode: str) -> Builder:
         """One channel in place of three."""
         return self.add(GreySpec(**self.fields("grey"), dst=self.src, mode=mode))
@@ -168,15 +192,17 @@ class Builder:
         wide = ResidualSpec(**fields, dst=self.src).sum_format
         return self.add(ResidualSpec(**fields, dst=QFormat(8, wide.frac - wide.width + 8, wide.signed)))
 
-    def net(self) -> QNetwork:
-        """The net, whose answer is one of four."""
-        if int(np.prod(self.shape)) != 4:
+    def net(self, *, classifies: bool = True) -> QNetwork:
+        """The net, whose answer is one of four, or whatever values are there."""
+        if classifies and int(np.prod(self.shape)) != 4:
             self.dense(4)
-        return QNetwork("grid", self.first, tuple(self.specs))
+        return QNetwork("grid", self.first, tuple(self.specs), classifies=classifies)
 
-    def point(self, name: str, *, loadable: bool = False, board: bool = False) -> Point:
+    def point(
+        self, name: str, *, loadable: bool = False, board: bool = False, classifies: bool = True
+    ) -> Point:
         """The net and its plan."""
-        net = self.net()
+        net = self.net(classifies=classifies)
         plan = Plan(self.stages)
         return Point(name, net, plan.made_loadable(net) if loadable else plan, board)
 

@@ -21,7 +21,7 @@ MULTIPLIERS = (("tiny", 6), ("lenet", 24), ("lecture", 10), ("large", 2), ("larg
 
 def held_out() -> list[Point]:
     """All of them."""
-    return [*planned(), *drawn(), *rescaled()]
+    return [*planned(), *drawn(), *rescaled(), *rounded()]
 
 
 def rescaled() -> Iterator[Point]:
@@ -45,6 +45,35 @@ def rescaled() -> Iterator[Point]:
         yield Point(
             f"6, 5 and 7 bits, any scale, {plan.multipliers} multipliers", net.net(), plan, board=True
         )
+
+
+def rounded() -> Iterator[Point]:
+    """Nets with the roundings of other frameworks, folded by hand; two of them answer with values."""
+    plans = {"few": (StagePlan(4, 1), StagePlan(2, 2)), "many": (StagePlan(4, 4), StagePlan(4, 8))}
+    for name, (first, inner) in plans.items():
+        net = Builder((20, 10, 1), 8).conv((10, 4), 16, first, to=None, stride=(2, 2)).rounded()
+        for _ in range(2):
+            net = net.conv(3, 16, StagePlan(9, 1), groups=16, to=None, padding=((1, 1), (1, 1))).rounded()
+            net = net.conv(1, 16, inner, to=None).rounded()
+        net = net.total((2, 2), (2, 2)).rounded().dense(4, StagePlan(4, 1), to=None).rounded()
+        yield net.point(f"keywords, a kernel a channel, {name} multipliers", board=True)
+    net = Builder((1, 1, 40), 8).dense(16, StagePlan(8, 2)).rounded(signed=False)
+    net = net.dense(8, StagePlan(4, 2)).rounded().dense(16, StagePlan(4, 2)).rounded()
+    net = net.dense(40, StagePlan(4, 4)).rounded()
+    yield net.point("an autoencoder, values for an answer", board=True, classifies=False)
+    net = Builder((12, 12, 3), 8).conv(3, 12, StagePlan(9, 4), to=None, padding=((1, 1), (1, 1)))
+    net = net.rounded(halves=True).conv(3, 12, StagePlan(12, 3), to=None, stride=(2, 2)).rounded(halves=True)
+    net = net.total((5, 5), (5, 5)).rounded().dense(4, StagePlan(3, 2), to=None)
+    yield net.point("halves to the even, averages", board=True)
+    net = Builder((10, 14, 2), 6).conv(3, 10, StagePlan(6, 5), bits=5, to=None).rounded(6)
+    net = net.residual(StagePlan(10, 2)).conv(1, 6, StagePlan(5, 2), bits=6, to=None).rounded(5, signed=False)
+    yield net.pool().dense(4, StagePlan(6, 2), bits=6).point("6 bits, a branch, two roundings", board=True)
+    net = Builder((16, 16, 1), 8).conv(5, 8, StagePlan(5, 8), to=None, stride=(2, 2)).rounded()
+    net = net.conv(3, 16, StagePlan(8, 4), to=None, stride=(2, 2)).rounded()
+    yield net.dense(4, StagePlan(8, 2), to=None).rounded().point("strides, wide beats", board=True)
+    net = Builder((9, 9, 4), 4).conv(3, 8, StagePlan(4, 2), bits=4, to=None).rounded(4)
+    net = net.pool("avg", (3, 3), (2, 2)).conv(3, 4, StagePlan(8, 4), bits=4, to=None).rounded(4)
+    yield net.point("4 bits, a map for an answer", board=True, classifies=False)
 
 
 def planned() -> Iterator[Point]:
