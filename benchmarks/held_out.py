@@ -25,9 +25,9 @@ def held_out() -> list[Point]:
 
 
 def rescaled() -> Iterator[Point]:
-    """Nets of any scale, as those of other frameworks are, as the planner folds them.
+    """Nets of drawn scales as the planner folds them.
 
-    Pixels of few channels: of 40 the estimate counts 31 % too few LUTs (docs/hardware.md).
+    Pixels of few channels: one of 40 was laid down with them and left out (docs/hardware.md).
     """
     for most in (3, 12):
         net = Builder((10, 8, 1), 8).conv(3, 8, stride=(2, 2), to=None).rescale(20, apart=3)

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import calibrate, packed
 from benchmarks import held_out as boards_held_out
 from benchmarks.grid import Builder, grid, rescaled, small
-from benchmarks.held_out import drawn, held_out
+from benchmarks.held_out import drawn, held_out, rounded
 from boards.catalogue.targets import find
 from hdl.devices.ice40 import PLAIN
 from hdl.folding.stage import StagePlan
@@ -37,7 +37,7 @@ def test_the_file_is_of_this_code():
     assert [point.name for point in rescaled()] == [row["name"] for row in RESCALED]
     rows = GRID + HELD + RESCALED
     known = {row["name"]: {key: row[key] for key in ("name", "kinds", "estimated")} for row in rows}
-    for point in [*grid()[::7], *rescaled(), *drawn(), *boards_held_out.rescaled()]:
+    for point in [*grid()[::7], *rescaled(), *drawn(), *boards_held_out.rescaled(), *rounded()]:
         assert described(point) == known[point.name]
 
 
@@ -75,7 +75,7 @@ def test_multipliers_and_block_rams_are_exact_in_the_grid():
 
 def test_held_out_boards_as_recorded(tmp_path):
     """LUTs are within bounds, multipliers and block RAMs exact, and the command says so."""
-    assert len(HELD) == 18 and not {row["name"] for row in HELD} & {row["name"] for row in GRID + RESCALED}
+    assert len(HELD) == 25 and not {row["name"] for row in HELD} & {row["name"] for row in GRID + RESCALED}
     path = tmp_path / "rows.json"
     assert cli.run(calibrate.main, ["--recorded", "--json", str(path)]) == 0
     rows = json.loads(path.read_text())["rows"]

@@ -29,6 +29,8 @@ from model.golden.qnetwork import QNetwork
 
 SHELL_REGISTERS = 698
 """Flip-flops of what stands between the serial port and the accelerator, but for pixels and logits."""
+MEASURED = 24
+"""Bits of a pixel, at most, for which the rest of it is the same."""
 WAITING = 24, 8
 """Bits and number of answers without a result that may wait."""
 
@@ -99,6 +101,8 @@ def around(net: QNetwork, plan: Plan, device: Device) -> Tally:
     waiting = 0 if device.lutram_words else device.brams(*WAITING)
     images = device.ram_brams(word, 2 * math.prod(net.in_shape) // lanes)
     total = Tally(shell=1, ff=SHELL_REGISTERS + 3 * word, bram=images + waiting)
+    # More bits of a pixel than the shell was measured with are chosen at the gate, and held at the door.
+    total += Tally(choice=(beyond := max(word - MEASURED, 0)), lutram=beyond if device.lutram_words else 0)
     width = net.output_format.width
     if net.classifies:
         # Of more than four logits, one of each four is chosen first.
