@@ -69,7 +69,7 @@ def test_nets_with_normalisation_are_descriptions():
 
 def test_data_sets(monkeypatch):
     images, labels, _ = dataset.load_part("t10k")
-    plain = dataset.Dataset("MNIST", images[:400], labels[:400], images[400:500], labels[400:500])
+    plain = dataset.Dataset("MNIST", images[:400], labels[:400], images[400:500], labels[400:500], None)
     monkeypatch.setattr(dataset, "load", lambda: plain)
     paper, cloth = PAPERS["paper"](), PAPERS["cloth"]()
     for data, name in ((paper, "paper"), (cloth, "cloth")):
