@@ -68,7 +68,9 @@ def measured(name: str) -> dict:
         words = [sys.executable, "-m", "boards.build", name, "--force", "--out", folder]
         words += ["--json", str(report)]
         before = spent()
-        ended = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        ended = subprocess.run(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+        )
         seconds = round(spent() - before)
         found = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
     return {
