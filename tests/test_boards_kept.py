@@ -45,6 +45,8 @@ class Leaving(PtyBoard):
             if self.number < 0:
                 time.sleep(0.1)  # what was answered before is read
                 self.pull()
+                # whoever opens a file next gets the port's number: nothing more may be written to it
+                raise OSError("the cable is pulled")
         return super().answer(frame)
 
     def serve(self):
