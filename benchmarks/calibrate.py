@@ -1,8 +1,8 @@
 """``python -m benchmarks.calibrate``: what yosys and nextpnr make of an ECP5's stages, for the estimator.
 
 A grid of small nets is synthesised and packed, and the LUTs of each kind of logic are fitted to the counts.
-With ``--held-out`` the estimate is compared with eighteen whole boards that are not in the grid, six of
-them with nets of any scale. An iCE40 counts cells, which LUTs and flip-flops share: of those only what stands
+With ``--held-out`` the estimate is compared with whole boards that are not in the grid, half of them with
+nets of any scale. An iCE40 counts cells, which LUTs and flip-flops share: of those only what stands
 round an accelerator is fitted, with ``--ice40``.
 """
 

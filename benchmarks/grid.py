@@ -116,10 +116,11 @@ class Builder:
         shape = (int(np.prod(self.shape)), outputs)
         return self.weighted(DenseSpec, "dense", shape, bits, to, stage, signed, spread)
 
-    def pool(self, mode="max", kernel=(2, 2), stride=(2, 2)) -> Builder:
-        """A pooling."""
+    def pool(self, mode="max", kernel=(2, 2), stride=(2, 2), *, whole=False) -> Builder:
+        """A pooling; its sums are kept `whole` for a rescale that makes averages of them."""
         fields = self.fields("pool") | {"mode": mode, "kernel": kernel, "stride": stride}
-        return self.add(PoolSpec(**fields, dst=self.src))
+        spec = PoolSpec(**fields, dst=self.src)
+        return self.add(replace(spec, dst=spec.sum_format) if whole else spec)
 
     def table(self, to: int) -> Builder:
         """A table of drawn values."""
@@ -150,11 +151,6 @@ class Builder:
         numbers = {"multipliers": multipliers, "offsets": offsets, "shifts": shifts}
         fields = self.fields("rescale") | numbers | {"low": dst.min, "high": dst.max}
         return self.add(RescaleSpec(**fields, dst=dst))
-
-    def total(self, kernel, stride) -> Builder:
-        """Exact sums of windows, which a rescale makes averages of."""
-        fields = self.fields("pool") | {"mode": "sum", "kernel": kernel, "stride": stride}
-        return self.add(PoolSpec(**fields, dst=PoolSpec(**fields, dst=self.src).sum_format))
 
     def rounded(self, to: int = 8, *, signed: bool = True, halves: bool = False) -> Builder:
         """What another framework rounds exact sums to, at a drawn scale for each channel.

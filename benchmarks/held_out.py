@@ -55,7 +55,7 @@ def rounded() -> Iterator[Point]:
         for _ in range(2):
             net = net.conv(3, 16, StagePlan(9, 1), groups=16, to=None, padding=((1, 1), (1, 1))).rounded()
             net = net.conv(1, 16, inner, to=None).rounded()
-        net = net.total((2, 2), (2, 2)).rounded().dense(4, StagePlan(4, 1), to=None).rounded()
+        net = net.pool("sum", whole=True).rounded().dense(4, StagePlan(4, 1), to=None).rounded()
         yield net.point(f"keywords, a kernel a channel, {name} multipliers", board=True)
     net = Builder((1, 1, 40), 8).dense(16, StagePlan(8, 2)).rounded(signed=False)
     net = net.dense(8, StagePlan(4, 2)).rounded().dense(16, StagePlan(4, 2)).rounded()
@@ -63,7 +63,7 @@ def rounded() -> Iterator[Point]:
     yield net.point("an autoencoder, values for an answer", board=True, classifies=False)
     net = Builder((12, 12, 3), 8).conv(3, 12, StagePlan(9, 4), to=None, padding=((1, 1), (1, 1)))
     net = net.rounded(halves=True).conv(3, 12, StagePlan(12, 3), to=None, stride=(2, 2)).rounded(halves=True)
-    net = net.total((5, 5), (5, 5)).rounded().dense(4, StagePlan(3, 2), to=None)
+    net = net.pool("sum", (5, 5), (5, 5), whole=True).rounded().dense(4, StagePlan(3, 2), to=None)
     yield net.point("halves to the even, averages", board=True)
     net = Builder((10, 14, 2), 6).conv(3, 10, StagePlan(6, 5), bits=5, to=None).rounded(6)
     net = net.residual(StagePlan(10, 2)).conv(1, 6, StagePlan(5, 2), bits=6, to=None).rounded(5, signed=False)

@@ -21,7 +21,7 @@ from hdl.folding.net import Plan
 from model import cli
 from model.cli import Failure
 from model.files import artifact, dataset, levels, values
-from model.files.image import read_image
+from model.files.image import SUFFIXES, read_image
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
 
@@ -37,8 +37,6 @@ examples:
 
 exit status: 0 done, 1 the board does not answer or answers wrongly, 2 bad input
 """
-SUFFIXES = (".png", ".jpg", ".jpeg")
-"""Of pictures in a folder that is watched."""
 MANY = 12
 """Values of an answer that an error shows."""
 LOOK = 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.table import Table
 from model import cli
 from model.files import artifact, dataset, levels, values
 from model.files.image import read_image
+from model.files.listing import several
 from model.files.whole import check_writable
 from model.golden.qnetwork import QNetwork
 
@@ -72,20 +74,8 @@ def main(argv: list[str]) -> None:
     """Run the command."""
     options = parse(argv)
     net = artifact.load(options.net)
-    if options.data is None:
-        names, labels = options.pictures, None
-        images = np.stack(
-            [
-                read_image(path, net.in_shape, invert=options.invert, resize=options.resize)
-                for path in options.pictures
-            ]
-        )
-    else:
-        with cli.counted("reading pictures") as tell:
-            part = dataset.load_part("t10k", options.data, tell)
-        images, names = part.images, [f"test image {index}" for index in range(len(part.images))]
-        has_labels = part.labels is not None and net.classifies
-        labels = part.labelled(net.metadata.get("classes"), options.data) if has_labels else None
+    single = options.data is None
+    images, names, labels = (pictures if single else test_set)(options, net)
     logits = net.logits(levels.for_net(images, net))
     answers = [
         {"picture": name, "class": class_name(net, int(row.argmax())), "logits": row.tolist()}
@@ -102,24 +92,40 @@ def main(argv: list[str]) -> None:
         right = int((logits.argmax(axis=1) == labels).sum())
         result |= {"images": len(images), "right": right, "accuracy": right / len(images)}
     cli.write_json(options.json, result)
-    shown = answers if options.data is None else answers[:ROWS]
+    shown = answers if single else answers[:ROWS]
     show(net, shown)
     if len(shown) < len(answers):
         cli.console().print(f"and {len(answers) - len(shown):,} more; --json FILE has all of them")
     if labels is not None:
         cli.console().print(f"right: {right:,} of {len(images):,}, {right / len(images):.2%}")
-    if options.data is None:
+    if single:
         remark_on(options, net, images)
+
+
+def pictures(options: Namespace, net: QNetwork) -> tuple[np.ndarray, list[str], None]:
+    """Pictures, their names, and no labels."""
+    read = functools.partial(read_image, shape=net.in_shape, invert=options.invert, resize=options.resize)
+    return np.stack([read(path) for path in options.pictures]), options.pictures, None
+
+
+def test_set(options: Namespace, net: QNetwork) -> tuple[np.ndarray, list[str], np.ndarray | None]:
+    """Images, their names, and labels as the net counts them, if there are any and it classifies."""
+    with cli.counted("reading pictures") as tell:
+        part = dataset.load_part("t10k", options.data, tell)
+    names = [f"test image {index}" for index in range(len(part.images))]
+    if part.labels is None or not net.classifies:
+        return part.images, names, None
+    return part.images, names, part.labelled(net.metadata.get("classes"), options.data)
 
 
 def remark_on(options: Namespace, net: QNetwork, images: np.ndarray) -> None:
     """Say which pictures do not look like those that the net learnt."""
     other = [path for path, image in zip(options.pictures, images) if other_side(net, image)]
     if other:
-        shown = ", ".join(other[:SHOWN]) + f" and {len(other) - SHOWN} more" * (len(other) > SHOWN)
         kinds = ("dark", "light") if mean_of(net) > MIDDLE else ("light", "dark")
+        seen = f"{kinds[0]}{' as inverted' * options.invert}"
         cli.remark(
-            f"{shown}: {kinds[0]}{' as inverted' * options.invert}, where the net learnt {kinds[1]} images;"
+            f"{several(other, SHOWN)}: {seen}, where the net learnt {kinds[1]} images;"
             f" {'leave out --invert' if options.invert else 'try --invert'}"
         )
 

@@ -69,17 +69,7 @@ class FakeCore(wiring.Component):
     @property
     def identity(self) -> Identity:
         """What a shell round this core answers."""
-        return Identity(
-            net="fake",
-            board="test",
-            shape=self.shape,
-            classes=self.classes,
-            pixel=self.pixel,
-            logit=QFormat(self.width, 0),
-            clock_hz=int(CLOCK),
-            build=bytes(8),
-            bench=True,
-        )
+        return identified(self, classes=self.classes, logit=QFormat(self.width, 0))
 
 
 class FakeValues(wiring.Component):
@@ -143,18 +133,21 @@ class FakeValues(wiring.Component):
     @property
     def identity(self) -> Identity:
         """What a shell round this core answers."""
-        return Identity(
-            net="values",
-            board="test",
-            shape=self.shape,
-            classes=0,
-            pixel=self.pixel,
-            logit=self.fmt,
-            clock_hz=int(CLOCK),
-            build=bytes(8),
-            bench=True,
-            values=(1, self.out_beats, self.out_lanes),
-        )
+        return identified(self, classes=0, logit=self.fmt, values=(1, self.out_beats, self.out_lanes))
+
+
+def identified(core, **answer) -> Identity:
+    """The identity of a shell round a core; `answer` says what that answers."""
+    return Identity(
+        net="fake",
+        board="test",
+        shape=core.shape,
+        pixel=core.pixel,
+        clock_hz=int(CLOCK),
+        build=bytes(8),
+        bench=True,
+        **answer,
+    )
 
 
 def converse(core, items, cycles_after: int = 4000, link: Link = LINK) -> tuple[list[Frame], int, int]:

@@ -125,15 +125,23 @@ def frames(net, images, lanes: int = 0) -> list[dict]:
 def answers(
     accelerator, images, stalls=0.0, seed: int = 0, limit: int = 200_000, longest: int = 4
 ) -> np.ndarray:
-    """What an accelerator answers to images, (N, outputs): logits, whose classes are asserted, or values."""
-    net, each = accelerator.net, accelerator.out_beats
-    beats = frames(net, images, accelerator.lanes)
-    got, _ = run(accelerator, beats, len(images) * each, stalls, seed, limit, longest)
-    if not net.classifies:
-        return np.reshape([list(beat.data) for beat in got], (len(images), -1))
-    logits = np.array([list(answer.logits) for answer in got])
-    np.testing.assert_array_equal([answer.cls for answer in got], logits.argmax(axis=1))
-    return logits
+    """What an accelerator answers to images, as `read` gives it."""
+    beats = frames(accelerator.net, images, accelerator.lanes)
+    count = len(images) * accelerator.out_beats
+    got, _ = run(accelerator, beats, count, stalls, seed, limit, longest)
+    return read(accelerator, got)
+
+
+def read(accelerator, got) -> np.ndarray:
+    """Answers of an accelerator, (N, outputs): logits or values; their classes or marks are asserted."""
+    if accelerator.net.classifies:
+        logits = np.array([list(answer.logits) for answer in got])
+        np.testing.assert_array_equal([answer.cls for answer in got], logits.argmax(axis=1))
+        return logits
+    each = accelerator.out_beats
+    ends = [(n % each == 0, n % each == each - 1) for n in range(len(got))]
+    np.testing.assert_array_equal([(beat.first, beat.last) for beat in got], ends)
+    return np.reshape([list(beat.data) for beat in got], (len(got) // each, -1))
 
 
 def values(beats) -> list[list[int]]:

@@ -428,19 +428,11 @@ def test_the_accelerator_answers_good_frames_only(seed, classifies):
     _, verdicts, dropped = rule(marks, length)
     assert sum(verdicts) == 4
     accelerator, counted = Accelerator(net, drawer.plan(net)), []
-    each = accelerator.out_beats
     got, _ = stream_sim.run(
-        accelerator, beats, 4 * each, (0.0, 0.2)[seed % 2], seed, limit=100_000, longest=4,
+        accelerator, beats, 4 * accelerator.out_beats, (0.0, 0.2)[seed % 2], seed, limit=100_000, longest=4,
         done=lambda ctx: counted.append(ctx.get(accelerator.dropped)),
     )  # fmt: skip
-    if classifies:
-        np.testing.assert_array_equal([list(answer.logits) for answer in got], net.logits(images))
-        np.testing.assert_array_equal([answer.cls for answer in got], net.classify(images))
-    else:
-        values = np.array([list(answer.data) for answer in got]).reshape(4, -1)
-        np.testing.assert_array_equal(values, net.logits(images))
-        ends = [[(n % each == 0), (n % each == each - 1)] for n in range(4 * each)]
-        np.testing.assert_array_equal([[answer.first, answer.last] for answer in got], ends)
+    np.testing.assert_array_equal(stream_sim.read(accelerator, got), net.logits(images))
     assert counted == [dropped]
 
 

@@ -1,7 +1,11 @@
 """Weights written at run time: second sets, damaged sets, sets of other nets, frames round them."""
 
 import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
+from itertools import cycle
+from operator import itemgetter
 
 import numpy as np
 import pytest
@@ -101,18 +105,24 @@ def test_damaged_beginning_changes_nothing(place):
 
 @pytest.mark.parametrize("start", quick(range(LAYOUT_BYTES, LAYOUT_BYTES + 9), (LAYOUT_BYTES,)))
 def test_damaged_byte(start):
-    """Load after load, every other one with a wrong bit: a frame that comes behind it waits for the next."""
-    places = range(start, len(SET), 9)
-    rights, sends = [OTHER, NET] * 10, []
-    for place, right in zip(places, rights):
-        damaged = bytearray(weight_set(right, PLAN))
-        damaged[place] ^= 1 << place % 8
-        sends += [Send(bytes(damaged)), Send(weight_set(right, PLAN))]
-    images = NetDrawer(4).images(NET, len(places))
-    waits = [2 * n + 1 for n in range(len(places))]
+    def flipped(place, whole):
+        return whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+
+    check_recovery(partial(flipped, place) for place in range(start, len(SET), 9))
+
+
+def check_recovery(spoilers: Iterable[Callable[[bytes], bytes]]) -> None:
+    """Load after load, every other one spoilt: a frame that comes behind it waits for the next."""
+    rights, sends = [], []
+    for spoil, right in zip(spoilers, cycle([OTHER, NET])):
+        whole = weight_set(right, PLAN)
+        sends += [Send(spoil(whole)), Send(whole)]
+        rights.append(right)
+    images = NetDrawer(4).images(NET, len(rights))
+    waits = [2 * n + 1 for n in range(len(rights))]
     log = run(Accelerator(NET, PLAN), images, sends, waits=waits, settle=100)
-    assert log.whole == [0, 1] * len(places)
-    assert log.epochs == list(range(1, len(places) + 1))
+    assert log.whole == [0, 1] * len(rights)
+    assert log.epochs == list(range(1, len(rights) + 1))
     np.testing.assert_array_equal(log.logits, expected(log, [NET, *rights], images))
 
 
@@ -126,16 +136,7 @@ def test_truncated_set(length):
 
 def test_a_set_cut_off_at_any_byte():
     """In mid-word too: the whole set that follows is the one that counts."""
-    lengths = range(LAYOUT_BYTES + 1, LAYOUT_BYTES + 20)
-    rights, sends = [OTHER, NET] * 10, []
-    for length, net in zip(lengths, rights):
-        whole = weight_set(net, PLAN)
-        sends += [Send(whole[:length]), Send(whole)]
-    images = NetDrawer(5).images(NET, len(lengths))
-    waits = [2 * n + 2 for n in range(len(lengths))]
-    log = run(Accelerator(NET, PLAN), images, sends, waits=waits, settle=100)
-    assert log.whole == [0, 1] * len(lengths)
-    np.testing.assert_array_equal(log.logits, expected(log, [NET, *rights], images))
+    check_recovery(itemgetter(slice(length)) for length in range(LAYOUT_BYTES + 1, LAYOUT_BYTES + 20))
 
 
 def test_a_byte_lost_and_a_byte_too_many():

@@ -15,19 +15,19 @@ from boards.pll.ice40 import Ice40Pll
 
 REPORT = "top.report.json"
 """What nextpnr writes."""
-PURGED = "-top top -run begin:map_luts; opt_clean -purge; {0} -run map_luts:"
+ENDING = "map_luts; opt_clean -purge; {0} -run map_luts:"
+PURGED = f"-top top -run begin:{ENDING}"
 """Synthesis with wires that nothing needs taken out half-way: without that, yosys 0.70 can fail an
 assertion (`GetSize(conn.first) == GetSize(conn.second)`) as it puts its lookup tables back."""
-FEW = (
-    "-top top -run begin:map_ffs; dfflegalize -mince {1} -minsrst {1} -cell $_DFF_?_ 0 -cell $_DFFE_?P_ 0"
-    " -cell $_DFF_?P?_ 0 -cell $_DFFE_?P?P_ 0 -cell $_SDFF_?P?_ 0 -cell $_SDFFCE_?P?P_ 0 -cell $_DLATCH_?_ x;"
-    " {0} -run map_ffs:map_luts; opt_clean -purge; {0} -run map_luts:"
-)
-"""The same for iCE40, whose tiles of eight flip-flops have one enable and one reset: those that fewer than so
-many flip-flops share become logic. Tiles with one flip-flop are hard to place in a chip that is four fifths
-full: with them `tiny` took minutes on a UP5K, or found no place at all."""
 SHARED = 4
-"""So many."""
+FEW = (
+    f"-top top -run begin:map_ffs; dfflegalize -mince {SHARED} -minsrst {SHARED} -cell $_DFF_?_ 0"
+    " -cell $_DFFE_?P_ 0 -cell $_DFF_?P?_ 0 -cell $_DFFE_?P?P_ 0 -cell $_SDFF_?P?_ 0"
+    f" -cell $_SDFFCE_?P?P_ 0 -cell $_DLATCH_?_ x; {{0}} -run map_ffs:{ENDING}"
+)
+"""The same for iCE40, whose tiles of eight flip-flops have one enable and one reset: those that fewer than
+`SHARED` flip-flops share become logic. Tiles with one flip-flop are hard to place in a chip that is four
+fifths full: with them `tiny` took minutes on a UP5K, or found no place at all."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Toolchain:
     settle : float
         Seconds that a chip needs after its PLL has locked.
     script : str
-        Options of `synthesis` and commands behind it, for its name and `SHARED`.
+        Options of `synthesis` and commands behind it, with its name to be put in.
     timed_dsp_mhz : float
         Fastest clock at which the tools' silence on the paths inside a multiplier does no harm.
     optimistic : bool
@@ -108,7 +108,7 @@ class Toolchain:
         return {
             # a missed clock is told from the report, with the figures, rather than by nextpnr's exit status
             "nextpnr_opts": f"--report {REPORT} --seed {seed} --freq {clock_mhz:g} --timing-allow-fail",
-            "synth_opts": self.script.format(self.synthesis, SHARED),
+            "synth_opts": self.script.format(self.synthesis),
         }
 
     @property

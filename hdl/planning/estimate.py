@@ -102,7 +102,8 @@ def around(net: QNetwork, plan: Plan, device: Device) -> Tally:
     images = device.ram_brams(word, 2 * math.prod(net.in_shape) // lanes)
     total = Tally(shell=1, ff=SHELL_REGISTERS + 3 * word, bram=images + waiting)
     # More bits of a pixel than the shell was measured with are chosen at the gate, and held at the door.
-    total += Tally(choice=(beyond := max(word - MEASURED, 0)), lutram=beyond if device.lutram_words else 0)
+    beyond = max(word - MEASURED, 0)
+    total += Tally(choice=beyond, lutram=beyond if device.lutram_words else 0)
     width = net.output_format.width
     if net.classifies:
         # Of more than four logits, one of each four is chosen first.

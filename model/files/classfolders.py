@@ -10,17 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from model.files import part as parts
-from model.files.image import decoded
+from model.files.image import SUFFIXES, decoded
 from model.files.listing import entries
 from model.files.part import Missing, Part, by, silent
 
 KIND = "folders of pictures by class"
 PARTS = {"train": ("train",), "t10k": ("test", "val", "validation", "valid")}
 """What the folder of a part may be called, the likeliest first."""
-SUFFIXES = (".png", ".jpg", ".jpeg")
-"""Of pictures that are read."""
 OTHERS = (".bmp", ".gif", ".pgm", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
-"""Of pictures that are not: left out in silence they would be missed."""
+"""Suffixes of pictures that are not read: left out in silence they would be missed."""
 STEP = 100
 """Pictures between two words on how far it is."""
 LEFT = ("__MACOSX", "__pycache__")

@@ -12,6 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from model.arithmetic.geometry import Shape
 
+SUFFIXES = (".png", ".jpg", ".jpeg")
+"""Of the pictures that are read, in any case."""
 MAX_PIXELS = 1 << 26
 """Larger pictures are refused before they are unpacked."""
 MODES = {1: "L", 3: "RGB"}

@@ -1,8 +1,9 @@
-"""What lies in a folder."""
+"""What lies in a folder, and names in a message."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 SHOWN = 6
@@ -21,5 +22,9 @@ def entries(folder: Path | os.DirEntry) -> list[os.DirEntry]:
 def lying(folder: Path) -> str:
     """What lies in a folder, in words."""
     names = [entry.name + "/" * entry.is_dir() for entry in entries(folder)]
-    more = f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
-    return f"there lies {', '.join(names[:SHOWN])}{more}" if names else "it is empty"
+    return f"there lies {several(names)}" if names else "it is empty"
+
+
+def several(names: Sequence[str], most: int = SHOWN) -> str:
+    """The first of some names, and how many more there are."""
+    return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)

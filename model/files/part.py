@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from model.files.listing import several
+
 MAX_BYTES = 1 << 31
 """What unpacks to more is refused before it is unpacked."""
-
-SHOWN = 6
-"""Names that a message shows."""
 
 
 class Missing(ValueError):
@@ -59,8 +58,7 @@ class Part(NamedTuple):
             return np.array([known.index(name) for name in self.names])[self.labels]
         if known == list(map(str, range(len(known)))):  # the numbers of classes that nobody named
             return self.labels
-        shown = ", ".join(known[:SHOWN]) + f" and {len(known) - SHOWN} more" * (len(known) > SHOWN)
-        raise ValueError(f"{where}: its class {other[0]!r} is none of the net's, {shown}")
+        raise ValueError(f"{where}: its class {other[0]!r} is none of the net's, {several(known)}")
 
 
 def silent(done: int, count: int) -> None:
